@@ -1,0 +1,45 @@
+# The commands of this project. Each does its own set-up and is safe to repeat.
+.PHONY: help demo demo-down test check bench setup lock
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+PYTHON := .venv/bin/python
+# A Pulumi CLI installed by scripts/install-pulumi.sh is found like one on PATH.
+export PATH := $(CURDIR)/.tools/bin:$(PATH)
+PURE_36 := roles mailstack/postfix/render.py mailstack/postfix/platforms.py
+
+help:
+	@echo "make demo       local stack on throw-away hosts, a message delivered and verified (about 3 minutes)"
+	@echo "make demo-down  remove what make demo left"
+	@echo "make test       everything that can be tested on this machine"
+	@echo "make check      lint, types, fast tests"
+	@echo "make bench      timings and throughput"
+	@echo "make lock       refresh requirements*.txt from pyproject.toml"
+
+setup:
+	@scripts/setup.sh
+
+demo: setup
+	@scripts/install-pulumi.sh --if-missing || true
+	@$(PYTHON) -m mailstack rehearse --stack local --keep
+
+demo-down: setup
+	@$(PYTHON) -m mailstack rehearse --stack local --down
+
+check: setup
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy .
+	.venv/bin/vermin -q -t=3.6- --no-tips --violations $(PURE_36)
+	shellcheck scripts/*.sh roles/*.sh .ci/run $$(git ls-files 'roles/**/*.sh')
+	$(PYTHON) -m pytest -q tests/unit tests/graph
+
+test: setup
+	$(PYTHON) -m pytest -rs --durations=15 tests
+
+bench: setup
+	$(PYTHON) -m rehearsal.bench
+
+lock: setup
+	$(PYTHON) -m pip install --quiet uv
+	$(PYTHON) -m uv pip compile -q pyproject.toml --generate-hashes --universal --python-version 3.11 --no-emit-index-url --no-header -o requirements.txt
+	$(PYTHON) -m uv pip compile -q pyproject.toml --group dev --generate-hashes --universal --python-version 3.11 --no-emit-index-url --no-header -o requirements-dev.txt

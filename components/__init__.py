@@ -1,0 +1,1 @@
+"""The Pulumi resources of the mail stack."""

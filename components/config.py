@@ -1,0 +1,37 @@
+"""Reads the stack's configuration, once, and checks all of it before any resource is registered."""
+
+import json
+from typing import Any
+
+import pulumi
+from pulumi.runtime.config import CONFIG, get_config_env
+
+from mailstack.settings.load import load_settings
+from mailstack.settings.model import Settings
+from mailstack.settings.problems import SettingsError
+from mailstack.stack import weaknesses
+
+__all__ = ["read_settings"]
+
+
+def read_settings() -> Settings:
+    """Return the checked settings of the current stack.
+
+    Secrets arrive as pydantic ``SecretStr`` and leave the program only inside ``Output.secret``.
+    Raises pulumi.RunError with all mistakes at once. What was weakened on purpose is logged as a warning.
+    """
+    prefix = f"{pulumi.get_project()}:"
+    values = {**get_config_env(), **CONFIG.get()}
+    raw = {key.removeprefix(prefix): _parsed(value) for key, value in values.items() if key.startswith(prefix)}
+    try:
+        settings = load_settings(raw)
+    except SettingsError as error:
+        raise pulumi.RunError(str(error)) from None
+    for sentence in weaknesses(settings):
+        pulumi.log.warn(sentence)
+    return settings
+
+
+def _parsed(value: str) -> Any:
+    """Return a structured value as Python data. Pulumi hands mappings and lists over as JSON."""
+    return json.loads(value) if value[:1] in {"{", "["} else value

@@ -1,0 +1,135 @@
+"""The one way to reach a host: connection, readiness, naming, and running a role there.
+
+Owns: the SSH connection with its pinned host key, and the preflight that runs before any role.
+Does not own: the machine. Whoever creates it gives its address and host key as settings.
+A change of the connection re-runs the roles of this host in place; roles are idempotent, so nothing changes there.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import pulumi
+from pulumi_command import remote
+
+from components.base import Component
+from mailstack.bundle import command_line, payload
+from mailstack.settings.model import Host, Jump, Settings
+from mailstack.stack import preflight_settings
+
+__all__ = ["RemoteHost", "RemoteHostArgs", "RoleRun"]
+
+DIAL_SECONDS = 15
+
+
+@dataclass(frozen=True, kw_only=True)
+class RemoteHostArgs:
+    """How to reach the host, what it must offer, and how patient to be. ``preflight`` are that role's settings."""
+
+    host: Host
+    ssh_private_key: pulumi.Input[str] | None
+    connect_attempts: int
+    preflight: Mapping[str, Any]
+
+    @classmethod
+    def of(cls, settings: Settings, name: str) -> "RemoteHostArgs":
+        """Take what concerns host ``name`` out of the stack's settings."""
+        host = settings.hosts[name]
+        key = settings.host_ssh_key(host)
+        return cls(
+            host=host,
+            ssh_private_key=None if key is None else pulumi.Output.secret(key.get_secret_value()),
+            connect_attempts=settings.ssh.connect_attempts,
+            preflight=preflight_settings(settings, name),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class RoleRun:
+    """A role with what it is told. ``secrets`` travel on standard input only.
+
+    ``on_destroy``: ``remove`` undoes the role when the resource goes, ``keep`` leaves the host as it is.
+    """
+
+    role: str
+    settings: Mapping[str, Any]
+    secrets: Mapping[str, pulumi.Input[str]] = field(default_factory=dict)
+    on_destroy: Literal["remove", "keep"] = "keep"
+
+
+class RemoteHost(Component):
+    """A host that has passed its preflight."""
+
+    def __init__(self, name: str, args: RemoteHostArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        """Connect and run the preflight."""
+        super().__init__(name, opts)
+        self.logical_name = name
+        self._connection = _connection(args)
+        preflight = RoleRun(role="preflight", settings=args.preflight)
+        self._ready: Sequence[pulumi.Resource] = ()
+        ready = self.run(preflight, f"{name}-preflight", self._child())
+        self._ready = (ready,)
+        self.facts = summary(ready)["facts"]
+        self.register_outputs({"facts": self.facts})
+
+    def run(self, run: RoleRun, name: str, opts: pulumi.ResourceOptions) -> remote.Command:
+        """Declare one role on this host. ``opts`` are the caller's child options, so the caller is the parent.
+
+        One command carries all of a role: its code, settings and secrets on standard input. ``create`` and
+        ``update`` are the same text for every role and hold none of them, so nothing can leak through it.
+        """
+        document = pulumi.Output.secret(pulumi.Output.all(**run.secrets)).apply(
+            lambda secrets: payload(run.role, run.settings, secrets)
+        )
+        apply = command_line("apply")
+        return remote.Command(
+            name,
+            connection=self._connection,
+            create=apply,
+            update=apply,
+            delete=command_line("remove") if run.on_destroy == "remove" else None,
+            stdin=document,
+            # Only a move to another declared host replaces. A re-created machine of the same name is a changed
+            # connection, hence an update: there is nothing to remove on it.
+            triggers=[self.logical_name],
+            add_previous_output_in_env=False,
+            logging=remote.Logging.STDERR,
+            opts=pulumi.ResourceOptions.merge(
+                opts, pulumi.ResourceOptions(depends_on=list(self._ready), delete_before_replace=True)
+            ),
+        )
+
+
+def summary(command: remote.Command) -> pulumi.Output[dict[str, Any]]:
+    """Return a role's JSON summary. The protocol keeps secrets out of it, so it need not be one."""
+    return pulumi.Output.unsecret(command.stdout).apply(lambda text: json.loads(text.splitlines()[-1]))
+
+
+def _connection(args: RemoteHostArgs) -> remote.ConnectionArgs:
+    host = args.host
+    return remote.ConnectionArgs(
+        host=host.address,
+        port=host.port,
+        user=host.user,
+        private_key=args.ssh_private_key,
+        host_key=host.host_key,
+        dial_error_limit=args.connect_attempts,
+        per_dial_timeout=DIAL_SECONDS,
+        proxy=_proxy(host.jump, args) if host.jump else None,
+    )
+
+
+def _proxy(jump: Jump, args: RemoteHostArgs) -> remote.ProxyConnectionArgs:
+    key = (
+        args.ssh_private_key if jump.private_key is None else pulumi.Output.secret(jump.private_key.get_secret_value())
+    )
+    return remote.ProxyConnectionArgs(
+        host=jump.address,
+        port=jump.port,
+        user=jump.user,
+        private_key=key,
+        host_key=jump.host_key,
+        dial_error_limit=args.connect_attempts,
+        per_dial_timeout=DIAL_SECONDS,
+    )

@@ -1,0 +1,80 @@
+"""What travels to a host: a role's files as a deterministic archive, and the payload fed to ``bootstrap.sh``.
+
+The same files and settings give the same bytes on any machine, so a role runs again only when something that
+concerns it changed.
+"""
+
+import base64
+import hashlib
+import io
+import json
+import shlex
+import tarfile
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal
+
+__all__ = ["ROLE_TIMEOUT_SECONDS", "Action", "bundle", "bundle_digest", "command_line", "payload"]
+
+Action = Literal["apply", "check", "remove"]
+
+ROOT = Path(__file__).resolve().parent.parent
+# A package installation over a slow mirror is the longest thing a role does.
+ROLE_TIMEOUT_SECONDS = 1800
+
+# Parts of this package that a role runs on the host as well: Python 3.6 and the standard library only.
+SHARED_MODULES: Mapping[str, tuple[str, ...]] = {
+    "postfix_relay": (
+        "mailstack/__init__.py",
+        "mailstack/postfix/__init__.py",
+        "mailstack/postfix/platforms.py",
+        "mailstack/postfix/render.py",
+    ),
+}
+
+
+@cache
+def bundle(role: str) -> bytes:
+    """Return a tar of ``role``: its folder, ``rolelib``, shared modules and a file ROLE with its name.
+
+    Names are sorted; owner, times and modes are fixed. It is not compressed: two builds of zlib give
+    different bytes for the same input. Raises FileNotFoundError for an unknown role.
+    """
+    if not (ROOT / "roles" / role / "__main__.py").is_file():
+        raise FileNotFoundError(f"no role named {role}")
+    members: dict[str, bytes] = {"ROLE": f"{role}\n".encode()}
+    for folder in ("rolelib", role):
+        for path in (ROOT / "roles" / folder).rglob("*"):
+            if path.is_file() and "__pycache__" not in path.parts:
+                members[str(path.relative_to(ROOT / "roles"))] = path.read_bytes()
+    for name in SHARED_MODULES.get(role, ()):
+        members[name] = (ROOT / name).read_bytes()
+    tar = io.BytesIO()
+    with tarfile.open(fileobj=tar, mode="w", format=tarfile.USTAR_FORMAT) as archive:
+        for name in sorted(members):
+            entry = tarfile.TarInfo(name)
+            entry.size = len(members[name])
+            entry.mode = 0o644
+            archive.addfile(entry, io.BytesIO(members[name]))
+    return tar.getvalue()
+
+
+def bundle_digest(role: str) -> str:
+    """Return the SHA-256 of the role's bundle in hex."""
+    return hashlib.sha256(bundle(role)).hexdigest()
+
+
+def payload(role: str, settings: Mapping[str, Any], secrets: Mapping[str, Any]) -> str:
+    """Return what ``bootstrap.sh`` reads on standard input. It holds secrets: treat it as one."""
+    document = json.dumps({"settings": settings, "secrets": secrets}, sort_keys=True, separators=(",", ":"))
+    return f"{document}\n{base64.encodebytes(bundle(role)).decode()}"
+
+
+def command_line(action: Action, timeout_seconds: int = ROLE_TIMEOUT_SECONDS) -> str:
+    """Return the shell command that runs a payload on a host: the same for every role, and no secret in it.
+
+    One quoted argument to bash, so the login shell of the user (sh, zsh, fish) has nothing to interpret.
+    """
+    bootstrap = (ROOT / "roles" / "bootstrap.sh").read_text()
+    return f"exec bash -c {shlex.quote(bootstrap)} mailstack {action} {timeout_seconds}"

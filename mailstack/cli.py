@@ -1,0 +1,84 @@
+"""The command line: ``mailstack init | validate | schema | rehearse``."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from mailstack.initialise import InitError, initialise
+from mailstack.settings.load import load_settings
+from mailstack.settings.problems import SettingsError
+from mailstack.settings.schema import stack_file_schema
+from mailstack.stack import weaknesses
+from mailstack.stackfile import StackFileError, read_stack_file, throwaway
+
+__all__ = ["main"]
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; return 0 when it worked, 1 when something is wrong with the stack, 2 for a wrong call."""
+    parser = argparse.ArgumentParser(
+        prog="mailstack", description="Mail stack as code: helpers around the Pulumi program."
+    )
+    commands = parser.add_subparsers(dest="command", required=True)
+    for name, text in (
+        ("init", "make the secrets a stack needs, encrypted into its file by Pulumi"),
+        ("validate", "check a stack file without an engine, a host or its secrets"),
+        ("rehearse", "bring a stack up on throw-away hosts and send a message through it"),
+    ):
+        command = commands.add_parser(name, help=text, description=text)
+        command.add_argument("--stack", required=True, help="stack name: reads Pulumi.<stack>.yaml")
+        if name == "rehearse":
+            command.add_argument("--keep", action="store_true", help="leave the hosts up (remove: --down)")
+            command.add_argument("--down", action="store_true", help="only remove what an earlier --keep left")
+    schema = commands.add_parser("schema", help="print the JSON schema of a stack file")
+    schema.add_argument("--write", action="store_true", help="write it to docs/reference/stack.schema.json")
+    options = parser.parse_args(arguments)
+    try:
+        return _COMMANDS[options.command](options)
+    except (SettingsError, StackFileError, InitError) as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
+
+
+def _init(options: argparse.Namespace) -> int:
+    for step in initialise(options.stack, ROOT, _say):
+        _say(
+            f"still needed: {step.what}. Set it with: pulumi config set --secret --path '{step.path}' --stack {options.stack}"
+        )
+    return 0
+
+
+def _validate(options: argparse.Namespace) -> int:
+    raw = read_stack_file(ROOT / f"Pulumi.{options.stack}.yaml", throwaway)
+    settings = load_settings(raw)
+    for sentence in weaknesses(settings):
+        _say(f"weakened on purpose: {sentence}")
+    _say(f"Pulumi.{options.stack}.yaml is valid. Encrypted values were not opened, so their content is unchecked.")
+    return 0
+
+
+def _schema(options: argparse.Namespace) -> int:
+    if options.write:
+        (ROOT / "docs/reference/stack.schema.json").write_text(stack_file_schema())
+    else:
+        sys.stdout.write(stack_file_schema())
+    return 0
+
+
+def _rehearse(options: argparse.Namespace) -> int:
+    from rehearsal.rehearse import rehearse, tear_down  # noqa: PLC0415 - needs Docker, the rest does not
+
+    if options.down:
+        return tear_down(options.stack, _say)
+    return rehearse(options.stack, _say, keep=options.keep)
+
+
+_COMMANDS = {"init": _init, "validate": _validate, "schema": _schema, "rehearse": _rehearse}

@@ -1,0 +1,1 @@
+"""The settings of a stack: shape (``model``), rules between fields (``rules``), reading (``load``)."""

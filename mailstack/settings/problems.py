@@ -1,0 +1,38 @@
+"""What is wrong with a stack's settings, in words a person can act on."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+__all__ = ["Problem", "SettingsError"]
+
+SHOWN_VALUE_CHARACTERS = 80
+
+
+@dataclass(frozen=True, kw_only=True)
+class Problem:
+    """One mistake: the field (dotted path), the value found, the rule it breaks and what to do.
+
+    ``value`` is already safe to show: a secret arrives here as ``[secret]``.
+    """
+
+    field: str
+    value: str
+    rule: str
+    fix: str
+
+    def __str__(self) -> str:
+        """Return one line for a log."""
+        value = self.value if len(self.value) <= SHOWN_VALUE_CHARACTERS else self.value[:SHOWN_VALUE_CHARACTERS] + "…"
+        found = f" is {value}" if value else ""
+        return f"mailstack:{self.field}{found}: {self.rule}. Fix: {self.fix}."
+
+
+class SettingsError(ValueError):
+    """The settings break at least one rule; ``problems`` lists all of them, sorted by field."""
+
+    def __init__(self, problems: Iterable[Problem]) -> None:
+        """Sort and keep the problems."""
+        self.problems = tuple(sorted(set(problems), key=lambda problem: (problem.field, problem.rule)))
+        count = len(self.problems)
+        lines = "\n".join(f"  - {problem}" for problem in self.problems)
+        super().__init__(f"{count} mistake{'s' if count != 1 else ''} in the settings:\n{lines}")

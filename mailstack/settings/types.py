@@ -1,0 +1,205 @@
+"""Field types: each says its rule and its fix when a value does not fit."""
+
+import base64
+import binascii
+import ipaddress
+import re
+from collections.abc import Callable
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
+from pydantic_core import PydanticCustomError
+
+__all__ = [
+    "CloudflareId",
+    "DomainName",
+    "EmailAddress",
+    "HostAddress",
+    "HostKey",
+    "HostName",
+    "IpAddress",
+    "IpNetwork",
+    "Ipv4",
+    "Ipv6",
+    "LogicalName",
+    "OneLineSecret",
+    "Port",
+    "PrivateKey",
+    "Selector",
+    "UserName",
+    "broken",
+]
+
+LABEL = re.compile(r"(?!-)[a-z0-9-]{1,63}(?<!-)")
+# pulumi-command offers exactly the algorithm of the pinned key. An ssh-rsa pin would ask for SHA-1 signatures,
+# which current servers refuse.
+HOST_KEY_ALGORITHMS = ("ssh-ed25519", "ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ecdsa-sha2-nistp521")
+
+
+def broken(rule: str, fix: str) -> PydanticCustomError:
+    """Return the error a validator raises; ``rule`` and ``fix`` are half sentences without a final stop."""
+    return PydanticCustomError("rule", "{rule}", {"rule": rule, "fix": fix})
+
+
+def _text(value: Any, rule: str, fix: str) -> str:
+    if not isinstance(value, str):
+        raise broken(rule, fix)
+    return value
+
+
+def _domain_name(value: Any) -> str:
+    rule = "must be a domain name such as example.com (RFC 1035 §2.3.1)"
+    text = _text(value, rule, "write the name in quotes").rstrip(".").lower()
+    if "@" in text or "/" in text or ":" in text:
+        raise broken(rule, "write the name only: no scheme, no port, no address")
+    try:
+        text = text.encode("idna").decode() if not text.isascii() else text
+    except UnicodeError:
+        raise broken(rule, "write the name in its ASCII form (xn--...)") from None
+    labels = text.split(".")
+    if len(labels) < 2:
+        raise broken(rule, "write the whole name, with its parent domain")
+    if len(text) > 253 or not all(LABEL.fullmatch(label) for label in labels):
+        raise broken(rule, "use letters, digits and inner hyphens; at most 63 in a label and 253 in all")
+    if labels[-1].isdigit():
+        raise broken(rule, "this looks like an IP address; a name is needed here")
+    return text
+
+
+def _host_address(value: Any) -> str:
+    text = _text(value, "must be a host name or an IP address", "write it in quotes")
+    try:
+        return str(ipaddress.ip_address(text))
+    except ValueError:
+        return _domain_name(text)
+
+
+def _ip(version: int | None) -> Callable[[Any], str]:
+    kind = "IP address" if version is None else f"IPv{version} address"
+    fix = f"write one {kind}, such as {'2001:db8::1' if version == 6 else '192.0.2.1'}, without a mask"
+
+    def parse(value: Any) -> str:
+        try:
+            address = ipaddress.ip_address(_text(value, f"must be an {kind}", fix))
+        except ValueError:
+            raise broken(f"must be an {kind}", fix) from None
+        if version is not None and address.version != version:
+            raise broken(f"must be an {kind}", f"move the IPv{address.version} address to its own field")
+        return str(address)
+
+    return parse
+
+
+def _ip_network(value: Any) -> str:
+    rule = "must be an IP network in CIDR form"
+    try:
+        return str(ipaddress.ip_network(_text(value, rule, "write 192.0.2.0/24 or 2001:db8::/64")))
+    except ValueError as error:
+        if "host bits" in str(error):
+            network = ipaddress.ip_network(str(value), strict=False)
+            raise broken(rule, f"the address has bits outside its mask: write {network}") from None
+        raise broken(rule, "write 192.0.2.0/24 or 2001:db8::/64") from None
+
+
+def _email(value: Any) -> str:
+    rule = "must be a mail address (RFC 5321 §4.1.2)"
+    text = _text(value, rule, "write it as name@example.com")
+    local, at, domain = text.rpartition("@")
+    if not at or not re.fullmatch(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}", local):
+        raise broken(rule, "write it as name@example.com")
+    return f"{local}@{_domain_name(domain)}"
+
+
+def _host_key(value: Any) -> str:
+    rule = "must be one SSH host key, as in authorized_keys: algorithm and base64"
+    fix = "run `ssh-keyscan -t ed25519 HOST` from a place you trust and copy the two last fields"
+    parts = _text(value, rule, fix).split()
+    if len(parts) == 3 and parts[1] in HOST_KEY_ALGORITHMS:
+        raise broken(rule, "leave the host name in front out")
+    if len(parts) < 2:
+        raise broken(rule, fix)
+    if parts[0] == "ssh-rsa":
+        raise broken("must not be an ssh-rsa key: pinning it asks the server for a SHA-1 signature", fix)
+    if parts[0] not in HOST_KEY_ALGORITHMS:
+        raise broken(rule, fix)
+    try:
+        decoded = base64.b64decode(parts[1], validate=True)
+    except binascii.Error:
+        raise broken(rule, "the base64 part is cut off or has a typing mistake; copy it again") from None
+    if decoded[4 : 4 + len(parts[0])] != parts[0].encode():
+        raise broken(rule, "the base64 part belongs to another algorithm or is cut off; copy the whole line")
+    return f"{parts[0]} {parts[1]}"
+
+
+def _private_key(value: SecretStr) -> SecretStr:
+    text = value.get_secret_value()
+    if "PRIVATE KEY-----" not in text:
+        raise broken(
+            "must be a private key in PEM form",
+            "paste the whole file, from -----BEGIN to -----END, as a YAML block",
+        )
+    if "ENCRYPTED" in text:
+        raise broken("must be a private key without a passphrase", "Pulumi encrypts it; run `mailstack init`")
+    return SecretStr(text.strip() + "\n")  # OpenSSH refuses a key without its final newline
+
+
+def _one_line(value: SecretStr) -> SecretStr:
+    text = value.get_secret_value()
+    if not text or text != text.strip() or re.search(r"[\x00-\x1f\x7f]", text):
+        raise broken(
+            "must be one line without blanks at its ends or control characters",
+            "set it again with `pulumi config set --secret --path`, without a final newline",
+        )
+    return value
+
+
+def _pattern(pattern: str, rule: str, fix: str) -> BeforeValidator:
+    def parse(value: Any) -> str:
+        text = _text(value, rule, fix)
+        if not re.fullmatch(pattern, text):
+            raise broken(rule, fix)
+        return text
+
+    return BeforeValidator(parse)
+
+
+DomainName = Annotated[str, BeforeValidator(_domain_name)]
+HostName = Annotated[str, BeforeValidator(_domain_name)]
+HostAddress = Annotated[str, BeforeValidator(_host_address)]
+IpAddress = Annotated[str, BeforeValidator(_ip(None))]
+Ipv4 = Annotated[str, BeforeValidator(_ip(4))]
+Ipv6 = Annotated[str, BeforeValidator(_ip(6))]
+IpNetwork = Annotated[str, BeforeValidator(_ip_network)]
+EmailAddress = Annotated[str, BeforeValidator(_email)]
+HostKey = Annotated[str, BeforeValidator(_host_key)]
+PrivateKey = Annotated[SecretStr, AfterValidator(_private_key)]
+OneLineSecret = Annotated[SecretStr, AfterValidator(_one_line)]
+Port = Annotated[int, Field(ge=1, le=65535)]
+Selector = Annotated[
+    str,
+    _pattern(
+        r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?)*",
+        "must be a DKIM selector: letters, digits, inner hyphens (RFC 6376 §3.1)",
+        "write the selector only, such as mail202611, without ._domainkey",
+    ),
+]
+LogicalName = Annotated[
+    str,
+    _pattern(
+        r"[a-z][a-z0-9-]{0,39}",
+        "must be a short name: a small letter, then small letters, digits and hyphens, 40 at most",
+        "rename it; the name is part of Pulumi's resource names",
+    ),
+]
+UserName = Annotated[
+    str,
+    _pattern(r"[a-z_][a-z0-9_-]{0,31}", "must be a Unix user name", "write the login name, such as root or admin"),
+]
+CloudflareId = Annotated[
+    str,
+    _pattern(
+        r"[0-9a-f]{32}",
+        "must be a Cloudflare zone ID: 32 hexadecimal digits",
+        "copy it from the zone's overview page, right-hand column",
+    ),
+]

@@ -1,0 +1,144 @@
+"""From settings to what each part of the stack needs. One place decides what follows from what."""
+
+import ipaddress
+from collections.abc import Iterable
+from typing import Any
+
+from mailstack.postfix.relay import RelayDefinition
+from mailstack.relay_rule import REPLIES, RelayRule
+from mailstack.settings.model import Settings
+
+__all__ = [
+    "preflight_settings",
+    "probe_settings",
+    "relay_definition",
+    "relay_rule",
+    "under_any",
+    "weaknesses",
+]
+
+MEGABYTE = 1_000_000
+IMPLICIT_TLS_PORTS = frozenset({465, 2465})
+
+
+def under_any(name: str, parents: Iterable[str]) -> bool:
+    """Tell whether ``name`` is one of ``parents`` or below one."""
+    return any(name == parent or name.endswith(f".{parent}") for parent in parents)
+
+
+def relay_definition(settings: Settings) -> RelayDefinition:
+    """Return the one definition that main.cf and master.cf are rendered from, for every placement."""
+    relay, upstream, provider = settings.relay, settings.relay.upstream, settings.relay.upstream.provider
+    versions = {ipaddress.ip_address(address).version for address in settings.egress_addresses}
+    protocol = {(4,): "ipv4", (6,): "ipv6", (4, 6): "all"}[tuple(sorted(versions)) or (4,)]
+    size = relay.message_size_mb * MEGABYTE if relay.message_size_mb else provider.message_size_bytes
+    return RelayDefinition(
+        hostname=relay.hostname,
+        listen_addresses=relay.listen_addresses,
+        listen_port=relay.listen_port,
+        client_networks=relay.client_networks,
+        sender_domains=_sender_domains(settings),
+        upstream_host=upstream.host_name,
+        upstream_port=upstream.port,
+        implicit_tls=upstream.port in IMPLICIT_TLS_PORTS,
+        tls_level=upstream.tls,
+        ca_file=upstream.ca_file,
+        sasl_username=upstream.username if upstream.auth == "sasl" else None,
+        masquerade_domains=relay.masquerade_domains,
+        message_size_limit_bytes=size,
+        recipient_limit=provider.recipients_per_transaction,
+        concurrency=relay.concurrency or provider.concurrency,
+        ip_protocol=protocol,
+        temporary_reply_patterns=provider.temporary_replies,
+        queue_lifetime_hours=relay.queue_lifetime_hours,
+        postmaster=relay.postmaster,
+        extra_parameters=relay.extra_parameters,
+    )
+
+
+def _sender_domains(settings: Settings) -> tuple[str, ...]:
+    listed = settings.relay.sender_domains
+    return tuple(domain.name for domain in settings.domains) if listed is None else listed
+
+
+def relay_rule(settings: Settings) -> RelayRule:
+    """Return the Google Admin console rule. Raises ValueError where the settings declare none."""
+    declared = settings.relay_rule
+    if declared is None:
+        raise ValueError("the settings declare no relay_rule")
+    own = tuple(str(ipaddress.ip_network(address)) for address in settings.egress_addresses)
+    return RelayRule(
+        name=declared.name,
+        allowed_senders=declared.allowed_senders,
+        ip_ranges=own if declared.ip_ranges is None else declared.ip_ranges,
+        require_smtp_auth=declared.require_smtp_auth,
+        require_tls=declared.require_tls,
+        domains=tuple(domain.name for domain in settings.domains) if declared.domains is None else declared.domains,
+    )
+
+
+def probe_settings(settings: Settings) -> dict[str, Any]:
+    """Return the settings of role ``relay_probe``: the same name, port and protocol the relay uses."""
+    declared = settings.relay_rule
+    if declared is None:
+        raise ValueError("the settings declare no relay_rule")
+    definition, probe = relay_definition(settings), declared.probe
+    sender = probe.sender or f"postmaster@{definition.sender_domains[0]}"
+    return {
+        "host": definition.upstream_host,
+        "port": definition.upstream_port,
+        "implicit_tls": definition.implicit_tls,
+        "helo": definition.hostname,
+        "ca_file": definition.ca_file,
+        "sender": sender,
+        "recipient": probe.recipient or sender,
+        "ip_protocol": definition.ip_protocol,
+        "source_address": None,
+        "deadline_seconds": probe.wait_minutes * 60,
+        "interval_seconds": probe.interval_seconds,
+        "connect_timeout": 20,
+        "on_failure": probe.on_failure,
+        "replies": [reply.as_setting() for reply in REPLIES],
+    }
+
+
+def preflight_settings(settings: Settings, name: str) -> dict[str, Any]:
+    """Return the settings of role ``preflight`` for host ``name``: what will run there decides what is asked."""
+    host = settings.hosts[name]
+    ports: list[dict[str, Any]] = []
+    outbound: list[dict[str, Any]] = []
+    if settings.relay.host == name:
+        upstream = settings.relay.upstream
+        outbound.append({"host": upstream.host_name, "port": upstream.port})
+        ports += [
+            {"address": address, "port": settings.relay.listen_port, "holder": "postfix"}
+            for address in settings.relay.listen_addresses
+        ]
+    server = settings.dns.server
+    if server is not None and server.host == name:
+        ports += [{"address": address, "port": server.port, "holder": "knot"} for address in server.listen_addresses]
+    return {
+        "minimum_memory_mb": host.minimum_memory_mb,
+        "minimum_disk_gb": host.minimum_disk_gb,
+        "ports": ports,
+        "outbound": outbound,
+        "wait_seconds": 300,
+    }
+
+
+def weaknesses(settings: Settings) -> list[str]:
+    """Return what was weakened on purpose, one sentence each. Every `pulumi up` reports them."""
+    found = []
+    if settings.relay.upstream.tls != "secure":
+        found.append(
+            f"relay.upstream.tls is {settings.relay.upstream.tls}: the upstream's certificate is not checked for "
+            "its name as `secure` does, so someone in between could read the mail"
+        )
+    if settings.relay_rule is not None and settings.relay_rule.allowed_senders == "any-address":
+        found.append("relay_rule.allowed_senders is any-address: a stolen relay could send in anyone's name")
+    found += [
+        f"hosts.{name}.host_key is not set: the first one to answer at {host.address} is trusted"
+        for name, host in settings.hosts.items()
+        if host.host_key is None
+    ]
+    return found

@@ -1,0 +1,92 @@
+"""Reads ``Pulumi.<stack>.yaml`` without an engine. Encrypted values stay encrypted: they are replaced, never read."""
+
+import json
+import secrets
+import string
+import subprocess
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+__all__ = [
+    "PROJECT",
+    "StackFileError",
+    "engine_config",
+    "new_dkim_key",
+    "new_ssh_key",
+    "read_stack_file",
+    "throwaway",
+]
+
+PROJECT = "mailstack"
+Location = tuple[str | int, ...]
+# Receivers must take 2048 bits and need not take more than 4096 (RFC 8301 §3.2).
+DKIM_BITS = 2048
+
+
+class StackFileError(ValueError):
+    """The file is not a Pulumi stack file."""
+
+
+def read_stack_file(path: Path, secret: Callable[[Location, Mapping[str, Any]], str]) -> dict[str, Any]:
+    """Return the project's configuration in ``path``: key without prefix to value.
+
+    ``secret`` supplies the value for each encrypted entry; it gets the entry's location and the raw document.
+    Raises StackFileError for a missing file, broken YAML or no ``config`` mapping.
+    """
+    try:
+        document = yaml.safe_load(path.read_text())
+    except FileNotFoundError:
+        raise StackFileError(f"{path.name} does not exist") from None
+    except yaml.YAMLError as error:
+        raise StackFileError(f"{path.name} is not YAML: {error}") from None
+    if not isinstance(document, dict) or not isinstance(document.get("config"), dict):
+        raise StackFileError(f"{path.name} has no `config:` mapping")
+    prefix = f"{PROJECT}:"
+    raw = {key.removeprefix(prefix): value for key, value in document["config"].items() if str(key).startswith(prefix)}
+    return {key: _open(value, (key,), lambda where: secret(where, raw)) for key, value in raw.items()}
+
+
+def engine_config(raw: Mapping[str, Any]) -> dict[str, str]:
+    """Return the configuration as the engine hands it to a program: full keys, structures as JSON."""
+
+    return {f"{PROJECT}:{key}": value if isinstance(value, str) else json.dumps(value) for key, value in raw.items()}
+
+
+def _open(value: Any, where: Location, secret: Callable[[Location], str]) -> Any:
+    if isinstance(value, dict):
+        if set(value) == {"secure"}:
+            return secret(where)
+        return {key: _open(item, (*where, key), secret) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_open(item, (*where, index), secret) for index, item in enumerate(value)]
+    return value
+
+
+def throwaway(where: Location, raw: Mapping[str, Any]) -> str:
+    """Return a fresh value of the right kind for the secret at ``where``. It opens nothing anywhere."""
+    if where[-1] == "private_key":
+        return new_dkim_key() if "dkim" in where else new_ssh_key()[0]
+    letters = string.ascii_letters + string.digits
+    body = "".join(secrets.choice(letters) for _ in range(44))
+    upstream = raw.get("relay", {}).get("upstream", {})
+    return f"SG.{body}" if where[-1] == "password" and upstream.get("preset") == "sendgrid" else body
+
+
+def new_dkim_key() -> str:
+    """Return a new RSA private key as PEM, made by openssl."""
+    return subprocess.run(
+        ["openssl", "genpkey", "-algorithm", "RSA", "-pkeyopt", f"rsa_keygen_bits:{DKIM_BITS}"],
+        check=True, capture_output=True, text=True,
+    ).stdout  # fmt: skip
+
+
+def new_ssh_key(comment: str = "mailstack") -> tuple[str, str]:
+    """Return a new Ed25519 key pair, private key as OpenSSH text and public key line, made by ssh-keygen."""
+    with tempfile.TemporaryDirectory(prefix="mailstack-key-") as folder:
+        path = Path(folder) / "key"
+        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", comment, "-f", str(path)], check=True)
+        return path.read_text(), path.with_suffix(".pub").read_text().strip()

@@ -1,0 +1,1 @@
+"""Throw-away hosts, stand-ins and benchmarks: everything that proves the project without a cloud."""

@@ -1,0 +1,147 @@
+"""Runs the real ``__main__.py`` without a Pulumi CLI.
+
+The SDK's mock monitor takes the engine's place; this back end really performs what the plugins would:
+``command:remote:Command`` over SSH and Cloudflare records over HTTP. It creates only: there is no state, no diff
+and no delete, so every run performs everything. The roles are idempotent, which makes that harmless.
+"""
+
+import asyncio
+import json
+import runpy
+import threading
+import urllib.error
+import urllib.request
+import uuid
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pulumi
+from pulumi.runtime import rpc, settings
+from pulumi.runtime.config import set_all_config
+from pulumi.runtime.mocks import MockCallArgs, MockResourceArgs, Mocks, set_mocks
+from pulumi.runtime.stack import run_in_stack
+
+from rehearsal.ssh import run_over_ssh
+
+__all__ = ["InProcessBackend", "ResourceFailedError", "run_program"]
+
+ROOT = Path(__file__).resolve().parent.parent
+SHOWN_ERROR_LINES = 12
+
+
+class ResourceFailedError(RuntimeError):
+    """A resource could not be created; the text names it and carries the last lines of its output."""
+
+
+class InProcessBackend(Mocks):
+    """Performs resources as they are registered. ``log`` gets progress lines."""
+
+    def __init__(self, log: Callable[[str], None], *, cloudflare_url: str | None = None) -> None:
+        """``cloudflare_url`` is the API the records go to; None where the stack has no Cloudflare records."""
+        self.performed: list[tuple[str, str]] = []
+        self._log = log
+        self._cloudflare_url = cloudflare_url
+        self._tokens: dict[str, str] = {}
+        self._lock = threading.Lock()
+
+    def call(self, args: MockCallArgs) -> tuple[dict[str, Any], list[tuple[str, str]] | None]:
+        """Refuse functions: the program calls none."""
+        raise NotImplementedError(f"the program called {args.token}, which the rehearsal does not know")
+
+    def new_resource(self, args: MockResourceArgs) -> tuple[str | None, dict[str, Any]]:
+        """Perform one resource and return its id and state."""
+        inputs = _plain(args.inputs)
+        with self._lock:
+            self.performed.append((args.typ, args.name))
+        if args.typ == "command:remote:Command":
+            return self._command(args.name, inputs)
+        if args.typ == "cloudflare:index/dnsRecord:DnsRecord":
+            return self._dns_record(args.name, args.provider or "", inputs)
+        if args.typ == "pulumi:providers:cloudflare":
+            identity = str(uuid.uuid4())
+            self._tokens[identity] = inputs["apiToken"]
+            return identity, inputs
+        if args.typ.startswith("mailstack:"):
+            return None, inputs
+        raise NotImplementedError(f"{args.name}: the rehearsal does not know how to perform {args.typ}")
+
+    def _command(self, name: str, inputs: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+        self._log(f"{name}: running over SSH")
+        finished = run_over_ssh(
+            inputs["connection"],
+            inputs["create"],
+            inputs.get("stdin", ""),
+            on_line=lambda line: self._log(f"  {line}"),
+        )
+        if finished.code != 0:
+            tail = "\n".join(finished.stderr.strip().splitlines()[-SHOWN_ERROR_LINES:])
+            raise ResourceFailedError(f"{name} failed with exit code {finished.code}\n{tail}")
+        return str(uuid.uuid4()), {**inputs, "stdout": finished.stdout, "stderr": finished.stderr}
+
+    def _dns_record(self, name: str, provider: str, inputs: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+        if self._cloudflare_url is None:
+            raise ResourceFailedError(f"{name}: no Cloudflare API to send it to")
+        body = {key: inputs[key] for key in ("name", "type", "content", "ttl", "priority", "proxied") if key in inputs}
+        request = urllib.request.Request(
+            f"{self._cloudflare_url}/zones/{inputs['zoneId']}/dns_records",
+            data=json.dumps(body).encode(),
+            headers={
+                "Authorization": f"Bearer {self._tokens[provider.rpartition('::')[2]]}",
+                "Content-Type": "application/json",
+            },
+        )
+        try:
+            with urllib.request.urlopen(request, timeout=30) as response:
+                result = json.load(response)["result"]
+        except urllib.error.HTTPError as error:
+            raise ResourceFailedError(f"{name}: Cloudflare answered {error.code}: {error.read().decode()}") from None
+        return result["id"], inputs
+
+
+def run_program(
+    stack: str,
+    config: Mapping[str, str],
+    backend: Mocks,
+    *,
+    project: str = "mailstack",
+    preview: bool = False,
+) -> dict[str, Any]:
+    """Run ``__main__.py`` on the mock monitor and return the stack outputs, secrets unwrapped.
+
+    ``config`` maps full keys (``mailstack:relay``) to text, structures as JSON: what the engine hands over.
+    Raises what the program or a resource raised.
+    """
+    # Pulumi keeps its state per event loop: a fresh one per run lets several runs follow each other.
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
+    try:
+        settings.reset_options(project=project, stack=stack)
+        set_mocks(backend, project=project, stack=stack, preview=preview)
+        set_all_config(dict(config))
+        return loop.run_until_complete(_run())
+    finally:
+        loop.close()
+        asyncio.set_event_loop(None)
+
+
+async def _run() -> dict[str, Any]:
+    await run_in_stack(lambda: runpy.run_path(str(ROOT / "__main__.py"), run_name="__main__") and None)
+    root = settings.get_root_resource()
+    exported: dict[str, Any] = root.outputs if root is not None else {}
+    outputs: dict[str, Any] = {}
+    for key, value in exported.items():
+        output = pulumi.Output.from_input(value)
+        outputs[key] = await output.future()
+    return outputs
+
+
+def _plain(value: Any) -> Any:
+    """Return ``value`` with the secret markers taken off, at every depth."""
+    if rpc.is_rpc_secret(value):
+        return _plain(rpc.unwrap_rpc_secret(value))
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    return value
