@@ -22,7 +22,9 @@ def read_settings() -> Settings:
     """
     prefix = f"{pulumi.get_project()}:"
     values = {**get_config_env(), **CONFIG.get()}
-    raw = {key.removeprefix(prefix): _parsed(value) for key, value in values.items() if key.startswith(prefix)}
+    parsed = {key.removeprefix(prefix): _parsed(value) for key, value in values.items() if key.startswith(prefix)}
+    # Pulumi.yaml gives optional sections an empty default: they count as absent.
+    raw = {key: value for key, value in parsed.items() if value != {}}
     try:
         settings = load_settings(raw)
     except SettingsError as error:

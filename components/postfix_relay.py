@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import pulumi
-from mailstack.postfix.relay import RelayDefinition, role_settings
 
 from components.base import Component
 from components.remote_host import RemoteHost, RoleRun, summary
+from mailstack.postfix.relay import RelayDefinition, role_settings
 from mailstack.settings.model import Settings
 from mailstack.stack import relay_definition
 

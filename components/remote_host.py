@@ -79,9 +79,8 @@ class RemoteHost(Component):
         One command carries all of a role: its code, settings and secrets on standard input. ``create`` and
         ``update`` are the same text for every role and hold none of them, so nothing can leak through it.
         """
-        document = pulumi.Output.secret(pulumi.Output.all(**run.secrets)).apply(
-            lambda secrets: payload(run.role, run.settings, secrets)
-        )
+        secrets: pulumi.Output[dict[str, str]] = pulumi.Output.from_input(dict(run.secrets))
+        document: pulumi.Output[str] = secrets.apply(lambda values: payload(run.role, run.settings, values))
         apply = command_line("apply")
         return remote.Command(
             name,
@@ -89,14 +88,20 @@ class RemoteHost(Component):
             create=apply,
             update=apply,
             delete=command_line("remove") if run.on_destroy == "remove" else None,
-            stdin=document,
+            stdin=pulumi.Output[str].secret(document),
             # Only a move to another declared host replaces. A re-created machine of the same name is a changed
             # connection, hence an update: there is nothing to remove on it.
             triggers=[self.logical_name],
             add_previous_output_in_env=False,
             logging=remote.Logging.STDERR,
             opts=pulumi.ResourceOptions.merge(
-                opts, pulumi.ResourceOptions(depends_on=list(self._ready), delete_before_replace=True)
+                opts,
+                pulumi.ResourceOptions(
+                    depends_on=list(self._ready),
+                    delete_before_replace=True,
+                    # Roles keep secrets out of their output. Should one slip, it is still not in the state in clear.
+                    additional_secret_outputs=["stdout", "stderr"],
+                ),
             ),
         )
 

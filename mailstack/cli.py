@@ -50,9 +50,8 @@ def _say(text: str) -> None:
 
 def _init(options: argparse.Namespace) -> int:
     for step in initialise(options.stack, ROOT, _say):
-        _say(
-            f"still needed: {step.what}. Set it with: pulumi config set --secret --path '{step.path}' --stack {options.stack}"
-        )
+        command = f"pulumi config set --secret --path '{step.path}' --stack {options.stack}"
+        _say(f"still needed: {step.what}. Set it with: {command}")
     return 0
 
 

@@ -591,6 +591,8 @@ def _range_problems(rule: RelayRule, rehearsal: bool) -> list[Problem]:
 def _egress_problems(rule: RelayRule, egress_addresses: Sequence[str]) -> list[Problem]:
     problems = []
     networks = [network for network in map(_network, rule.ip_ranges) if not isinstance(network, str)]
+    if len(networks) < len(rule.ip_ranges):
+        return []  # a range that cannot be read may be the one that is missed; it is reported already
     for text in egress_addresses:
         try:
             address = ipaddress.ip_address(text)

@@ -2,10 +2,10 @@
 
 import ipaddress
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Literal
 
 from mailstack.postfix.relay import RelayDefinition
-from mailstack.relay_rule import REPLIES, RelayRule
+from mailstack.relay_rule import RelayRule, probe_replies
 from mailstack.settings.model import Settings
 
 __all__ = [
@@ -30,7 +30,7 @@ def relay_definition(settings: Settings) -> RelayDefinition:
     """Return the one definition that main.cf and master.cf are rendered from, for every placement."""
     relay, upstream, provider = settings.relay, settings.relay.upstream, settings.relay.upstream.provider
     versions = {ipaddress.ip_address(address).version for address in settings.egress_addresses}
-    protocol = {(4,): "ipv4", (6,): "ipv6", (4, 6): "all"}[tuple(sorted(versions)) or (4,)]
+    protocol: Literal["ipv4", "ipv6", "all"] = "all" if len(versions) > 1 else "ipv6" if 6 in versions else "ipv4"
     size = relay.message_size_mb * MEGABYTE if relay.message_size_mb else provider.message_size_bytes
     return RelayDefinition(
         hostname=relay.hostname,
@@ -98,7 +98,7 @@ def probe_settings(settings: Settings) -> dict[str, Any]:
         "interval_seconds": probe.interval_seconds,
         "connect_timeout": 20,
         "on_failure": probe.on_failure,
-        "replies": [reply.as_setting() for reply in REPLIES],
+        "replies": probe_replies(),
     }
 
 

@@ -10,17 +10,18 @@ import json
 import runpy
 import threading
 import urllib.error
+import urllib.parse
 import urllib.request
 import uuid
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pulumi
 from pulumi.runtime import rpc, settings
 from pulumi.runtime.config import set_all_config
 from pulumi.runtime.mocks import MockCallArgs, MockResourceArgs, Mocks, set_mocks
-from pulumi.runtime.stack import run_in_stack
+from pulumi.runtime.stack import Stack, run_pulumi_func
 
 from rehearsal.ssh import run_over_ssh
 
@@ -28,6 +29,8 @@ __all__ = ["InProcessBackend", "ResourceFailedError", "run_program"]
 
 ROOT = Path(__file__).resolve().parent.parent
 SHOWN_ERROR_LINES = 12
+# A role's exit code when its check found differences.
+EXIT_DRIFT = 2
 
 
 class ResourceFailedError(RuntimeError):
@@ -35,15 +38,24 @@ class ResourceFailedError(RuntimeError):
 
 
 class InProcessBackend(Mocks):
-    """Performs resources as they are registered. ``log`` gets progress lines."""
+    """Performs resources as they are registered, or with ``action`` check only compares and collects ``drift``."""
 
-    def __init__(self, log: Callable[[str], None], *, cloudflare_url: str | None = None) -> None:
-        """``cloudflare_url`` is the API the records go to; None where the stack has no Cloudflare records."""
+    def __init__(
+        self,
+        log: Callable[[str], None],
+        *,
+        action: Literal["apply", "check"] = "apply",
+        cloudflare_url: str | None = None,
+    ) -> None:
+        """``log`` gets progress lines; ``cloudflare_url`` is the API that records go to, where the stack has any."""
         self.performed: list[tuple[str, str]] = []
+        self.drift: list[str] = []
         self._log = log
+        self._action = action
         self._cloudflare_url = cloudflare_url
         self._tokens: dict[str, str] = {}
         self._lock = threading.Lock()
+        self._failed = threading.Event()
 
     def call(self, args: MockCallArgs) -> tuple[dict[str, Any], list[tuple[str, str]] | None]:
         """Refuse functions: the program calls none."""
@@ -51,9 +63,17 @@ class InProcessBackend(Mocks):
 
     def new_resource(self, args: MockResourceArgs) -> tuple[str | None, dict[str, Any]]:
         """Perform one resource and return its id and state."""
-        inputs = _plain(args.inputs)
+        if self._failed.is_set():  # the engine starts nothing more after a failure, nor does this
+            raise ResourceFailedError(f"{args.name}: not started, another resource failed")
         with self._lock:
             self.performed.append((args.typ, args.name))
+        try:
+            return self._perform(args, _plain(args.inputs))
+        except Exception:
+            self._failed.set()
+            raise
+
+    def _perform(self, args: MockResourceArgs, inputs: dict[str, Any]) -> tuple[str | None, dict[str, Any]]:
         if args.typ == "command:remote:Command":
             return self._command(args.name, inputs)
         if args.typ == "cloudflare:index/dnsRecord:DnsRecord":
@@ -82,10 +102,24 @@ class InProcessBackend(Mocks):
     def _dns_record(self, name: str, provider: str, inputs: dict[str, Any]) -> tuple[str, dict[str, Any]]:
         if self._cloudflare_url is None:
             raise ResourceFailedError(f"{name}: no Cloudflare API to send it to")
+        if self._action == "check":
+            return name, self._compare_record(name, provider, inputs)
         body = {key: inputs[key] for key in ("name", "type", "content", "ttl", "priority", "proxied") if key in inputs}
+        result = self._call_cloudflare(name, provider, f"/zones/{inputs['zoneId']}/dns_records", body)
+        return result["id"], inputs
+
+    def _compare_record(self, name: str, provider: str, inputs: dict[str, Any]) -> dict[str, Any]:
+        query = urllib.parse.urlencode({"name": inputs["name"], "type": inputs["type"]})
+        path = f"/zones/{inputs['zoneId']}/dns_records?{query}"
+        served = [record["content"] for record in self._call_cloudflare(name, provider, path)]
+        if inputs["content"] not in served:
+            self.drift.append(f"{name}: {inputs['type']} {inputs['name']} is not as declared")
+        return inputs
+
+    def _call_cloudflare(self, name: str, provider: str, path: str, body: dict[str, Any] | None = None) -> Any:
         request = urllib.request.Request(
-            f"{self._cloudflare_url}/zones/{inputs['zoneId']}/dns_records",
-            data=json.dumps(body).encode(),
+            f"{self._cloudflare_url}{path}",
+            data=None if body is None else json.dumps(body).encode(),
             headers={
                 "Authorization": f"Bearer {self._tokens[provider.rpartition('::')[2]]}",
                 "Content-Type": "application/json",
@@ -93,10 +127,9 @@ class InProcessBackend(Mocks):
         )
         try:
             with urllib.request.urlopen(request, timeout=30) as response:
-                result = json.load(response)["result"]
+                return json.load(response)["result"]
         except urllib.error.HTTPError as error:
             raise ResourceFailedError(f"{name}: Cloudflare answered {error.code}: {error.read().decode()}") from None
-        return result["id"], inputs
 
 
 def run_program(
@@ -121,19 +154,21 @@ def run_program(
         set_all_config(dict(config))
         return loop.run_until_complete(_run())
     finally:
+        # Resources still in the making end before the caller may take their hosts away.
+        loop.run_until_complete(loop.shutdown_default_executor())
         loop.close()
         asyncio.set_event_loop(None)
 
 
 async def _run() -> dict[str, Any]:
-    await run_in_stack(lambda: runpy.run_path(str(ROOT / "__main__.py"), run_name="__main__") and None)
+    def program() -> None:
+        runpy.run_path(str(ROOT / "__main__.py"), run_name="__main__")
+
+    await run_pulumi_func(program)
     root = settings.get_root_resource()
-    exported: dict[str, Any] = root.outputs if root is not None else {}
-    outputs: dict[str, Any] = {}
-    for key, value in exported.items():
-        output = pulumi.Output.from_input(value)
-        outputs[key] = await output.future()
-    return outputs
+    if not isinstance(root, Stack):
+        raise TypeError("the SDK made no root stack")
+    return {key: await pulumi.Output.from_input(value).future() for key, value in root.outputs.items()}
 
 
 def _plain(value: Any) -> Any:

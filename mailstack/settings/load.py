@@ -113,28 +113,25 @@ def _dotted(location: Location) -> str:
 
 def _model_at(location: Location) -> type[BaseModel] | None:
     """Return the settings class that the last part of ``location`` is a field of."""
-    model: Any = Settings
+    annotation: Any = Settings
     for part in location[:-1]:
-        if isinstance(model, type) and issubclass(model, BaseModel):
-            if part not in model.model_fields:
-                return None
-            model = _unwrapped(model.model_fields[str(part)].annotation)
-        # else: an index or a key of a container; _unwrapped already went to its entries
-    return model if isinstance(model, type) and issubclass(model, BaseModel) else None
-
-
-def _unwrapped(annotation: Any) -> Any:
-    """Return the class inside Optional, tuple and dict annotations."""
-    while True:
+        annotation = _not_none(annotation)
         origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
-        if origin in {typing.Union, types.UnionType}:
-            annotation = next(argument for argument in arguments if argument is not type(None))
-        elif origin is tuple:
-            annotation = arguments[0]
-        elif origin is dict:
-            annotation = arguments[1]
+        if origin in {tuple, dict}:  # ``part`` is an index or a key
+            annotation = arguments[0] if origin is tuple else arguments[1]
+        elif isinstance(annotation, type) and issubclass(annotation, BaseModel) and part in annotation.model_fields:
+            annotation = annotation.model_fields[str(part)].annotation
         else:
-            return annotation
+            return None
+    annotation = _not_none(annotation)
+    return annotation if isinstance(annotation, type) and issubclass(annotation, BaseModel) else None
+
+
+def _not_none(annotation: Any) -> Any:
+    """Return X for the annotation ``X | None``."""
+    if typing.get_origin(annotation) in {typing.Union, types.UnionType}:
+        return next(argument for argument in typing.get_args(annotation) if argument is not type(None))
+    return annotation
 
 
 def _description(location: Location) -> str:

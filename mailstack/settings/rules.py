@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 
 from mailstack.dns_declaration import dns_problems
-from mailstack.postfix.relay import owned_parameters
+from mailstack.postfix.relay import PROTECTED_PARAMETERS
 from mailstack.relay_rule import rule_problems
 from mailstack.settings.model import Domain, Host, Jump, Settings
 from mailstack.settings.problems import Problem
@@ -333,12 +333,11 @@ def _relay_limits(settings: Settings) -> Iterator[Problem]:
             rule=f"{provider.title} takes {limit} MB at most; larger mail would be queued and then bounce",
             fix=f"use {limit} or less, or leave it out",
         )
-    owned = owned_parameters()
     for name, value in relay.extra_parameters.items():
         field = f"relay.extra_parameters.{name}"
         if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
             yield Problem(field=field, value="", rule="is not the form of a main.cf parameter", fix="see postconf(5)")
-        elif name in owned:
+        elif name in PROTECTED_PARAMETERS:
             yield Problem(
                 field=field,
                 value=str(value),
@@ -388,6 +387,7 @@ def _relay_rule(settings: Settings) -> Iterator[Problem]:
         egress_addresses=tuple(settings.egress_addresses),
         relay_has_credentials=relay.upstream.auth == "sasl",
         accepts_any_address=declared.accept_any_address,
+        rehearsal=settings.environment == "local",
     ):
         yield Problem(field=f"relay_rule.{problem.field}", value=problem.value, rule=problem.rule, fix=problem.fix)
 
@@ -448,7 +448,7 @@ def _dns_server(settings: Settings) -> Iterator[Problem]:
         yield Problem(
             field=f"hosts.{server.host}.public_ipv4",
             value="",
-            rule=f"is required, or public_ipv6: {server.nameservers[0]} is inside a zone it serves and needs an address",
+            rule=f"is required, or public_ipv6: {server.nameservers[0]} is inside a zone that this host serves",
             fix="write the address the server is reached at",
         )
 

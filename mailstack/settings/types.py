@@ -126,9 +126,21 @@ def _host_key(value: Any) -> str:
         decoded = base64.b64decode(parts[1], validate=True)
     except binascii.Error:
         raise broken(rule, "the base64 part is cut off or has a typing mistake; copy it again") from None
-    if decoded[4 : 4 + len(parts[0])] != parts[0].encode():
+    if not _is_key_blob(decoded, parts[0]):
         raise broken(rule, "the base64 part belongs to another algorithm or is cut off; copy the whole line")
     return f"{parts[0]} {parts[1]}"
+
+
+def _is_key_blob(blob: bytes, algorithm: str) -> bool:
+    """Tell whether ``blob`` is a whole key of that algorithm: strings with their lengths in front (RFC 4253 §6.6)."""
+    fields: list[bytes] = []
+    while blob:
+        length = int.from_bytes(blob[:4], "big")
+        if len(blob) < 4 + length:
+            return False
+        fields.append(blob[4 : 4 + length])
+        blob = blob[4 + length :]
+    return len(fields) >= 2 and fields[0] == algorithm.encode()
 
 
 def _private_key(value: SecretStr) -> SecretStr:

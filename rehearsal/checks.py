@@ -1,0 +1,248 @@
+"""What a rehearsal proves, each check with its evidence."""
+
+import json
+import secrets
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import dns.exception
+import dns.flags
+import dns.message
+import dns.query
+import dns.rdatatype
+
+from mailstack.dns_declaration import dns_records, zone_records
+from mailstack.maildns import Record
+from mailstack.maildns.zone import rdata_text
+from mailstack.settings.model import Settings
+from mailstack.stack import relay_definition
+from rehearsal.cloudflare_standin import CloudflareStandin
+from rehearsal.google_standin import GoogleStandinClient
+from rehearsal.ground import Ground, Host
+
+__all__ = ["Check", "Site", "run_checks", "submit", "table"]
+
+ARRIVAL_SECONDS = 60
+# Runs on the relay host, as an application there would. Arguments: address, port, EHLO, sender, recipient, token.
+SUBMIT = """
+import smtplib, sys
+address, port, helo, sender, recipient, token = sys.argv[1:]
+with smtplib.SMTP(address, int(port), local_hostname=helo, timeout=20) as smtp:
+    try:
+        smtp.sendmail(sender, [recipient], "From: <%s>\\r\\nTo: <%s>\\r\\nSubject: %s\\r\\n\\r\\n%s\\r\\n"
+                      % (sender or "postmaster@" + helo, recipient, token, token))
+    except smtplib.SMTPSenderRefused as error:
+        print("refused %d %s" % (error.smtp_code, error.smtp_error.decode())); sys.exit(3)
+    except smtplib.SMTPRecipientsRefused as error:
+        code, text = list(error.recipients.values())[0]
+        print("refused %d %s" % (code, text.decode())); sys.exit(3)
+print("accepted")
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Check:
+    """One promise, whether it held, and what was seen."""
+
+    name: str
+    passed: bool
+    evidence: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Site:
+    """Everything the checks may look at. ``drift`` compares all hosts and records with the declaration."""
+
+    settings: Settings
+    outputs: Mapping[str, Any]
+    ground: Ground
+    relay: Host
+    hosts: Mapping[str, Host]
+    google: GoogleStandinClient
+    cloudflare: CloudflareStandin | None
+    drift: Callable[[], list[str]]
+
+
+def run_checks(site: Site, say: Callable[[str], None]) -> list[Check]:
+    """Run all checks, in order, telling each as it ends. A check that breaks counts as failed."""
+    found: list[Check] = []
+    for group in (_dns, _rule, _message, _null_sender, _refusals, _queue, _no_drift):
+        try:
+            checks = list(group(site))
+        except (OSError, RuntimeError, ValueError, AssertionError, dns.exception.DNSException) as error:
+            checks = [Check(name=group.__name__.strip("_").replace("_", " "), passed=False, evidence=repr(error))]
+        for check in checks:
+            say(f"      {'ok  ' if check.passed else 'FAIL'} {check.name}")
+        found += checks
+    return found
+
+
+def table(checks: list[Check]) -> list[str]:
+    """Return the checks as lines of aligned text: result, name, evidence."""
+    width = max(len(check.name) for check in checks)
+    return [f"{'ok  ' if check.passed else 'FAIL'}  {check.name:<{width}}  {check.evidence}" for check in checks]
+
+
+def submit(site: Site, sender: str, recipient: str, token: str, helo: str = "app.rehearsal.test") -> str:
+    """Hand a message to the relay from its own host; return ``accepted`` or ``refused CODE TEXT``."""
+    definition = relay_definition(site.settings)
+    address = definition.listen_addresses[0]
+    place = "127.0.0.1" if address in {"0.0.0.0", "::"} else address
+    arguments = [place, str(definition.listen_port), helo, sender, recipient, token]
+    return site.ground.exec(site.relay, ["python3", "-", *arguments], input=SUBMIT, check=False).stdout.strip()
+
+
+def _dns(site: Site) -> Iterator[Check]:
+    server = site.settings.dns.server
+    records = list(dns_records(site.settings))
+    if server is not None and site.settings.dns.provider == "server":
+        address = site.hosts[server.host].address
+        for record in records:
+            served = _ask(address, server.port, record)
+            wanted = rdata_text(record)
+            yield Check(
+                name=f"DNS {record.type} {record.name}",
+                passed=wanted in served,
+                evidence=_short(f"{wanted} from {address}") if wanted in served else f"served: {served}",
+            )
+    elif site.cloudflare is not None:
+        held = [entry for zone in zone_records(site.settings) for entry in site.cloudflare.records(zone)]
+        for record in records:
+            matching = [entry for entry in held if (entry["name"], entry["type"]) == (record.name, record.type)]
+            yield Check(
+                name=f"DNS {record.type} {record.name}",
+                passed=bool(matching) and not any(entry["proxied"] for entry in matching),
+                evidence=_short("; ".join(str(entry["content"]) for entry in matching)) or "not at Cloudflare",
+            )
+    else:
+        zones = site.outputs.get("dns_zones") or {}
+        yield Check(name="DNS zone output", passed=bool(zones), evidence=f"{', '.join(zones)} as BIND text")
+
+
+def _ask(address: str, port: int, record: Record) -> list[str]:
+    query = dns.message.make_query(record.name, dns.rdatatype.from_text(record.type))
+    reply = dns.query.udp(query, address, port=port, timeout=5)
+    if reply.flags & dns.flags.TC:
+        reply = dns.query.tcp(query, address, port=port, timeout=5)
+    return [rdata.to_text() for rrset in reply.answer for rdata in rrset]
+
+
+def _rule(site: Site) -> Iterator[Check]:
+    if site.settings.relay_rule is None:
+        return
+    probe = site.outputs.get("relay_rule_probe") or {}
+    steps = {step["step"]: step for step in probe.get("steps", [])}
+    tls = steps.get("tls", {})
+    evidence = f"{probe.get('target')}: {tls.get('version')}, recipient accepted, nothing sent"
+    failure = probe.get("failure") or {}
+    yield Check(
+        name="relay rule probe",
+        passed=bool(probe.get("ok")),
+        evidence=evidence if probe.get("ok") else f"{failure.get('text')} (fix: {failure.get('fix')})",
+    )
+
+
+def _message(site: Site) -> Iterator[Check]:
+    definition = relay_definition(site.settings)
+    sender = f"app@{definition.sender_domains[0]}"
+    token = f"mailstack-{secrets.token_hex(8)}"
+    started = time.monotonic()
+    answer = submit(site, sender, "someone@recipient.test", token)
+    arrived = _wait_for(site, token) if answer == "accepted" else None
+    seconds = time.monotonic() - started
+    yield Check(
+        name="a message arrives at the upstream",
+        passed=arrived is not None,
+        evidence=f"{sender} to someone@recipient.test in {seconds:.1f} s" if arrived else f"relay said: {answer}",
+    )
+    if arrived is None:
+        return
+    yield Check(
+        name="over TLS 1.2 or newer",
+        passed=arrived.tls is not None and arrived.tls.version in {"TLSv1.2", "TLSv1.3"},
+        evidence=f"{arrived.tls.version}, {arrived.tls.cipher}, SNI {arrived.tls.sni}" if arrived.tls else "in clear",
+    )
+    log = site.ground.exec(site.relay, ["cat", "/var/log/mailstack/postfix.log"]).stdout
+    verified = [
+        line for line in log.splitlines() if f"TLS connection established to {definition.upstream_host}" in line
+    ]
+    yield Check(
+        name="certificate verified for its name",
+        passed=bool(verified) and all(" Verified TLS connection" in line for line in verified),
+        evidence=_short(verified[-1].partition("]: ")[2]) if verified else "no TLS line in the relay's log",
+    )
+    yield Check(
+        name="EHLO name is the declared one",
+        passed=arrived.ehlo == definition.hostname,
+        evidence=f"EHLO {arrived.ehlo}",
+    )
+    yield Check(
+        name="content unchanged",
+        passed=token.encode() in site.google.raw(arrived.id),
+        evidence=f"token {token}; Google's X-Relaying-Domain: {arrived.relaying_domain}",
+    )
+
+
+def _wait_for(site: Site, token: str) -> Any:
+    deadline = time.monotonic() + ARRIVAL_SECONDS
+    while time.monotonic() < deadline:
+        for message in site.google.messages():
+            if message.header("Subject") == token:
+                return message
+        time.sleep(0.2)
+    return None
+
+
+def _null_sender(site: Site) -> Iterator[Check]:
+    token = f"mailstack-{secrets.token_hex(8)}"
+    answer = submit(site, "", f"someone@{relay_definition(site.settings).sender_domains[0]}", token)
+    arrived = _wait_for(site, token) if answer == "accepted" else None
+    yield Check(name="a bounce (null sender) passes", passed=arrived is not None, evidence=f"MAIL FROM:<>: {answer}")
+
+
+def _refusals(site: Site) -> Iterator[Check]:
+    before = site.google.counters().messages_accepted
+    foreign = submit(site, "someone@elsewhere.test", "someone@recipient.test", "foreign sender")
+    yield Check(
+        name="a foreign sender domain is refused",
+        passed=foreign.startswith("refused 5"),
+        evidence=_short(f"someone@elsewhere.test: {foreign}"),
+    )
+    definition = relay_definition(site.settings)
+    if definition.listen_addresses == ("127.0.0.1",):
+        probe = f"import socket; socket.create_connection(({site.relay.address!r}, {definition.listen_port}), 3)"
+        neighbour = site.ground.services["upstream"]
+        outside = site.ground.exec(neighbour, ["python3", "-c", probe], check=False)
+        yield Check(
+            name="another machine cannot reach the relay",
+            passed=outside.returncode != 0 and "refused" in outside.stderr,
+            evidence=_short(outside.stderr.strip().splitlines()[-1] if outside.stderr else "it connected"),
+        )
+    after = site.google.counters().messages_accepted
+    yield Check(name="nothing refused went out", passed=after == before, evidence=f"{after} messages at the upstream")
+
+
+def _queue(site: Site) -> Iterator[Check]:
+    queue = site.ground.exec(site.relay, ["postqueue", "-j"]).stdout.strip()
+    yield Check(name="the queue is empty", passed=queue == "", evidence=_short(queue) or "postqueue -j prints nothing")
+    stats = json.loads(site.ground.exec(site.relay, ["mailstack-relay-stats"]).stdout)
+    yield Check(
+        name="the relay's own count agrees",
+        passed=stats["sent"] == site.google.counters().messages_accepted,
+        evidence=f"mailstack-relay-stats: {stats['sent']} sent, {stats['bounced']} bounced",
+    )
+
+
+def _no_drift(site: Site) -> Iterator[Check]:
+    drift = site.drift()
+    yield Check(
+        name="hosts and records are as declared",
+        passed=not drift,
+        evidence=_short("; ".join(drift)) if drift else "every role run with --check: nothing differs",
+    )
+
+
+def _short(text: str, limit: int = 110) -> str:
+    return text if len(text) <= limit else f"{text[: limit - 1]}…"

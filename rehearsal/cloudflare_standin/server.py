@@ -1,0 +1,317 @@
+"""The HTTP side: the API under ``/client/v4``, and an inspection path outside of it.
+
+``GET /state`` answers ``{"zones": [{"id", "name", "records"}], "requests": [{"method", "path", "status"}]}``
+without a token; ``POST /state/reset`` forgets records and requests; ``GET /health`` answers ``{"status": "ok"}``.
+"""
+
+import json
+import logging
+import re
+import threading
+from dataclasses import asdict
+from hmac import compare_digest
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import TracebackType
+from typing import Any, Self
+from urllib.parse import parse_qs, urlsplit
+
+from .config import CloudflareStandinConfig
+from .errors import (
+    AUTHENTICATION,
+    BAD_AUTHORIZATION,
+    INVALID_BODY,
+    INVALID_TOKEN,
+    METHOD,
+    NO_ROUTE,
+    NOT_AN_ID,
+    ZONE_FORBIDDEN,
+    ApiError,
+)
+from .store import RequestRecord, ZoneStore
+
+__all__ = ["CloudflareStandin"]
+
+_LOG = logging.getLogger("cloudflare_standin")
+_BASE = "/client/v4"
+_ID = re.compile(r"[0-9a-f]{32}")
+_BEARER = re.compile(r"Bearer ([A-Za-z0-9_-]{8,256})")
+_MAX_BODY_BYTES = 1_048_576
+_DEFAULT_PER_PAGE = 100
+_MAX_PER_PAGE = 5000
+_TOKEN_ID = "f" * 32
+
+Query = dict[str, str]
+Answer = dict[str, Any]
+
+
+class CloudflareStandin:
+    """A running stand-in; usable as a context manager. The server has its own thread."""
+
+    def __init__(self, config: CloudflareStandinConfig) -> None:
+        """Prepare the zones; nothing listens before :meth:`start`."""
+        self.config = config
+        self.store = ZoneStore(config)
+        self._server: ThreadingHTTPServer | None = None
+
+    def start(self) -> Self:
+        """Bind the port and return at once.
+
+        Raises:
+            OSError: the port is taken.
+        """
+        standin = self
+
+        class Handler(_ApiHandler):
+            api = _Api(standin.config, standin.store)
+
+        server = ThreadingHTTPServer((self.config.host, self.config.port), Handler)
+        server.daemon_threads = True
+        self._server = server
+        threading.Thread(
+            target=server.serve_forever, kwargs={"poll_interval": 0.1}, name="cloudflare-standin", daemon=True
+        ).start()
+        _LOG.info("listening on %s", self.api_url)
+        return self
+
+    def stop(self) -> None:
+        """Close the port."""
+        if self._server is not None:
+            self._server.shutdown()
+            self._server.server_close()
+            self._server = None
+
+    def __enter__(self) -> Self:
+        """Start."""
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Stop."""
+        self.stop()
+
+    @property
+    def url(self) -> str:
+        """Root of the server, for ``/state`` and ``/health``; loopback when bound to all addresses."""
+        if self._server is None:
+            raise RuntimeError("the stand-in is not started")
+        host, port = str(self._server.server_address[0]), self._server.server_address[1]
+        return f"http://{'127.0.0.1' if host == '0.0.0.0' else host}:{port}"
+
+    @property
+    def api_url(self) -> str:
+        """What goes into ``CLOUDFLARE_BASE_URL``: with ``/client/v4``, without a final slash."""
+        return self.url + _BASE
+
+    def zone_id(self, name: str) -> str:
+        """The id of a zone.
+
+        Raises:
+            KeyError: there is no such zone.
+        """
+        found = self.store.zones(name)
+        if not found:
+            raise KeyError(name)
+        return str(found[0]["id"])
+
+    def records(self, zone: str) -> list[Answer]:
+        """The records of the zone of that name, as the API would list them."""
+        return self.store.records(self.zone_id(zone))
+
+    def requests(self) -> list[RequestRecord]:
+        """The last answered API requests, oldest first."""
+        return self.store.requests()
+
+
+class _Api:
+    """Routes and answers; knows nothing of sockets."""
+
+    def __init__(self, config: CloudflareStandinConfig, store: ZoneStore) -> None:
+        self._config = config
+        self.store = store
+
+    def answer(self, method: str, path: str, query: Query, authorization: str | None, raw: bytes) -> Answer:
+        """The envelope of a successful request; errors are raised as :class:`ApiError`."""
+        self.store.admit()
+        parts = [part for part in path.removeprefix(_BASE).split("/") if part]
+        self._authorise(authorization, verifying=parts == ["user", "tokens", "verify"])
+        body = _parse(raw) if method in {"POST", "PUT", "PATCH"} else None
+        if parts == ["user", "tokens", "verify"] and method == "GET":
+            message = {"code": 10000, "message": "This API Token is valid and active", "type": None}
+            return {**_envelope({"id": _TOKEN_ID, "status": "active"}), "messages": [message]}
+        if parts[:1] != ["zones"] or len(parts) > 4 or (len(parts) > 2 and parts[2] != "dns_records"):
+            raise ApiError(NO_ROUTE)
+        if len(parts) == 1:
+            _only(method, "GET")
+            return _page(self.store.zones(query.get("name")), query)
+        zone = self._zone(parts[1])
+        if len(parts) == 2:
+            _only(method, "GET")
+            return _envelope(zone)
+        if len(parts) == 3:
+            return self._collection(method, zone["id"], query, body)
+        return self._single(method, zone["id"], parts[3], body)
+
+    def _authorise(self, authorization: str | None, *, verifying: bool) -> None:
+        match = _BEARER.fullmatch(authorization or "")
+        if authorization is None:
+            raise ApiError(AUTHENTICATION)
+        if match is None:
+            raise ApiError(BAD_AUTHORIZATION, chain=[(6111, "Invalid format for Authorization header")])
+        if not compare_digest(match.group(1), self._config.token):
+            raise ApiError(INVALID_TOKEN if verifying else AUTHENTICATION)
+
+    def _zone(self, zone_id: str) -> Answer:
+        if not _ID.fullmatch(zone_id):
+            raise ApiError(NOT_AN_ID)
+        zone = self.store.zone(zone_id)
+        if zone is None:
+            raise ApiError(ZONE_FORBIDDEN)
+        return zone
+
+    def _collection(self, method: str, zone_id: str, query: Query, body: object) -> Answer:
+        if method == "POST":
+            return _envelope(self.store.create(zone_id, body))
+        _only(method, "GET")
+        return _page([item for item in self.store.records(zone_id) if _matches(item, query)], query)
+
+    def _single(self, method: str, zone_id: str, record_id: str, body: object) -> Answer:
+        if not _ID.fullmatch(record_id):
+            raise ApiError(NOT_AN_ID)
+        if method == "GET":
+            return _envelope(self.store.record(zone_id, record_id))
+        if method in {"PUT", "PATCH"}:
+            return _envelope(self.store.update(zone_id, record_id, body, merge=method == "PATCH"))
+        _only(method, "DELETE")
+        self.store.delete(zone_id, record_id)
+        return _envelope({"id": record_id})
+
+    def state(self) -> Answer:
+        """Everything there is, for inspection."""
+        return {
+            "zones": [
+                {"id": zone["id"], "name": zone["name"], "records": self.store.records(zone["id"])}
+                for zone in self.store.zones()
+            ],
+            "requests": [asdict(request) for request in self.store.requests()],
+        }
+
+
+def _only(method: str, allowed: str) -> None:
+    if method != allowed:
+        raise ApiError(METHOD)
+
+
+def _parse(raw: bytes) -> object:
+    try:
+        return json.loads(raw)
+    except ValueError as error:
+        raise ApiError(INVALID_BODY) from error
+
+
+def _matches(record: Answer, query: Query) -> bool:
+    wanted = {
+        "name": query.get("name") or query.get("name.exact"),
+        "type": query.get("type"),
+        "content": query.get("content") or query.get("content.exact"),
+    }
+    checks = [
+        str(record[key]).lower() == text.lower() if key != "content" else record[key] == text
+        for key, text in wanted.items()
+        if text is not None
+    ]
+    return any(checks) if checks and query.get("match") == "any" else all(checks)
+
+
+def _envelope(result: object) -> Answer:
+    return {"success": True, "errors": [], "messages": [], "result": result}
+
+
+def _page(found: list[Answer], query: Query) -> Answer:
+    page = max(_whole(query.get("page"), 1), 1)
+    per_page = min(max(_whole(query.get("per_page"), _DEFAULT_PER_PAGE), 1), _MAX_PER_PAGE)
+    shown = found[(page - 1) * per_page : page * per_page]
+    return {
+        **_envelope(shown),
+        "result_info": {
+            "page": page,
+            "per_page": per_page,
+            "count": len(shown),
+            "total_count": len(found),
+            "total_pages": max(-(-len(found) // per_page), 1),
+        },
+    }
+
+
+def _whole(text: str | None, default: int) -> int:
+    return int(text) if text and text.isascii() and text.isdigit() else default
+
+
+class _ApiHandler(BaseHTTPRequestHandler):
+    api: _Api
+    protocol_version = "HTTP/1.1"
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class names it so
+        _LOG.debug(format, *args)
+
+    def do_GET(self) -> None:
+        self._answer("GET")
+
+    def do_POST(self) -> None:
+        self._answer("POST")
+
+    def do_PUT(self) -> None:
+        self._answer("PUT")
+
+    def do_PATCH(self) -> None:
+        self._answer("PATCH")
+
+    def do_DELETE(self) -> None:
+        self._answer("DELETE")
+
+    def _answer(self, method: str) -> None:
+        length = int(self.headers.get("Content-Length") or 0)
+        if length > _MAX_BODY_BYTES:
+            self.close_connection = True
+            self._send(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, {"success": False})
+            return
+        raw = self.rfile.read(length)
+        url = urlsplit(self.path)
+        if not url.path.startswith(_BASE + "/"):
+            self._inspect(method, url.path)
+            return
+        query = {key: values[0] for key, values in parse_qs(url.query).items()}
+        headers: dict[str, str] = {}
+        try:
+            status, answer = (
+                200,
+                self.api.answer(method, url.path, query, self.headers.get("Authorization"), raw),
+            )
+        except ApiError as error:
+            status, headers = error.status, error.headers
+            answer = {"success": False, "errors": [error.to_json()], "messages": [], "result": None}
+            _LOG.info("%s %s: %d %s", method, url.path, status, [error.code, *error.chain])
+        self.api.store.log_request(RequestRecord(method=method, path=url.path, status=status))
+        self._send(status, answer, headers)
+
+    def _inspect(self, method: str, path: str) -> None:
+        if (method, path) == ("GET", "/state"):
+            self._send(200, self.api.state())
+        elif (method, path) == ("POST", "/state/reset"):
+            self.api.store.reset()
+            self._send(200, {})
+        elif (method, path) == ("GET", "/health"):
+            self._send(200, {"status": "ok"})
+        else:
+            self._send(404, {"error": f"no such path; the API is under {_BASE}"})
+
+    def _send(self, status: int, answer: Answer, headers: dict[str, str] | None = None) -> None:
+        data = json.dumps(answer).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(data)))
+        for name, text in (headers or {}).items():
+            self.send_header(name, text)
+        self.end_headers()
+        self.wfile.write(data)

@@ -1,0 +1,70 @@
+"""Swaps what a rehearsal must not touch: hosts, keys and secrets. Everything else of the stack file stays.
+
+The upstream and the DNS provider keep their names and ports: on the throw-away network the upstream's name resolves
+to the stand-in, whose certificate the hosts trust. So main.cf is, byte for byte, the one production gets.
+"""
+
+import copy
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+__all__ = ["ThrowawayHost", "google_rule", "with_hosts"]
+
+
+class ThrowawayHost(Protocol):
+    """What the swap needs to know of a host; ``rehearsal.ground.Host`` is one."""
+
+    @property
+    def address(self) -> str:
+        """IPv4 address on the throw-away network."""
+
+    @property
+    def user(self) -> str:
+        """Login name."""
+
+    @property
+    def private_key(self) -> str:
+        """Private key, OpenSSH text."""
+
+    @property
+    def host_key(self) -> str:
+        """Public host key, algorithm and base64."""
+
+
+def with_hosts(raw: Mapping[str, Any], hosts: Mapping[str, ThrowawayHost]) -> dict[str, Any]:
+    """Return the configuration with every host replaced by its throw-away twin. No jump host is needed there."""
+    swapped = copy.deepcopy(dict(raw))
+    for name, host in hosts.items():
+        entry = swapped["hosts"][name]
+        entry.pop("jump", None)
+        entry.update(
+            address=host.address, port=22, user=host.user, private_key=host.private_key, host_key=host.host_key
+        )
+        # Throw-away hosts share one small machine; the real minimum is the real host's business.
+        entry["minimum_memory_mb"] = min(entry.get("minimum_memory_mb", 400), 400)
+        entry["minimum_disk_gb"] = min(entry.get("minimum_disk_gb", 2), 2)
+    return swapped
+
+
+def google_rule(
+    *,
+    domains: list[str],
+    allowed_ips: list[str],
+    allowed_senders: str,
+    require_tls: bool,
+    login: tuple[str, str] | None,
+    require_smtp_auth: bool,
+) -> dict[str, Any]:
+    """Return the stand-in's rule: what an administrator would have set in the console after reading the steps.
+
+    ``allowed_ips`` are the throw-away hosts' addresses, standing for the public ones of the settings.
+    """
+    return {
+        "domains": domains,
+        "allowed_ips": allowed_ips,
+        "allowed_senders": allowed_senders,
+        "registered_users": [],
+        "require_tls": require_tls,
+        "require_smtp_auth": require_smtp_auth,
+        "smtp_auth_users": dict([login]) if login else {},
+    }

@@ -1,0 +1,238 @@
+"""Brings any stack up on throw-away hosts and proves that mail goes through.
+
+Settings stay as the stack file has them; hosts, upstream and DNS end points are throw-away ones (``endpoints``), and
+no secret of the real stack is opened. With a Pulumi CLI the real engine runs the program, without one the in-process
+back end does; the checks and their table are the same.
+"""
+
+import json
+import shutil
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, Self
+
+from mailstack.settings.load import load_settings
+from mailstack.settings.model import Settings
+from mailstack.stack import relay_definition, relay_rule
+from mailstack.stackfile import engine_config, read_stack_file, throwaway
+from rehearsal.checks import Check, Site, run_checks, table
+from rehearsal.cloudflare_standin import CloudflareStandin, CloudflareStandinConfig, ZoneConfig
+from rehearsal.endpoints import google_rule, with_hosts
+from rehearsal.engine import Engine, EngineError, find_cli
+from rehearsal.google_standin import GoogleStandinClient
+from rehearsal.ground import (
+    Ground,
+    GroundError,
+    Service,
+    clean_leftovers,
+    ensure_base_image,
+    ensure_docker,
+    remove_ground,
+    stop_docker_if_ours,
+)
+from rehearsal.in_process import InProcessBackend, ResourceFailedError, run_program
+from rehearsal.pki import ServerPki, make_server_pki
+from rehearsal.ssh import SshError
+
+__all__ = ["Rehearsal", "rehearse", "tear_down"]
+
+ROOT = Path(__file__).resolve().parent.parent
+STATE = ROOT / ".rehearsal"
+Say = Callable[[str], None]
+CONTROL_PORT = 8025
+
+
+def rehearse(stack: str, say: Say, *, keep: bool = False) -> int:
+    """Rehearse ``stack``; return 0 only when every check passed. ``keep`` leaves hosts and engine state behind."""
+    started = time.monotonic()
+    raw = read_stack_file(ROOT / f"Pulumi.{stack}.yaml", throwaway)
+    load_settings(raw)  # a mistake in the file is told before a host is made
+    try:
+        with Rehearsal(stack, raw, say, keep=keep) as rehearsal:
+            checks = rehearsal.prove(rehearsal.bring_up())
+    except (GroundError, EngineError, ResourceFailedError, SshError) as error:
+        say(f"FAILED: {error}")
+        return 1
+    failed = [check for check in checks if not check.passed]
+    say("")
+    for line in table(checks):
+        say(line)
+    seconds = time.monotonic() - started
+    say(f"\n{len(checks) - len(failed)} of {len(checks)} checks passed in {seconds:.0f} s.")
+    if keep and not failed:
+        say(f"The hosts stay up. Look around with `docker ps`; remove them with: {_down_command(stack)}")
+    return 1 if failed else 0
+
+
+def tear_down(stack: str, say: Say) -> int:
+    """Remove what a kept rehearsal left: hosts, network, engine state, and the Docker daemon if we started it."""
+    ensure_docker(log=say)
+    remove_ground(_ground_name(stack))
+    shutil.rmtree(_engine_folder(stack), ignore_errors=True)
+    stop_docker_if_ours(log=say)
+    say(f"nothing of the rehearsal of {stack} is left")
+    return 0
+
+
+def _ground_name(stack: str) -> str:
+    return f"rehearse-{stack}"
+
+
+def _engine_folder(stack: str) -> Path:
+    return STATE / f"engine-{stack}"
+
+
+def _down_command(stack: str) -> str:
+    return "make demo-down" if stack == "local" else f"mailstack rehearse --stack {stack} --down"
+
+
+class Rehearsal:
+    """The throw-away ground of one stack: hosts, a stand-in for the upstream, one for Cloudflare where needed."""
+
+    def __init__(self, stack: str, raw: dict[str, Any], say: Say, *, keep: bool = False) -> None:
+        """``raw`` is the stack's configuration with throw-away secrets. Nothing starts before ``with``."""
+        self.stack = stack
+        self._raw = raw
+        self._say = say
+        self._keep = keep
+        self._cleanup = ExitStack()
+
+    def __enter__(self) -> Self:
+        """Start everything the program will meet."""
+        with ExitStack() as cleanup:
+            self._prepare(cleanup)
+            self._cleanup = cleanup.pop_all()
+        return self
+
+    def __exit__(self, *_exception: object) -> None:
+        """Remove everything, unless it is kept."""
+        self._cleanup.close()
+
+    def _prepare(self, cleanup: ExitStack) -> None:
+        settings = load_settings(self._raw)
+        self._say("[1/6] Docker and the base image of the hosts")
+        ensure_docker(log=self._say)
+        ensure_base_image(log=self._say)
+        clean_leftovers(log=self._say)
+        remove_ground(_ground_name(self.stack))
+        shutil.rmtree(_engine_folder(self.stack), ignore_errors=True)
+        self._say(f"[2/6] throw-away hosts: {', '.join(settings.hosts)}")
+        upstream = settings.relay.upstream
+        pki = make_server_pki(upstream.host_name)
+        self.ground = cleanup.enter_context(Ground(_ground_name(self.stack), keep=self._keep, log=self._say))
+        self.hosts = {
+            name: self.ground.create_host(
+                name,
+                hostname=settings.relay.hostname if name == settings.relay.host else f"{name}.rehearsal.test",
+                admin_user=host.user != "root",
+                ca_certificates=[pki.ca_certificate],
+                unsafe_dpkg=True,
+            )
+            for name, host in settings.hosts.items()
+        }
+        self.raw = with_hosts(self._raw, self.hosts)
+        self.settings = load_settings(self.raw)
+        self._say(f"[3/6] stand-in for {upstream.host_name}: refuses what Google refuses")
+        self.upstream = self._start_upstream(pki)
+        self.google = GoogleStandinClient(f"http://{self.upstream.address}:{CONTROL_PORT}")
+        self.google.wait_until_healthy()
+        self.cloudflare = self._start_cloudflare(cleanup)
+
+    def _start_upstream(self, pki: ServerPki) -> Service:
+        settings, upstream = self.settings, self.settings.relay.upstream
+        ports = {587: "starttls", 25: "starttls", 465: "implicit"}
+        ports[upstream.port] = "implicit" if relay_definition(settings).implicit_tls else "starttls"
+        login = None
+        if upstream.auth == "sasl" and upstream.username and upstream.password:
+            login = (upstream.username, upstream.password.get_secret_value())
+        rule = relay_rule(settings) if settings.relay_rule else None
+        config = {
+            "hostname": upstream.host_name,
+            "listeners": [{"host": "0.0.0.0", "port": port, "tls": kind} for port, kind in ports.items()],
+            "control": {"host": "0.0.0.0", "port": CONTROL_PORT},
+            "tls": {
+                "certificate": "/standin/server.crt",
+                "key": "/standin/server.key",
+                "client_ca": None,
+                "faulty": {
+                    name: {"certificate": f"/standin/{name}.crt", "key": f"/standin/{name}.key"} for name in pki.faulty
+                },
+            },
+            "rule": google_rule(
+                domains=list(rule.domains if rule else relay_definition(settings).sender_domains),
+                allowed_ips=[f"{self.hosts[settings.relay.host].address}/32"],
+                allowed_senders=rule.allowed_senders if rule else "domain-addresses",
+                require_tls=True,
+                login=login,
+                require_smtp_auth=rule.require_smtp_auth if rule else login is not None,
+            ),
+        }
+        pairs = {"server": pki.server, **pki.faulty}
+        copies: dict[str, Any] = {"/standin/google_standin": Path(__file__).parent / "google_standin"}
+        copies["/standin/config.json"] = json.dumps(config)
+        for name, pair in pairs.items():
+            copies[f"/standin/{name}.crt"] = pair.certificate
+            copies[f"/standin/{name}.key"] = pair.key
+        return self.ground.create_service(
+            "upstream",
+            ["python3", "-m", "google_standin", "--config", "/standin/config.json"],
+            aliases=[upstream.host_name],
+            copies=copies,
+            env={"PYTHONPATH": "/standin"},
+            ready_port=CONTROL_PORT,
+        )
+
+    def _start_cloudflare(self, cleanup: ExitStack) -> CloudflareStandin | None:
+        declared = self.settings.dns.cloudflare
+        if declared is None:
+            return None
+        self._say("      stand-in for the Cloudflare API")
+        config = CloudflareStandinConfig(
+            token=declared.api_token.get_secret_value(),
+            zones=tuple(ZoneConfig(id=identity, name=name) for name, identity in declared.zones.items()),
+        )
+        return cleanup.enter_context(CloudflareStandin(config))
+
+    def bring_up(self) -> dict[str, Any]:
+        """Run the program and return the stack outputs."""
+        cli = find_cli()
+        url = self.cloudflare.api_url if self.cloudflare else None
+        if cli is None:
+            self._say("[4/6] no Pulumi CLI on PATH: the same program runs in this process (docs/adr/0003)")
+            backend = InProcessBackend(self._say, cloudflare_url=url)
+            return run_program(self.stack, engine_config(self.raw), backend)
+        self._say(f"[4/6] pulumi up, with {cli}")
+        engine = Engine(self.stack, _engine_folder(self.stack), self._say)
+        if url is not None:
+            engine.environment["CLOUDFLARE_BASE_URL"] = url
+        engine.configure(self.raw)
+        engine.select()
+        engine.up()
+        return engine.outputs()
+
+    def drift(self) -> list[str]:
+        """Compare every host and record with the declaration; return the differences, in words."""
+        url = self.cloudflare.api_url if self.cloudflare else None
+        backend = InProcessBackend(lambda _line: None, action="check", cloudflare_url=url)
+        run_program(self.stack, engine_config(self.raw), backend)
+        return backend.drift
+
+    def prove(self, outputs: dict[str, Any]) -> list[Check]:
+        """Send mail through the stack and look at everything from outside."""
+        self._say("[5/6] checks: DNS, relay rule, a message, refusals")
+        return run_checks(self._site(outputs), self._say)
+
+    def _site(self, outputs: dict[str, Any]) -> Site:
+        settings: Settings = self.settings
+        return Site(
+            settings=settings,
+            outputs=outputs,
+            ground=self.ground,
+            relay=self.hosts[settings.relay.host],
+            hosts=self.hosts,
+            google=self.google,
+            cloudflare=self.cloudflare,
+            drift=self.drift,
+        )

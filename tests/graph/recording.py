@@ -1,0 +1,57 @@
+"""A mock monitor that records what the program registers and performs nothing."""
+
+import json
+from typing import Any
+
+from pulumi.runtime import rpc
+from pulumi.runtime.mocks import MockCallArgs, MockResourceArgs, Mocks
+
+from mailstack.stackfile import engine_config
+from rehearsal.in_process import run_program
+
+__all__ = ["Recorder", "is_secret", "plain", "run_graph"]
+
+PROBE = {"ok": True, "target": "smtp-relay.gmail.com:587", "steps": []}
+
+
+class Recorder(Mocks):
+    """Remembers every registration, with secret markers as they arrive."""
+
+    def __init__(self) -> None:
+        self.resources: dict[str, MockResourceArgs] = {}
+
+    def call(self, args: MockCallArgs) -> tuple[dict[str, Any], list[tuple[str, str]] | None]:
+        raise AssertionError(f"the program called {args.token}")
+
+    def new_resource(self, args: MockResourceArgs) -> tuple[str | None, dict[str, Any]]:
+        assert args.name not in self.resources, f"{args.name} was registered twice"
+        self.resources[args.name] = args
+        state = dict(args.inputs)
+        if args.typ == "command:remote:Command":
+            summary = {"role": args.name, "status": "changed", "facts": {"probe": PROBE}, "warnings": []}
+            state.update(stdout=json.dumps(summary) + "\n", stderr="")
+        return f"{args.name}-id", state
+
+    def of_type(self, kind: str) -> dict[str, MockResourceArgs]:
+        return {name: args for name, args in self.resources.items() if args.typ == kind}
+
+
+def is_secret(value: Any) -> bool:
+    return bool(rpc.is_rpc_secret(value))
+
+
+def plain(value: Any) -> Any:
+    if is_secret(value):
+        return plain(rpc.unwrap_rpc_secret(value))
+    if isinstance(value, dict):
+        return {key: plain(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [plain(item) for item in value]
+    return value
+
+
+def run_graph(raw: dict[str, Any], *, preview: bool = False) -> tuple[Recorder, dict[str, Any]]:
+    """Run the program on ``raw`` and return what it registered and its outputs."""
+    recorder = Recorder()
+    outputs = run_program("test", engine_config(raw), recorder, preview=preview)
+    return recorder, outputs

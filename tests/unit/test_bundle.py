@@ -1,0 +1,95 @@
+"""What travels to a host."""
+
+import base64
+import io
+import json
+import shlex
+import subprocess
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from mailstack import bundle as module
+from mailstack.bundle import bundle, bundle_digest, command_line, payload
+
+ROLES = sorted(path.parent.name for path in Path("roles").glob("*/__main__.py"))
+
+
+def members(role: str) -> dict[str, tarfile.TarInfo]:
+    with tarfile.open(fileobj=io.BytesIO(bundle(role))) as archive:
+        return {entry.name: entry for entry in archive.getmembers()}
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_same_files_give_same_bytes(role: str) -> None:
+    first = bundle(role)
+    bundle.cache_clear()
+    assert bundle(role) == first
+
+
+def test_file_times_and_modes_of_the_checkout_do_not_matter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    role = tmp_path / "roles" / "example"
+    (tmp_path / "roles" / "rolelib").mkdir(parents=True)
+    role.mkdir()
+    main = role / "__main__.py"
+    main.write_text("print()\n")
+    monkeypatch.setattr(module, "ROOT", tmp_path)
+    bundle.cache_clear()
+    first = bundle("example")
+    main.chmod(0o755)
+    (role / "__pycache__").mkdir()
+    (role / "__pycache__" / "x.pyc").write_bytes(b"compiled")
+    main.touch()
+    bundle.cache_clear()
+    assert bundle("example") == first
+    main.write_text("print(1)\n")
+    bundle.cache_clear()
+    assert bundle("example") != first
+    bundle.cache_clear()
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_members_carry_no_owner_time_or_mode(role: str) -> None:
+    for entry in members(role).values():
+        assert (entry.uid, entry.gid, entry.mtime, entry.mode, entry.uname) == (0, 0, 0, 0o644, "")
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_a_bundle_holds_its_own_role_and_no_other(role: str) -> None:
+    names = members(role)
+    assert f"{role}/__main__.py" in names
+    assert "rolelib/protocol.py" in names
+    assert not any(name.startswith(f"{other}/") for other in ROLES if other != role for name in names)
+
+
+def test_an_unknown_role_is_refused() -> None:
+    with pytest.raises(FileNotFoundError, match="no role named nothing"):
+        bundle("nothing")
+
+
+def test_the_command_line_is_one_quoted_argument_and_holds_no_payload() -> None:
+    words = shlex.split(command_line("check", 60))
+    assert words[:3] == ["exec", "bash", "-c"]
+    assert words[4:] == ["mailstack", "check", "60"]
+    assert words[3] == Path("roles/bootstrap.sh").read_text()
+
+
+def test_the_payload_is_settings_then_archive() -> None:
+    head, _, body = payload("preflight", {"b": 1, "a": "ü\n"}, {"password": "p\n$`'\""}).partition("\n")
+    assert json.loads(head) == {"settings": {"a": "ü\n", "b": 1}, "secrets": {"password": "p\n$`'\""}}
+    assert base64.b64decode(body) == bundle("preflight")
+
+
+def test_digests_differ_between_roles() -> None:
+    assert len({bundle_digest(role) for role in ROLES}) == len(ROLES)
+
+
+def test_mailstack_never_imports_pulumi() -> None:
+    code = (
+        "import sys, pkgutil, importlib, mailstack\n"
+        "for module in pkgutil.walk_packages(mailstack.__path__, 'mailstack.'):\n"
+        "    if not module.name.endswith('__main__'): importlib.import_module(module.name)\n"
+        "assert not [name for name in sys.modules if name.split('.')[0] == 'pulumi'], 'pulumi was imported'\n"
+    )
+    subprocess.run([".venv/bin/python", "-c", code], check=True)
