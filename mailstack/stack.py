@@ -18,6 +18,8 @@ __all__ = [
 ]
 
 MEGABYTE = 1_000_000
+# A bounce that cannot be delivered in a day is of no use to anyone.
+BOUNCE_LIFETIME_HOURS = 24
 IMPLICIT_TLS_PORTS = frozenset({465, 2465})
 
 
@@ -51,6 +53,7 @@ def relay_definition(settings: Settings) -> RelayDefinition:
         ip_protocol=protocol,
         temporary_reply_patterns=provider.temporary_replies,
         queue_lifetime_hours=relay.queue_lifetime_hours,
+        bounce_lifetime_hours=min(BOUNCE_LIFETIME_HOURS, relay.queue_lifetime_hours),
         postmaster=relay.postmaster,
         extra_parameters=relay.extra_parameters,
     )

@@ -7,11 +7,11 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 
 from mailstack.dns_declaration import dns_problems
-from mailstack.postfix.relay import PROTECTED_PARAMETERS
+from mailstack.postfix.relay import PROTECTED_PARAMETERS, RelayDefinitionError
 from mailstack.relay_rule import rule_problems
 from mailstack.settings.model import Domain, Host, Jump, Settings
 from mailstack.settings.problems import Problem
-from mailstack.stack import relay_rule, under_any
+from mailstack.stack import relay_definition, relay_rule, under_any
 
 __all__ = ["find_problems"]
 
@@ -27,8 +27,10 @@ HOST_KEY_FIX = (
 
 def find_problems(settings: Settings) -> Iterator[Problem]:
     """Yield what is wrong between fields. The fields themselves have the right shape."""
-    for rule in RULES:
-        yield from rule(settings)
+    found = [problem for rule in RULES for problem in rule(settings)]
+    yield from found
+    if not found:  # otherwise the definition would only repeat, in other words, what is wrong already
+        yield from _relay_definition(settings)
 
 
 def _one_of(names: Iterable[str], wanted: str) -> str:
@@ -342,7 +344,7 @@ def _relay_limits(settings: Settings) -> Iterator[Problem]:
                 field=field,
                 value=str(value),
                 rule="is set by this project and cannot be overridden here",
-                fix="use the setting of relay that stands for it, see docs/reference/settings.md",
+                fix=PROTECTED_PARAMETERS[name],
             )
         if isinstance(value, str) and re.search(r"[\x00-\x1f\x7f]", value):
             yield Problem(
@@ -456,6 +458,14 @@ def _dns_server(settings: Settings) -> Iterator[Problem]:
 def _dns_records(settings: Settings) -> Iterator[Problem]:
     if settings.relay.host in settings.hosts:
         yield from dns_problems(settings)
+
+
+def _relay_definition(settings: Settings) -> Iterator[Problem]:
+    """Let the definition that main.cf is rendered from check itself, so that it cannot fail later."""
+    try:
+        relay_definition(settings)
+    except RelayDefinitionError as error:
+        yield Problem(field="relay", value="", rule=str(error), fix="correct the setting it names")
 
 
 RULES: tuple[Callable[[Settings], Iterator[Problem]], ...] = (

@@ -182,6 +182,7 @@ BAD: list[tuple[str, Any, str, str, str]] = [
     ("relay.upstream", {**SASL, "tls": "may"}, "relay.upstream.tls", "unencrypted", "use secure"),
     ("relay.upstream.tls", "none", "relay.upstream.tls", "must be one of", "one of these"),
     ("relay.upstream.ca_file", "certs/ca.pem", "relay.upstream.ca_file", "must match", "correct"),
+    ("relay.upstream", {**SASL, "username": "a:b@example.com"}, "relay", "no colon", "correct"),
     ("relay.upstream", {**SENDGRID, "username": "me"}, "relay.upstream.username", "the word apikey", "copy it"),
     ("relay.upstream", {**SENDGRID, "password": "abc"}, "relay.upstream.password", "starts with SG.", "copy it"),
     ("relay.upstream", {"preset": "sendgrid"}, "relay.upstream.auth", "user name and password only", "sasl"),
