@@ -9,7 +9,7 @@ from importlib.metadata import version
 
 import pulumi
 
-from mailstack.maildns.cloudflare import CloudflareInput
+from mailstack.dns.cloudflare import CloudflareInput
 
 __all__ = ["CloudflareProvider", "CloudflareRecord"]
 

@@ -13,8 +13,8 @@ import pulumi
 
 from components.base import Component
 from components.remote_host import RemoteHost, RoleRun
+from mailstack.dns import Record
 from mailstack.dns_declaration import declared, server_settings, zone_outputs, zone_records
-from mailstack.maildns import Record
 from mailstack.settings.model import Settings
 
 __all__ = ["DnsRecords", "DnsRecordsArgs"]
@@ -39,7 +39,7 @@ class DnsRecordsArgs:
         return cls(
             zones=zone_records(settings),
             texts=zone_outputs(settings),
-            warnings=tuple(declared(settings).warnings),
+            warnings=tuple(str(warning) for warning in declared(settings).warnings),
             api_token=None if cloudflare is None else pulumi.Output.secret(cloudflare.api_token.get_secret_value()),
             zone_ids=None if cloudflare is None else cloudflare.zones,
             server=None if server is None else hosts[server.host],
@@ -70,7 +70,7 @@ class DnsRecords(Component):
     ) -> None:
         # Only a stack with Cloudflare pays for what this needs.
         from components.cloudflare import CloudflareProvider, CloudflareRecord  # noqa: PLC0415
-        from mailstack.maildns.cloudflare import resource_name, to_cloudflare  # noqa: PLC0415
+        from mailstack.dns.cloudflare import resource_name, to_cloudflare  # noqa: PLC0415
 
         provider = CloudflareProvider(f"{name}-cloudflare", token, self._child())
         for zone, records in args.zones.items():

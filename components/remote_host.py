@@ -79,8 +79,8 @@ class RemoteHost(Component):
         One command carries all of a role: its code, settings and secrets on standard input. ``create`` and
         ``update`` are the same text for every role and hold none of them, so nothing can leak through it.
         """
-        secrets: pulumi.Output[dict[str, str]] = pulumi.Output.from_input(dict(run.secrets))
-        document: pulumi.Output[str] = secrets.apply(lambda values: payload(run.role, run.settings, values))
+        secrets: pulumi.Output[dict[str, Any]] = pulumi.Output.from_input(dict[str, Any](run.secrets))
+        document: pulumi.Output[Any] = secrets.apply(lambda values: payload(run.role, run.settings, values))
         apply = command_line("apply")
         return remote.Command(
             name,
@@ -88,7 +88,7 @@ class RemoteHost(Component):
             create=apply,
             update=apply,
             delete=command_line("remove") if run.on_destroy == "remove" else None,
-            stdin=pulumi.Output[str].secret(document),
+            stdin=pulumi.Output.secret(document),
             # Only a move to another declared host replaces. A re-created machine of the same name is a changed
             # connection, hence an update: there is nothing to remove on it.
             triggers=[self.logical_name],

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
-from mailstack.maildns import (
+from mailstack.dns import (
     Declared,
     DkimKey,
     DmarcPolicy,
@@ -15,10 +15,13 @@ from mailstack.maildns import (
     SendingDomain,
     SpfInclude,
     SpfPolicy,
+    address_mechanism,
     declare,
+    public_key_of,
+    render_records,
+    render_zone,
+    zone_of,
 )
-from mailstack.maildns.dkim import public_key_of
-from mailstack.maildns.zone import render_records, render_zone, zone_of
 from mailstack.settings.model import Domain, Settings
 from mailstack.settings.problems import Problem
 from mailstack.upstreams import SpfSource
@@ -33,7 +36,7 @@ def declared(settings: Settings) -> Declared:
 
 def dns_records(settings: Settings) -> tuple[Record, ...]:
     """Return all records of the stack, in zone order."""
-    return declared(settings).records
+    return declared(settings).records.records
 
 
 def zone_records(settings: Settings) -> dict[str, tuple[Record, ...]]:
@@ -106,7 +109,7 @@ def _field(settings: Settings, record: str) -> str:
     """Return the settings field a record follows from: its DKIM key, or the longest domain its description names."""
     for number, domain in enumerate(settings.domains):
         for index, key in enumerate(domain.dkim):
-            if record == f"DKIM {key.selector}._domainkey.{domain.name}":
+            if record.startswith(f"{key.selector}._domainkey.{domain.name} "):
                 return f"domains[{number}].dkim[{index}].public_key"
     names = [(len(domain.name), number) for number, domain in enumerate(settings.domains) if domain.name in record]
     return f"domains[{max(names)[1]}]" if names else "dns"
@@ -153,12 +156,18 @@ def _sending_domain(settings: Settings, domain: Domain) -> SendingDomain:
     provider, upstream = settings.relay.upstream.provider, settings.relay.upstream
     source = SpfSource(domain=upstream.spf_include, lookups=1) if upstream.spf_include else provider.spf
     includes = [] if source is None else [SpfInclude(domain=source.domain, lookups=source.lookups)]
-    includes += [SpfInclude(domain=name) for name in domain.spf.include if source is None or name != source.domain]
-    own = [] if source is not None else [_address_term(address) for address in settings.egress_addresses]
-    exchangers = provider.mx if domain.mx is None else domain.mx
+    includes += [
+        SpfInclude(domain=name, lookups=domain.spf.lookups.get(name))
+        for name in domain.spf.include
+        if source is None or name != source.domain
+    ]
+    own = [] if source is not None else [address_mechanism(address) for address in settings.egress_addresses]
+    declared_mx = provider.mx if domain.mx is None else domain.mx
+    exchangers = tuple(MailExchanger(preference=mx.preference, exchange=mx.exchange) for mx in declared_mx)
     return SendingDomain(
         name=domain.name,
-        mx=tuple(MailExchanger(preference=mx.preference, exchange=mx.exchange) for mx in exchangers),
+        # No word about MX and an upstream without mailboxes: the domain's MX records are somebody else's.
+        mx=exchangers if exchangers or domain.mx is None else None,
         spf=SpfPolicy(includes=tuple(includes), mechanisms=(*own, *domain.spf.mechanisms), all=domain.spf.all),
         dkim=tuple(
             DkimKey(
@@ -179,7 +188,3 @@ def _sending_domain(settings: Settings, domain: Domain) -> SendingDomain:
             spf_alignment=domain.dmarc.spf_alignment,
         ),
     )
-
-
-def _address_term(address: str) -> str:
-    return f"ip6:{address}" if ":" in address else f"ip4:{address}"

@@ -45,9 +45,10 @@ class Engine:
             "PULUMI_BACKEND_URL": f"file://{folder / 'state'}",
             "PULUMI_CONFIG_PASSPHRASE": passphrase.read_text(),
             "PULUMI_SKIP_UPDATE_CHECK": "true",
-            "PULUMI_HOME": os.environ.get("PULUMI_HOME", str(folder / "home")),
+            "PULUMI_HOME": str(_own_home(folder)),
         }
         self.environment.pop("SSH_AUTH_SOCK", None)  # the throw-away keys are the only ones to try
+        shutil.copy(project_folder / "Pulumi.yaml", folder / "Pulumi.yaml")
 
     def configure(self, raw: Mapping[str, Any], project: str = "mailstack") -> None:
         """Write the stack's configuration (keys without prefix). Its secrets are throw-away ones, so in clear."""
@@ -63,7 +64,9 @@ class Engine:
         """Create the stack where it does not exist."""
         names = json.loads(self.run("stack", "ls", "--json", quiet=True) or "[]")
         if not any(entry["name"].rpartition("/")[2] == self.stack for entry in names):
-            self.run("stack", "init", self.stack, "--no-select", quiet=True)
+            # It writes the salt of the passphrase into the stack file of the folder it runs in, whatever it is told:
+            # run here, that is ``config_file``, not a file of the user's.
+            self.run("stack", "init", self.stack, "--no-select", quiet=True, folder=self.folder)
 
     def up(self, *arguments: str) -> str:
         """Run ``pulumi up`` and return what it printed."""
@@ -86,12 +89,16 @@ class Engine:
     def _with_config(self, command: str, *arguments: str) -> str:
         return self.run(command, "--stack", self.stack, "--config-file", str(self.config_file), *arguments)
 
-    def run(self, *arguments: str, quiet: bool = False) -> str:
-        """Run the CLI and return its standard output and error, in order. Raises EngineError when it fails."""
+    def run(self, *arguments: str, quiet: bool = False, folder: Path | None = None) -> str:
+        """Run the CLI in ``folder`` (default: the project's) and return what it printed.
+
+        That is standard output and error in order, with ``quiet`` standard output only. Raises EngineError when it
+        fails.
+        """
         lines: list[str] = []
         with subprocess.Popen(
             ["pulumi", *arguments, "--non-interactive", "--color", "never"],
-            cwd=self._project_folder,
+            cwd=folder or self._project_folder,
             env=self.environment,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -108,3 +115,15 @@ class Engine:
             text = ("".join(lines) + errors).strip()
             raise EngineError(f"pulumi {arguments[0]} failed with exit code {process.returncode}\n{text[-4000:]}")
         return "".join(lines)
+
+
+def _own_home(folder: Path) -> Path:
+    """Return a home of the CLI in ``folder``: own logins and workspaces, but the plugins that are already there."""
+    cache = Path(os.environ.get("PULUMI_HOME") or Path.home() / ".pulumi") / "plugins"
+    home = folder / "home"
+    home.mkdir(mode=0o700, exist_ok=True)
+    plugins = home / "plugins"
+    if cache.is_dir() and not plugins.exists():
+        plugins.unlink(missing_ok=True)  # a link to a cache that is gone
+        plugins.symlink_to(cache.resolve())
+    return home

@@ -5,6 +5,7 @@ no secret of the real stack is opened. With a Pulumi CLI the real engine runs th
 back end does; the checks and their table are the same.
 """
 
+import ipaddress
 import json
 import shutil
 import time
@@ -132,6 +133,7 @@ class Rehearsal:
             )
             for name, host in settings.hosts.items()
         }
+        self._add_addresses(settings)
         self.raw = with_hosts(self._raw, self.hosts)
         self.settings = load_settings(self.raw)
         self._say(f"[3/6] stand-in for {upstream.host_name}: refuses what Google refuses")
@@ -139,6 +141,18 @@ class Rehearsal:
         self.google = GoogleStandinClient(f"http://{self.upstream.address}:{CONTROL_PORT}")
         self.google.wait_until_healthy()
         self.cloudflare = self._start_cloudflare(cleanup)
+
+    def _add_addresses(self, settings: Settings) -> None:
+        """Give the hosts the addresses their services are declared to listen on."""
+        wanted = [(settings.relay.host, address) for address in settings.relay.listen_addresses]
+        server = settings.dns.server
+        if server is not None:
+            wanted += [(server.host, address) for address in server.listen_addresses]
+        for name, text in wanted:
+            address = ipaddress.ip_address(text)
+            if not address.is_loopback and not address.is_unspecified:
+                mask = address.max_prefixlen
+                self.ground.exec(self.hosts[name], ["ip", "address", "add", f"{address}/{mask}", "dev", "lo"])
 
     def _start_upstream(self, pki: ServerPki) -> Service:
         settings, upstream = self.settings, self.settings.relay.upstream

@@ -3,7 +3,7 @@
 Rules that need more than one field are in ``rules``.
 """
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
@@ -103,6 +103,9 @@ class Spf(Section):
     """What the SPF record has beyond the upstream's include (RFC 7208)."""
 
     include: tuple[DomainName, ...] = Field(default=(), description="Other senders of this domain, by include.")
+    lookups: dict[DomainName, Annotated[int, Field(ge=1, le=10)]] = Field(
+        default={}, description="DNS look-ups an include costs, itself and nested ones counted; 1 is assumed."
+    )
     mechanisms: tuple[str, ...] = Field(default=(), description="Further mechanisms, such as ip4:192.0.2.1.")
     all: Literal["~all", "-all"] = "~all"
 
@@ -135,7 +138,8 @@ class Domain(Section):
 
     name: DomainName
     mx: tuple[MailExchanger, ...] | None = Field(
-        default=None, description="Absent: the upstream's mailboxes. Empty list: the domain receives no mail."
+        default=None,
+        description="Absent: the upstream's mailboxes, or left alone. Empty list: the domain receives no mail.",
     )
     spf: Spf = Spf()
     dkim: tuple[DkimKey, ...] = ()

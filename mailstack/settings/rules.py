@@ -86,6 +86,14 @@ def _domains(settings: Settings) -> Iterator[Problem]:
                 rule="the domain is listed twice",
                 fix="merge the two entries: a domain has one SPF and one DMARC record",
             )
+        for name in domain.spf.lookups:
+            if name not in domain.spf.include:
+                yield Problem(
+                    field=f"domains[{index}].spf.lookups.{name}",
+                    value=str(domain.spf.lookups[name]),
+                    rule="counts an include that is not there",
+                    fix=_one_of(domain.spf.include, name) if domain.spf.include else "remove it",
+                )
         yield from _dkim(f"domains[{index}]", domain)
 
 

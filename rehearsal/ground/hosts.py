@@ -59,12 +59,20 @@ FIRST_ADDRESS = 10
 
 # What lets systemd boot as process 1 without --privileged.
 _SYSTEMD_ARGUMENTS = (
-    "--cap-add", "SYS_ADMIN", "--cap-add", "NET_ADMIN",
+    # SYS_PTRACE: root sees which process holds a port, as it does on a server.
+    "--cap-add", "SYS_ADMIN", "--cap-add", "NET_ADMIN", "--cap-add", "SYS_PTRACE",
     "--security-opt", "seccomp=unconfined", "--security-opt", "apparmor=unconfined",
     "--tmpfs", "/run", "--tmpfs", "/run/lock", "--tmpfs", "/tmp:exec",  # noqa: S108 - inside the host
     "--volume", "/sys/fs/cgroup:/sys/fs/cgroup:rw", "--cgroupns=host",
     "--stop-signal", "SIGRTMIN+3", "--stop-timeout", "60",
 )  # fmt: skip
+
+
+def _ipv6_arguments() -> tuple[str, ...]:
+    """Give hosts ::1 as servers have it, where this machine's kernel knows IPv6 at all."""
+    if not Path("/proc/sys/net/ipv6").is_dir():
+        return ()
+    return ("--sysctl", "net.ipv6.conf.all.disable_ipv6=0", "--sysctl", "net.ipv6.conf.default.disable_ipv6=0")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -409,7 +417,14 @@ class Ground:
         pattern = ssh_host if ssh_port == 22 else f"[{ssh_host}]:{ssh_port}"
         known_hosts.write_text(f"{pattern} {host_keys.public}\n", encoding="utf-8")
 
-        arguments = [*_SYSTEMD_ARGUMENTS, "--env", "container=docker", "--hostname", hostname or name]
+        arguments = [
+            *_SYSTEMD_ARGUMENTS,
+            *_ipv6_arguments(),
+            "--env",
+            "container=docker",
+            "--hostname",
+            hostname or name,
+        ]
         for alias in dict.fromkeys((name, hostname or name, *aliases)):
             arguments += ["--network-alias", alias]
         if memory_mb is not None:

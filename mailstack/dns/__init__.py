@@ -1,0 +1,52 @@
+"""DNS records for mail: declared as data, held against the rules of the RFCs, rendered for zone files and Cloudflare.
+
+``declare`` is a pure function: it asks no name server. What other people's DNS holds (the cost of an upstream's SPF
+include) is part of its input.
+"""
+
+from mailstack.dns.cloudflare import CloudflareInput, decode_content, decode_text, resource_name, to_cloudflare
+from mailstack.dns.declaration import Declared, DnsDeclaration, MailHost, SendingDomain, declare
+from mailstack.dns.dkim import DkimKey, KeyRuleError, public_key_of, rsa_bits
+from mailstack.dns.dmarc import DmarcPolicy
+from mailstack.dns.names import NameRuleError, normalise_name
+from mailstack.dns.problems import RULES, DnsRuleError, Problem
+from mailstack.dns.records import NULL_MX, Address, MailExchanger, Record, RecordSet, Text
+from mailstack.dns.spf import SpfInclude, SpfPolicy, address_mechanism
+from mailstack.dns.zone import next_serial, rdata_text, render_records, render_zone, zone_of
+
+__all__ = [
+    "NULL_MX",
+    "RULES",
+    "Address",
+    "CloudflareInput",
+    "Declared",
+    "DkimKey",
+    "DmarcPolicy",
+    "DnsDeclaration",
+    "DnsRuleError",
+    "KeyRuleError",
+    "MailExchanger",
+    "MailHost",
+    "NameRuleError",
+    "Problem",
+    "Record",
+    "RecordSet",
+    "SendingDomain",
+    "SpfInclude",
+    "SpfPolicy",
+    "Text",
+    "address_mechanism",
+    "declare",
+    "decode_content",
+    "decode_text",
+    "next_serial",
+    "normalise_name",
+    "public_key_of",
+    "rdata_text",
+    "render_records",
+    "render_zone",
+    "resource_name",
+    "rsa_bits",
+    "to_cloudflare",
+    "zone_of",
+]
