@@ -37,7 +37,7 @@ test: setup
 	$(PYTHON) -m pytest -rs --durations=15 tests
 
 bench: setup
-	$(PYTHON) -m rehearsal.bench
+	$(PYTHON) -m rehearsal.bench.suite
 
 lock: setup
 	$(PYTHON) -m pip install --quiet uv

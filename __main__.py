@@ -1,9 +1,9 @@
 """The mail stack: applications hand mail to the relay, the relay to Google Workspace; DNS says who may send."""
 
 import pulumi
-from components.dns_records import DnsRecords, DnsRecordsArgs
 
 from components.config import read_settings
+from components.dns_records import DnsRecords, DnsRecordsArgs
 from components.postfix_relay import PostfixRelay, PostfixRelayArgs
 from components.remote_host import RemoteHost, RemoteHostArgs
 from components.workspace_relay_rule import WorkspaceRelayRule, WorkspaceRelayRuleArgs

@@ -14,7 +14,7 @@ import pulumi
 from pulumi_command import remote
 
 from components.base import Component
-from mailstack.bundle import command_line, payload
+from mailstack.bundle import ROLE_TIMEOUT_SECONDS, command_line, payload
 from mailstack.settings.model import Host, Jump, Settings
 from mailstack.stack import preflight_settings
 
@@ -56,6 +56,7 @@ class RoleRun:
     settings: Mapping[str, Any]
     secrets: Mapping[str, pulumi.Input[str]] = field(default_factory=dict)
     on_destroy: Literal["remove", "keep"] = "keep"
+    timeout_seconds: int = ROLE_TIMEOUT_SECONDS
 
 
 class RemoteHost(Component):
@@ -81,13 +82,13 @@ class RemoteHost(Component):
         """
         secrets: pulumi.Output[dict[str, Any]] = pulumi.Output.from_input(dict[str, Any](run.secrets))
         document: pulumi.Output[Any] = secrets.apply(lambda values: payload(run.role, run.settings, values))
-        apply = command_line("apply")
+        apply = command_line("apply", run.timeout_seconds)
         return remote.Command(
             name,
             connection=self._connection,
             create=apply,
             update=apply,
-            delete=command_line("remove") if run.on_destroy == "remove" else None,
+            delete=command_line("remove", run.timeout_seconds) if run.on_destroy == "remove" else None,
             stdin=pulumi.Output.secret(document),
             # Only a move to another declared host replaces. A re-created machine of the same name is a changed
             # connection, hence an update: there is nothing to remove on it.

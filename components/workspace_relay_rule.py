@@ -12,6 +12,7 @@ import pulumi
 
 from components.base import Component
 from components.remote_host import RemoteHost, RoleRun, summary
+from mailstack.bundle import ROLE_TIMEOUT_SECONDS
 from mailstack.relay_rule import RelayRule, console_steps
 from mailstack.settings.model import Settings
 from mailstack.stack import probe_settings, relay_rule
@@ -45,6 +46,19 @@ class WorkspaceRelayRuleArgs:
         )
 
 
+def _verdict(summary: dict[str, Any]) -> dict[str, Any]:
+    """Return what a reader of the outputs wants to know; the whole conversation stays in the command's output."""
+    probe = summary["facts"]["probe"]
+    tls: dict[str, Any] = next((step for step in probe["steps"] if step["step"] == "tls"), {})
+    return {
+        "ok": probe["ok"],
+        "target": probe["target"],
+        "tls_version": tls.get("version"),
+        "certificate_expires": tls.get("certificate", {}).get("not_after"),
+        "failure": probe["failure"],
+    }
+
+
 class WorkspaceRelayRule(Component):
     """Console steps to follow by hand, and a proof that they were followed."""
 
@@ -59,7 +73,13 @@ class WorkspaceRelayRule(Component):
         if args.username is not None and args.password is not None:
             secrets = {"username": args.username, "password": args.password}
         # The steps are part of the input so that a changed rule is probed again.
-        run = RoleRun(role="relay_probe", settings={**args.probe, "rule": steps}, secrets=secrets)
+        run = RoleRun(
+            role="relay_probe",
+            settings={**args.probe, "rule": steps},
+            secrets=secrets,
+            # A probe may poll for a day; the limit is for one that hangs.
+            timeout_seconds=int(args.probe["deadline_seconds"]) + ROLE_TIMEOUT_SECONDS,
+        )
         self.console_steps = pulumi.Output.from_input(steps)
-        self.probe = summary(args.host.run(run, f"{name}-probe", self._child()))["facts"]["probe"]
+        self.probe = summary(args.host.run(run, f"{name}-probe", self._child())).apply(_verdict)
         self.register_outputs({"console_steps": self.console_steps, "probe": self.probe})

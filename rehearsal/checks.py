@@ -133,9 +133,7 @@ def _rule(site: Site) -> Iterator[Check]:
     if site.settings.relay_rule is None:
         return
     probe = site.outputs.get("relay_rule_probe") or {}
-    steps = {step["step"]: step for step in probe.get("steps", [])}
-    tls = steps.get("tls", {})
-    evidence = f"{probe.get('target')}: {tls.get('version')}, recipient accepted, nothing sent"
+    evidence = f"{probe.get('target')}: {probe.get('tls_version')}, recipient accepted, nothing sent"
     failure = probe.get("failure") or {}
     yield Check(
         name="relay rule probe",

@@ -52,9 +52,7 @@ class CommandError(Exception):
         lines = (result.out + result.err).strip().splitlines()[-TAIL_LINES:]
         Exception.__init__(
             self,
-            redact(
-                "{} exited with {}\n{}".format(" ".join(result.argv), result.code, "\n".join(lines))
-            ).strip(),
+            redact("{} exited with {}\n{}".format(" ".join(result.argv), result.code, "\n".join(lines))).strip(),
         )
 
 

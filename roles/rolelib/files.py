@@ -2,6 +2,7 @@
 
 import contextlib
 import grp
+import json
 import os
 import pwd
 import shutil
@@ -98,11 +99,25 @@ class Transaction:
     the next run finds ``directory`` and may restore from it (see ``leftover``).
     """
 
+    MANIFEST = "manifest.json"
+
     def __init__(self, directory: str) -> None:
         """Use ``directory`` (made on first use, mode 0700) for the copies."""
         self.directory = directory
         self._saved: Dict[str, Optional[str]] = {}
         self._order: List[str] = []
+
+    @classmethod
+    def leftover(cls, directory: str) -> "Optional[Transaction]":
+        """Return the transaction a killed run left in ``directory``, or None where it left none."""
+        manifest = read(os.path.join(directory, cls.MANIFEST))
+        if manifest is None:
+            return None
+        transaction = cls(directory)
+        for path, copy in json.loads(manifest):
+            transaction._saved[path] = copy
+            transaction._order.append(path)
+        return transaction
 
     def remember(self, path: str) -> None:
         """Copy ``path`` aside, once; remember its absence where it does not exist."""
@@ -117,6 +132,9 @@ class Transaction:
             os.chown(copy, status.st_uid, status.st_gid, follow_symlinks=False)
         self._saved[path] = copy
         self._order.append(path)
+        # Whoever comes after a killed run has to know which copy belongs where.
+        manifest = json.dumps([[name, self._saved[name]] for name in self._order])
+        write(DesiredFile(os.path.join(self.directory, self.MANIFEST), manifest, mode=0o600))
 
     def write(self, desired: DesiredFile) -> None:
         """Remember the file, then replace it."""

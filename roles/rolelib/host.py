@@ -1,5 +1,6 @@
 """Facts about the host that several roles need, and the few ways to change it: packages and services."""
 
+import contextlib
 import os
 import re
 import shutil
@@ -19,6 +20,7 @@ __all__ = [
     "service_is_active",
     "service_is_enabled",
     "systemctl",
+    "unit_log",
     "wait_for_package_lock",
 ]
 
@@ -142,11 +144,17 @@ def systemctl(*arguments: str, timeout: int = 120) -> None:
     result = run(["systemctl", "--no-ask-password", *list(arguments)], check=False, timeout=timeout)
     if result.ok:
         return
-    unit = arguments[-1]
-    journal = run(["journalctl", "-u", unit, "-n", "15", "--no-pager", "-o", "cat"], check=False).out
     raise RoleError(
-        "service", f"systemctl {' '.join(arguments)} failed: {result.err.strip()}\n{journal.strip()}"
+        "service", f"systemctl {' '.join(arguments)} failed: {result.err.strip()}\n{unit_log(arguments[-1])}"
     )
+
+
+def unit_log(unit: str, lines: int = 15) -> str:
+    """Return the unit's last log lines. On a busy host the journal is behind by some: it catches up first."""
+    with contextlib.suppress(CommandError):  # a journal that hangs must not hide the failure it is asked about
+        run(["journalctl", "--sync"], check=False, timeout=10)
+    argv = ["journalctl", "-u", unit, "-n", str(lines), "--no-pager", "-o", "cat"]
+    return run(argv, check=False).out.strip()
 
 
 def service_is_active(unit: str) -> bool:

@@ -44,6 +44,8 @@ class Role:
     """Base of a role. A role overrides ``plan`` and, where they make sense, ``remove`` and ``verify``."""
 
     name = ""
+    # A role that only looks does not hold up the others on its host, however long it waits.
+    exclusive = True
 
     def __init__(self, settings: Dict[str, Any], secrets: Dict[str, Any]) -> None:
         """Hold what came on standard input. ``warnings`` and ``facts`` end up in the summary."""
@@ -164,8 +166,8 @@ def _strings(value: Any) -> Iterator[str]:
 @contextlib.contextmanager
 def _lock(role: Role) -> Iterator[None]:
     """Hold the host's one lock. The kernel drops it when the process dies, so no lock can be left behind."""
-    handle = _open_lock()
-    if handle is None:  # a check by an ordinary user: it changes nothing and needs no lock
+    handle = _open_lock() if role.exclusive else None
+    if handle is None:  # nothing will be changed: a role that only looks, or a check by an ordinary user
         yield
         return
     deadline = time.monotonic() + LOCK_SECONDS

@@ -11,7 +11,7 @@ from rehearsal.in_process import run_program
 
 __all__ = ["Recorder", "is_secret", "plain", "run_graph"]
 
-PROBE = {"ok": True, "target": "smtp-relay.gmail.com:587", "steps": []}
+PROBE = {"ok": True, "target": "smtp-relay.gmail.com:587", "steps": [], "failure": None}
 
 
 class Recorder(Mocks):

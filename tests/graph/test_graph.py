@@ -39,9 +39,14 @@ def test_one_command_per_role() -> None:
 
 def test_create_equals_update_and_is_the_same_for_every_role() -> None:
     recorder, _ = run_graph(with_server())
-    texts = {args.inputs["create"] for args in recorder.of_type(COMMAND).values()}
-    assert texts == {command_line("apply")}
+    texts = {args.inputs["create"].rpartition(" ")[0] for args in recorder.of_type(COMMAND).values()}
+    assert texts == {command_line("apply").rpartition(" ")[0]}  # all but the time limit
     assert all(args.inputs["update"] == args.inputs["create"] for args in recorder.of_type(COMMAND).values())
+
+
+def test_a_probe_may_poll_as_long_as_it_is_told() -> None:
+    recorder, _ = run_graph(with_value("relay_rule.probe.wait_minutes", 1440))
+    assert int(recorder.resources["relay-rule-probe"].inputs["create"].rpartition(" ")[2]) > 1440 * 60
 
 
 def test_secrets_reach_hosts_on_standard_input_only() -> None:

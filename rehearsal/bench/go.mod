@@ -1,0 +1,3 @@
+module mailstack.invalid/bench
+
+go 1.19

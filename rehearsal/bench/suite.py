@@ -1,0 +1,178 @@
+"""`make bench`: what this project costs and what its relay carries, each figure beside something to compare it with.
+
+Absolute times depend on the machine; the ratios are what to watch. Everything is measured in one run, with what is
+compared taking turns.
+"""
+
+import argparse
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from mailstack.bundle import command_line, payload
+from mailstack.postfix.relay import RelayDefinition, role_settings
+from mailstack.stackfile import read_stack_file, throwaway
+from rehearsal.bench.docker import inspect
+from rehearsal.bench.relay_host import set_up_guide
+from rehearsal.bench.throughput import BenchError, Load, Relay, compare
+from rehearsal.engine import Engine, EngineError, find_cli
+from rehearsal.ground import Ground, GroundError, Host, clean_leftovers, ensure_base_image, ensure_docker
+from rehearsal.ssh import run_over_ssh
+
+__all__ = ["main"]
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+CACHE = ROOT / ".cache" / "bench"
+PREVIEW_ROUNDS = 3
+INSTALL_ROUNDS = 2
+REAPPLY_ROUNDS = 5
+EMPTY_PROJECT = """name: empty
+runtime:
+  name: python
+  options:
+    toolchain: pip
+    virtualenv: {venv}
+"""
+# The shortest way to the same package: no questions, no extras.
+PLAIN_INSTALL = (
+    "echo 'postfix postfix/main_mailer_type select No configuration' | debconf-set-selections && "
+    "DEBIAN_FRONTEND=noninteractive apt-get -y -q --no-install-recommends install postfix"
+)
+DEFINITION = RelayDefinition(
+    hostname="relay.bench.example.com", sender_domains=("example.com",), upstream_host="smtp-relay.gmail.com"
+)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run all parts, or those named; return 1 when a part that could run did not."""
+    parts: dict[str, Callable[[], None]] = {"preview": _preview, "role": _role, "throughput": _throughput}
+    parser = argparse.ArgumentParser(prog="python -m rehearsal.bench.suite", description=__doc__)
+    parser.add_argument("parts", nargs="*", choices=list(parts), help="default: all")
+    failed = 0
+    for name in parser.parse_args(arguments).parts or parts:
+        _say(f"\n== {name}")
+        try:
+            parts[name]()
+        except (BenchError, EngineError, GroundError, OSError, RuntimeError) as error:
+            _say(f"{name} FAILED: {error}")
+            failed = 1
+    return failed
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
+
+
+def _preview() -> None:
+    """Preview time of our stacks against an empty Pulumi program; aim 1.3."""
+    if find_cli() is None:
+        _say("skipped: no Pulumi CLI on PATH (scripts/install-pulumi.sh installs one)")
+        return
+    with tempfile.TemporaryDirectory(prefix="mailstack-bench-") as folder:
+        engines = {"empty": _empty_engine(Path(folder))}
+        for stack in ("local", "prod"):
+            engine = Engine(stack, Path(folder) / stack, lambda _line: None)
+            engine.configure(read_stack_file(ROOT / f"Pulumi.{stack}.yaml", throwaway))
+            engine.select()
+            engines[stack] = engine
+        seconds: dict[str, list[float]] = {name: [] for name in engines}
+        for _ in range(PREVIEW_ROUNDS):
+            for name in list(engines):
+                started = time.monotonic()
+                try:
+                    engines[name].preview()
+                except EngineError as error:
+                    if name == "empty" or "plugin" not in str(error):
+                        raise
+                    _say(f"{name}: skipped, a provider plugin is missing: {str(error).splitlines()[-1].strip()}")
+                    del engines[name]
+                else:
+                    seconds[name].append(time.monotonic() - started)
+    empty = statistics.median(seconds["empty"])
+    _say(f"empty program: {empty:.2f} s (median of {PREVIEW_ROUNDS})")
+    for name in engines:
+        if name != "empty":
+            own = statistics.median(seconds[name])
+            _say(f"{name} stack: {own:.2f} s, ratio {own / empty:.2f} (aim 1.3)")
+
+
+def _empty_engine(folder: Path) -> Engine:
+    project = folder / "empty-project"
+    project.mkdir()
+    (project / "Pulumi.yaml").write_text(EMPTY_PROJECT.format(venv=ROOT / ".venv"))
+    (project / "__main__.py").write_text("import pulumi\n")
+    engine = Engine("empty", folder / "empty", lambda _line: None, project_folder=project)
+    engine.configure({}, project="empty")
+    engine.select()
+    return engine
+
+
+def _role() -> None:
+    """Time of the relay role on a bare host against the package alone (aim 1.25), and unchanged again (aim 2 s)."""
+    with _ground("bench-role") as ground:
+        plain: list[float] = []
+        ours: list[float] = []
+        for number in range(INSTALL_ROUNDS):
+            bare = ground.create_host(f"plain{number}")
+            started = time.monotonic()
+            _must(run_over_ssh(_connection(bare), PLAIN_INSTALL).code == 0, "the plain installation failed")
+            plain.append(time.monotonic() - started)
+            ground.remove(bare)
+            host = ground.create_host(f"ours{number}")
+            ours.append(_apply(host))
+            if number < INSTALL_ROUNDS - 1:
+                ground.remove(host)
+        again = [_apply(host) for _ in range(REAPPLY_ROUNDS)]
+    base, own = statistics.median(plain), statistics.median(ours)
+    _say(f"package alone: {base:.1f} s (median of {INSTALL_ROUNDS}, over SSH)")
+    _say(f"relay role on a bare host: {own:.1f} s, ratio {own / base:.2f} (aim 1.25)")
+    _say(f"unchanged again: {statistics.median(again):.2f} s (median of {REAPPLY_ROUNDS}, aim 2 s)")
+
+
+def _throughput() -> None:
+    """Relay throughput against the main.cf of the old wiki page, at 0 ms and 20 ms to the upstream."""
+    with _ground("bench-throughput") as ground:
+        guide, ours = ground.create_host("guide"), ground.create_host("ours")
+        _apply(ours)
+        set_up_guide(inspect(guide.container))
+        compare(
+            base=Relay(name="guide", container=guide.container),
+            candidate=Relay(name="ours", container=ours.container),
+            load=Load(),
+            cache=CACHE,
+            report=_say,
+        )
+
+
+def _ground(name: str) -> Ground:
+    ensure_docker(log=_say)
+    ensure_base_image(log=_say)
+    clean_leftovers(log=_say)
+    return Ground(name, log=lambda _line: None)
+
+
+def _apply(host: Host) -> float:
+    """Run the relay role as Pulumi does and return the seconds it took."""
+    started = time.monotonic()
+    finished = run_over_ssh(
+        _connection(host), command_line("apply"), payload("postfix_relay", role_settings(DEFINITION), {})
+    )
+    _must(finished.code == 0, f"the relay role failed:\n{finished.stderr}")
+    return time.monotonic() - started
+
+
+def _connection(host: Host) -> dict[str, object]:
+    return {"host": host.address, "user": host.user, "privateKey": host.private_key, "hostKey": host.host_key}
+
+
+def _must(condition: bool, message: str) -> None:
+    if not condition:
+        raise RuntimeError(message)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

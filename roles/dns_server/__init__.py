@@ -1,0 +1,1 @@
+"""An authoritative DNS server for the stack's zones: Knot DNS or NSD."""
