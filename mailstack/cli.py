@@ -8,7 +8,7 @@ from pathlib import Path
 from mailstack.initialise import InitError, initialise
 from mailstack.settings.load import load_settings
 from mailstack.settings.problems import SettingsError
-from mailstack.settings.schema import stack_file_schema
+from mailstack.settings.schema import settings_reference, stack_file_schema
 from mailstack.stack import weaknesses
 from mailstack.stackfile import StackFileError, read_stack_file, throwaway
 
@@ -34,7 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             command.add_argument("--keep", action="store_true", help="leave the hosts up (remove: --down)")
             command.add_argument("--down", action="store_true", help="only remove what an earlier --keep left")
     schema = commands.add_parser("schema", help="print the JSON schema of a stack file")
-    schema.add_argument("--write", action="store_true", help="write it to docs/reference/stack.schema.json")
+    schema.add_argument("--write", action="store_true", help="write it, and settings.md, to docs/reference")
     options = parser.parse_args(arguments)
     try:
         return _COMMANDS[options.command](options)
@@ -67,6 +67,7 @@ def _validate(options: argparse.Namespace) -> int:
 def _schema(options: argparse.Namespace) -> int:
     if options.write:
         (ROOT / "docs/reference/stack.schema.json").write_text(stack_file_schema())
+        (ROOT / "docs/reference/settings.md").write_text(settings_reference())
     else:
         sys.stdout.write(stack_file_schema())
     return 0

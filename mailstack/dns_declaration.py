@@ -149,6 +149,8 @@ def _declaration(settings: Settings) -> DnsDeclaration:
         hosts=tuple(hosts),
         ttl=settings.dns.ttl,
         production=settings.environment == "prod",
+        # A server of ours serves nothing but what is declared; elsewhere a zone may hold more than we know.
+        complete=settings.dns.provider == "server",
     )
 
 

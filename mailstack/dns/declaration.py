@@ -72,14 +72,17 @@ class DnsDeclaration:
     """Everything the records follow from.
 
     ``ttl`` in seconds, 60 to 86400, or 1 for Cloudflare's automatic. ``production`` refuses addresses that
-    the internet cannot reach. ``aliases`` are names known to be CNAMEs; ``external_hosts`` are hosts below
-    a declared domain whose addresses are published elsewhere.
+    the internet cannot reach. ``complete`` says that the zones hold nothing but these records (a server of our
+    own); without it an exchanger below a declared domain that is no declared host is a warning, not an error.
+    ``aliases`` are names known to be CNAMEs; ``external_hosts`` are hosts below a declared domain whose
+    addresses are published elsewhere.
     """
 
     ttl: int = DEFAULT_TTL
     domains: tuple[SendingDomain, ...]
     hosts: tuple[MailHost, ...] = ()
     production: bool
+    complete: bool = False
     aliases: tuple[str, ...] = ()
     external_hosts: tuple[str, ...] = ()
 
@@ -387,16 +390,19 @@ class _Declaring:
         label = f"{name} SPF"
         if term.kind == "mx":
             self._check_mx_term(name, term)
+        if term.kind == "a":
+            self._check_a_term(name, term)
         if term.kind not in {"include", "redirect"} or term.domain is None:
             return
         known = term.domain in self.spf
-        if term.domain in self.hosts and term.domain not in self.domains:
+        is_host = term.domain in self.hosts and term.domain not in self.domains
+        if is_host or (not known and self._is_missing(term.domain)):
             self.findings.error(
                 label,
                 "spf-include-target",
-                found=f"{term.text}, which is a host",
-                expected="a name with an SPF record for other domains",
-                fix=f"write a:{term.domain}",
+                found=f"{term.text}, which " + ("is a host" if is_host else "has no SPF record in its zone"),
+                expected="a name with an SPF record for other domains: without one receivers answer permerror",
+                fix=f"write a:{term.domain}" if is_host else f"remove {term.text}, or declare {term.domain}",
             )
         elif not known and term.cost is None:
             self.findings.warn(
@@ -404,12 +410,33 @@ class _Declaring:
                 "spf-include-cost",
                 found=f"{term.text}, whose own lookups are not known",
                 expected=f"its cost, so that the {MAX_LOOKUPS} lookups can be counted; 1 is assumed",
-                fix="count them with a checker, and give the number as SpfInclude.lookups",
+                fix="count them with an SPF checker, and give the number in spf.lookups",
             )
 
+    def _is_missing(self, name: str) -> bool:
+        """Tell whether the zone of an undeclared name is ours and complete, so that the name cannot exist."""
+        return self.declaration.complete and name not in self.external_hosts and self._is_ours(name)
+
+    def _note_void(self, label: str, term: SpfTerm, why: str) -> None:
+        self.findings.error(
+            label,
+            "spf-void",
+            found=f"{term.text}, but {why} in its zone",
+            expected="names that exist: a lookup without answer matches nothing, and a third one is permerror",
+            fix=f"remove {term.text}, or declare what it names",
+        )
+
+    def _check_a_term(self, name: str, term: SpfTerm) -> None:
+        asked = term.target(name)
+        if asked is not None and asked not in self.hosts and self._is_missing(asked):
+            self._note_void(f"{name} SPF", term, f"{asked} has no address")
+
     def _check_mx_term(self, name: str, term: SpfTerm) -> None:
-        target = self.domains.get(term.domain or name)
+        asked = term.target(name)
+        target = self.domains.get(asked or "")
         if target is None:
+            if asked is not None and self._is_missing(asked):
+                self._note_void(f"{name} SPF", term, f"{asked} has no MX")
             return
         if target.exchangers == (NULL_MX,):
             self.findings.error(
@@ -465,7 +492,8 @@ class _Declaring:
             and exchange not in self.external_hosts
             and any(is_within(exchange, name) for name in self.domains)
         ):
-            self.findings.error(
+            note = self.findings.error if self.declaration.complete else self.findings.warn
+            note(
                 label,
                 "mx-address",
                 found=f"{exchange}, which has no address in this declaration",
@@ -530,7 +558,7 @@ class _Declaring:
         for host in self.hosts.values():
             passed = [address for address in host.addresses if record.covers(address)]
             named = any(
-                not term.qualifier and term.kind == "a" and (term.domain or domain.name) == host.name
+                not term.qualifier and term.kind == "a" and term.target(domain.name) == host.name
                 for term in record.terms
             )
             missing = [str(address) for address in host.addresses if address not in passed]

@@ -100,6 +100,10 @@ class SpfTerm:
     network: IPNetwork | None = None
     cost: int | None = None
 
+    def target(self, own: str) -> str | None:
+        """Return what a or mx asks for: the written name, else the record's own; None when macros decide."""
+        return None if "%" in self.text else self.domain or own
+
 
 @dataclass(frozen=True, kw_only=True)
 class SpfRecord:

@@ -71,8 +71,8 @@ class Jump(Section):
     """A host in between, as with `ssh -J`."""
 
     address: HostAddress = Field(description="Name or address of the jump host.")
-    port: Port = 22
-    user: UserName = "root"
+    port: Port = Field(default=22, description="SSH port.")
+    user: UserName = Field(default="root", description="Login name there.")
     private_key: PrivateKey | None = Field(default=None, description="Absent: the key of `ssh`.")
     host_key: HostKey | None = Field(default=None, description="Pinned key of the jump host.")
 
@@ -81,22 +81,22 @@ class Host(Section):
     """A machine that Pulumi configures over SSH."""
 
     address: HostAddress = Field(description="Name or address that SSH connects to.")
-    port: Port = 22
+    port: Port = Field(default=22, description="SSH port.")
     user: UserName = Field(default="root", description="root, or a user with sudo without a password.")
     private_key: PrivateKey | None = Field(default=None, description="Absent: the key of `ssh`.")
     host_key: HostKey | None = Field(default=None, description="The host's public SSH key, pinned.")
-    jump: Jump | None = None
+    jump: Jump | None = Field(default=None, description="Host to go through.")
     public_ipv4: Ipv4 | None = Field(default=None, description="The IPv4 address its mail leaves from.")
     public_ipv6: Ipv6 | None = Field(default=None, description="The IPv6 address its mail leaves from.")
-    minimum_memory_mb: int = Field(default=400, ge=64, le=1_048_576)
+    minimum_memory_mb: int = Field(default=400, ge=64, le=1_048_576, description="Memory it must have.")
     minimum_disk_gb: int = Field(default=2, ge=1, le=65_536, description="Free space under /var.")
 
 
 class MailExchanger(Section):
     """One MX record (RFC 5321 §5.1)."""
 
-    preference: int = Field(ge=0, le=65535)
-    exchange: HostName
+    preference: int = Field(ge=0, le=65535, description="Lower is tried first.")
+    exchange: HostName = Field(description="Host that takes the mail; never an address.")
 
 
 class Spf(Section):
@@ -107,43 +107,43 @@ class Spf(Section):
         default={}, description="DNS look-ups an include costs, itself and nested ones counted; 1 is assumed."
     )
     mechanisms: tuple[str, ...] = Field(default=(), description="Further mechanisms, such as ip4:192.0.2.1.")
-    all: Literal["~all", "-all"] = "~all"
+    all: Literal["~all", "-all"] = Field(default="~all", description="What others get: softfail or fail.")
 
 
 class DkimKey(Section):
     """One DKIM key: its own private key, or the public key another signer shows (RFC 6376)."""
 
-    selector: Selector
+    selector: Selector = Field(description="Name of the key, such as the month it was made in.")
     private_key: PrivateKey | None = Field(default=None, description="RSA private key; `mailstack init` makes it.")
     public_key: str | None = Field(
         default=None, description="Public key, base64: what stands after p= in the signer's record."
     )
-    key_type: Literal["rsa", "ed25519"] = "rsa"
+    key_type: Literal["rsa", "ed25519"] = Field(default="rsa", description="Kind of public_key.")
 
 
 class Dmarc(Section):
     """The DMARC policy (RFC 9989)."""
 
-    policy: DmarcAction = "quarantine"
-    subdomain_policy: DmarcAction | None = None
-    nonexistent_policy: DmarcAction | None = None
+    policy: DmarcAction = Field(default="quarantine", description="What receivers do with mail that fails (p).")
+    subdomain_policy: DmarcAction | None = Field(default=None, description="For subdomains (sp). Absent: policy.")
+    nonexistent_policy: DmarcAction | None = Field(default=None, description="For names that do not exist (np).")
     aggregate_reports: tuple[EmailAddress, ...] = Field(default=(), description="Receivers of daily reports (rua).")
     failure_reports: tuple[EmailAddress, ...] = Field(default=(), description="Receivers of failure reports (ruf).")
-    dkim_alignment: Alignment = "relaxed"
-    spf_alignment: Alignment = "relaxed"
+    dkim_alignment: Alignment = Field(default="relaxed", description="strict: d= equals the From domain.")
+    spf_alignment: Alignment = Field(default="relaxed", description="strict: MAIL FROM equals the From domain.")
 
 
 class Domain(Section):
     """A domain that mail is sent from."""
 
-    name: DomainName
+    name: DomainName = Field(description="The domain in From.")
     mx: tuple[MailExchanger, ...] | None = Field(
         default=None,
         description="Absent: the upstream's mailboxes, or left alone. Empty list: the domain receives no mail.",
     )
-    spf: Spf = Spf()
-    dkim: tuple[DkimKey, ...] = ()
-    dmarc: Dmarc = Dmarc()
+    spf: Spf = Field(default=Spf(), description="Who else may send for it.")
+    dkim: tuple[DkimKey, ...] = Field(default=(), description="Keys to publish.")
+    dmarc: Dmarc = Field(default=Dmarc(), description="Its policy.")
 
 
 class UpstreamSettings(Section):
@@ -154,8 +154,8 @@ class UpstreamSettings(Section):
     host: HostName | None = Field(default=None, description="Host name; only for preset custom.")
     port: Port = Field(default=587, description="587 upgrades by STARTTLS, 465 is TLS from the start.")
     auth: Literal["none", "sasl"] = Field(default="none", description="none: the upstream knows our IP address.")
-    username: str | None = None
-    password: OneLineSecret | None = None
+    username: str | None = Field(default=None, description="With auth sasl.")
+    password: OneLineSecret | None = Field(default=None, description="With auth sasl.")
     tls: Literal["secure", "verify", "encrypt", "may"] = Field(
         default="secure",
         description="secure: encrypted, certificate valid for the configured name. Weaker only on request.",
@@ -182,18 +182,20 @@ class UpstreamSettings(Section):
 class Relay(Section):
     """The Postfix relay in front of the upstream."""
 
-    placement: Literal["vm"] = "vm"
+    placement: Literal["vm"] = Field(default="vm", description="Where Postfix runs.")
     host: LogicalName = Field(description="Which of `hosts` it runs on.")
     hostname: HostName = Field(description="Name it greets with (EHLO), inside one of `domains`.")
-    listen_addresses: tuple[IpAddress, ...] = Field(default=("127.0.0.1",), min_length=1)
-    listen_port: Port = 25
+    listen_addresses: tuple[IpAddress, ...] = Field(
+        default=("127.0.0.1",), min_length=1, description="Addresses of the host that applications connect to."
+    )
+    listen_port: Port = Field(default=25, description="Port they connect to.")
     client_networks: tuple[IpNetwork, ...] = Field(
         default=(), description="Networks that may submit mail, besides the host itself."
     )
     sender_domains: tuple[DomainName, ...] | None = Field(
         default=None, description="Domains allowed in MAIL FROM. Absent: all of `domains`."
     )
-    upstream: UpstreamSettings = UpstreamSettings()
+    upstream: UpstreamSettings = Field(default=UpstreamSettings(), description="Where all mail goes.")
     masquerade_domains: tuple[DomainName, ...] = Field(
         default=(), description="host.example.com is rewritten to example.com in senders."
     )
@@ -206,7 +208,7 @@ class Relay(Section):
     ip_protocol: Literal["auto", "ipv4", "ipv6", "all"] = Field(
         default="auto", description="auto: what the host has public addresses for."
     )
-    queue_lifetime_hours: int = Field(default=48, ge=1, le=240)
+    queue_lifetime_hours: int = Field(default=48, ge=1, le=240, description="Then undelivered mail bounces.")
     postmaster: EmailAddress | None = Field(default=None, description="Gets Postfix's own notices.")
     extra_parameters: dict[str, str | int | bool] = Field(
         default={}, description="Further main.cf parameters, checked on the host before use."
@@ -227,23 +229,25 @@ class RelayRuleProbe(Section):
         le=1500,
         description="How long a refusal is tried again; Google takes up to 24 hours.",
     )
-    interval_seconds: int = Field(default=15, ge=1, le=3600)
-    on_failure: Literal["warn", "fail"] = "warn"
+    interval_seconds: int = Field(default=15, ge=1, le=3600, description="Between two tries.")
+    on_failure: Literal["warn", "fail"] = Field(default="warn", description="fail: `pulumi up` fails.")
 
 
 class RelayRule(Section):
     """The SMTP relay rule in the Google Admin console, as it should be."""
 
-    name: str = Field(min_length=1, max_length=100)
-    allowed_senders: Literal["registered-users", "domain-addresses", "any-address"] = "domain-addresses"
+    name: str = Field(min_length=1, max_length=100, description="Name of the rule in the console.")
+    allowed_senders: Literal["registered-users", "domain-addresses", "any-address"] = Field(
+        default="domain-addresses", description="The three choices of the console."
+    )
     accept_any_address: bool = Field(default=False, description="Needed for allowed_senders any-address.")
     ip_ranges: tuple[IpNetwork, ...] | None = Field(
         default=None, description="Absent: exactly the relay host's public addresses."
     )
-    require_smtp_auth: bool = False
-    require_tls: bool = True
+    require_smtp_auth: bool = Field(default=False, description="Needs relay.upstream.auth sasl.")
+    require_tls: bool = Field(default=True, description="Cannot be turned off.")
     domains: tuple[DomainName, ...] | None = Field(default=None, description="Absent: all of `domains`.")
-    probe: RelayRuleProbe = RelayRuleProbe()
+    probe: RelayRuleProbe = Field(default=RelayRuleProbe(), description="How it is proved.")
 
 
 class Cloudflare(Section):
@@ -260,7 +264,7 @@ class DnsServer(Section):
     nameservers: tuple[HostName, ...] = Field(min_length=1, description="NS records of every zone.")
     hostmaster: EmailAddress = Field(description="Person in the SOA record.")
     listen_addresses: tuple[IpAddress, ...] = Field(default=(), description="Empty: the host's own addresses.")
-    port: Port = 53
+    port: Port = Field(default=53, description="UDP and TCP port.")
 
 
 class Dns(Section):
@@ -270,20 +274,20 @@ class Dns(Section):
         default="none", description="none: the zone is only a stack output, in BIND format."
     )
     ttl: int = Field(default=3600, ge=60, le=86400, description="Seconds.")
-    cloudflare: Cloudflare | None = None
-    server: DnsServer | None = None
+    cloudflare: Cloudflare | None = Field(default=None, description="With provider cloudflare.")
+    server: DnsServer | None = Field(default=None, description="With provider server.")
 
 
 class Settings(Section):
     """All settings of one stack."""
 
     environment: Literal["local", "staging", "prod"] = Field(description="How strict the rules are.")
-    ssh: Ssh = Ssh()
-    hosts: dict[LogicalName, Host] = Field(min_length=1)
-    domains: tuple[Domain, ...] = Field(min_length=1)
-    relay: Relay
-    relay_rule: RelayRule | None = None
-    dns: Dns = Dns()
+    ssh: Ssh = Field(default=Ssh(), description="How Pulumi logs in.")
+    hosts: dict[LogicalName, Host] = Field(min_length=1, description="The machines, by a name of your choice.")
+    domains: tuple[Domain, ...] = Field(min_length=1, description="The domains mail is sent from.")
+    relay: Relay = Field(description="The Postfix relay.")
+    relay_rule: RelayRule | None = Field(default=None, description="The rule in the Google Admin console.")
+    dns: Dns = Field(default=Dns(), description="Where the records go.")
 
     def host_ssh_key(self, host: Host) -> SecretStr | None:
         """Return the private key for ``host``: its own or the common one; None means the SSH agent."""

@@ -12,7 +12,7 @@ import yaml
 from mailstack.cli import main
 from mailstack.initialise import InitError, initialise, missing_secrets
 from mailstack.settings.load import load_settings
-from mailstack.settings.schema import stack_file_schema
+from mailstack.settings.schema import settings_reference, stack_file_schema
 from mailstack.stackfile import StackFileError, engine_config, read_stack_file, throwaway
 
 STACKS = ("local", "staging", "prod")
@@ -40,6 +40,10 @@ def test_the_schema_refuses_an_unknown_key() -> None:
 
 def test_the_published_schema_is_current() -> None:
     assert PUBLISHED_SCHEMA.read_text() == stack_file_schema(), "run: mailstack schema --write"
+
+
+def test_the_published_reference_is_current() -> None:
+    assert Path("docs/reference/settings.md").read_text() == settings_reference(), "run: mailstack schema --write"
 
 
 @pytest.mark.parametrize("stack", STACKS)

@@ -29,7 +29,7 @@ ED25519_OID = "1.3.101.112"
 # PKCS#8 of an ed25519 key of zeros.
 ED25519_PRIVATE = bytes.fromhex("302e020100300506032b657004220420") + bytes(32)
 LONG_LABEL = "a" * 64
-LONG_RECEIVER = ".".join(["r" * 50] * 4) + ".rrrrrr"
+LONG_RECEIVER = ".".join(["r" * 50] * 4) + "." + "r" * 20
 LONG_NAME = ".".join(["a" * 60] * 4) + ".example.com"
 
 
@@ -115,8 +115,8 @@ ERRORS: list[tuple[DnsDeclaration, str, str, str]] = [
     (declaration(mx((10, "[2600::1]"))), "mx-target", "the IP address", "declare a host"),
     (declaration(mx((10, "mx_1.example.com"))), "name-underscore", "mx_1.example.com", "hyphen"),
     (declaration(mx((10, "mail"))), "name-qualified", "mail", "registered domain"),
-    (declaration(mx((10, "mx.example.com"))), "mx-address", "mx.example.com", "external_hosts"),
-    (declaration(mx((10, "example.com"))), "mx-address", "example.com", "declare it as a host"),
+    (declaration(mx((10, "mx.example.com")), complete=True), "mx-address", "mx.example.com", "external_hosts"),
+    (declaration(mx((10, "example.com")), complete=True), "mx-address", "example.com", "declare it as a host"),
     (declaration(mx((1, "mx.example.net")), aliases=("mx.example.net",)), "mx-alias", "mx.example.net", "the target"),
     (declaration(mx((1, "a.example.net"), (1, "A.example.net."))), "mx-duplicate", "a.example.net", "keep the one"),
     (declaration(mx((1, "a.example.net"), (5, "a.example.net"))), "mx-duplicate", "2 times", "lower preference"),
@@ -207,6 +207,11 @@ ERRORS: list[tuple[DnsDeclaration, str, str, str]] = [
      "spf-include-loop", "example.com -> example.net -> example.com", "remove the include"),
     (includes("relay.example.com", lookups=1), "spf-include-target", "which is a host", "write a:relay.example.com"),
     (declaration(spf("redirect=relay.example.com", all=None)), "spf-include-target", "which is a host", "write a:"),
+    (declaration(spf("include:_spf.example.com"), complete=True), "spf-include-target", "has no SPF record",
+     "declare _spf.example.com"),
+    (declaration(spf("a"), complete=True), "spf-void", "example.com has no address", "remove a"),
+    (declaration(spf("a:web.example.com/28"), complete=True), "spf-void", "web.example.com has no", "declare what"),
+    (declaration(spf("mx:relay.example.com"), complete=True), "spf-void", "relay.example.com has no MX", "remove mx"),
     (includes("_spf.example.net", lookups=0), "spf-include-cost", "0 as the cost", "count the include"),
     (includes("_spf.google.com", "sendgrid.net", "amazonses.com", lookups=4), "spf-lookups",
      "12 DNS lookups (include:_spf.google.com 4, include:sendgrid.net 4, include:amazonses.com 4)", "subdomain"),
@@ -273,7 +278,7 @@ ERRORS: list[tuple[DnsDeclaration, str, str, str]] = [
     (declaration(dmarc(aggregate_reports=("a@localhost",))), "dmarc-report-address", "localhost", "after the @"),
     (declaration(dmarc(aggregate_reports=(f"{'a' * 65}@example.com",))), "dmarc-report-address", "in rua", "own"),
     (declaration(dmarc(aggregate_reports=(f"a@{LONG_RECEIVER}.example.net",)), domain(name="example.net")),
-     "name-length", "255 bytes", "shorter name"),
+     "name-length", "263 bytes", "shorter name"),
     (declaration(dmarc(aggregate_reports=("a@example.com!10m",))), "dmarc-report-size", "!10m", "remove !10m"),
     (declaration(dmarc(aggregate_reports=("a@example.com", "mailto:a@EXAMPLE.com"))), "dmarc-report-duplicate",
      "twice in rua", "remove one"),
@@ -283,6 +288,7 @@ ERRORS: list[tuple[DnsDeclaration, str, str, str]] = [
 
 WARNINGS: list[tuple[DnsDeclaration, str, str, str]] = [
     (declaration(domain(mx=None, dmarc=DmarcPolicy(policy="none"))), "mx-null-sender", "null MX", "MAIL FROM"),
+    (declaration(mx((10, "mx.example.com"))), "mx-address", "mx.example.com", "external_hosts"),
     (declaration(domain(mx=())), "mx-none", "no MX", "declare mx"),
     (declaration(domain(texts=tuple(f"token={n:050}" for n in range(8)))), "txt-size", "bytes of TXT", "verification"),
     (declaration(domain(texts=tuple(f"token={n:050}" for n in range(12)))), "txt-size", "does not fit", "shorten"),
@@ -292,8 +298,8 @@ WARNINGS: list[tuple[DnsDeclaration, str, str, str]] = [
     (declaration(spf("ip6:2600::/31")), "spf-broad", "a range of /31", "list the addresses"),
     (declaration(spf("a:example.net/8")), "spf-broad", "a range of /8", "list the addresses"),
     (declaration(spf("exists:%{p}.example.com")), "spf-macro", "%{p}", "use %{i}"),
-    (includes("_spf.example.net"), "spf-include-cost", "include:_spf.example.net", "SpfInclude.lookups"),
-    (declaration(spf("include:_spf.example.net")), "spf-include-cost", "not known", "SpfInclude.lookups"),
+    (includes("_spf.example.net"), "spf-include-cost", "include:_spf.example.net", "spf.lookups"),
+    (declaration(spf("include:_spf.example.net")), "spf-include-cost", "not known", "spf.lookups"),
     (declaration(spf("ip4:93.184.216.34"), hosts=(host(ipv6=("2600::1",)),)), "spf-host-partial", "2600::1",
      "a:relay.example.com"),
     (declaration(dkim(rsa_key(1024))), "dkim-key-size", "1024 bits", "new selector"),
@@ -418,6 +424,26 @@ def test_rehearsal_may_publish_addresses_of_this_machine(address: str) -> None:
     family = "ipv6" if ":" in address else "ipv4"
     records = declared(hosts=(host(**{family: (address,)}),), production=False).records
     assert records.at("relay.example.com", "AAAA" if ":" in address else "A")
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["9.255.255.255", "11.0.0.0", "100.63.255.255", "100.128.0.0", "172.15.255.255", "172.32.0.0", "192.0.3.0",
+     "192.167.255.255", "192.169.0.0", "169.253.255.255", "198.17.255.255", "198.20.0.0", "223.255.255.255",
+     "2001:1::", "2001:db7:ffff::", "2001:db9::", "2003::", "fbff::"],
+)  # fmt: skip
+def test_neighbours_of_special_blocks_are_public(address: str) -> None:
+    assert errors_of(hosts(**{"ipv6" if ":" in address else "ipv4": (address,)})) == ()
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["10.255.255.255", "100.127.255.255", "172.16.0.0", "172.31.255.255", "192.168.255.255", "198.19.255.255",
+     "239.255.255.255", "2001:db8:ffff::", "fdff::", "febf::", "2001:0:ffff::", "3fff:fff::", "100::ffff"],
+)  # fmt: skip
+def test_edges_of_special_blocks_are_refused(address: str) -> None:
+    broken = hosts(**{"ipv6" if ":" in address else "ipv4": (address,)})
+    assert [problem.rule for problem in errors_of(broken)] == ["address-public"]
 
 
 @pytest.mark.parametrize("address", ["0.0.0.0", "224.0.0.1", "255.255.255.255", "::", "ff02::1", "::ffff:10.0.0.1"])

@@ -131,11 +131,25 @@ def test_subdomain_may_rely_on_the_dmarc_of_its_parent() -> None:
 
 def test_exchanger_inside_a_domain_needs_its_host_or_a_word_that_it_is_elsewhere() -> None:
     inside = mx((10, "mx.example.com"))
-    assert [problem.rule for problem in errors_of(declaration(inside))] == ["mx-address"]
-    assert errors_of(declaration(inside, external_hosts=("mx.example.com",))) == ()
-    assert (
-        errors_of(declaration(inside, hosts=(host(), MailHost(name="mx.example.com", ipv4=("93.184.216.35",))))) == ()
-    )
+    known = (host(), MailHost(name="mx.example.com", ipv4=("93.184.216.35",)))
+    assert [problem.rule for problem in errors_of(declaration(inside, complete=True))] == ["mx-address"]
+    assert declared(inside, complete=True, external_hosts=("mx.example.com",)).warnings == ()
+    assert declared(inside, complete=True, hosts=known).warnings == ()
+
+
+def test_term_whose_name_macros_decide_is_not_held_against_the_own_name() -> None:
+    terms = SpfPolicy(mechanisms=("a:%{d}.example.org", "mx:%{d}.example.org"))
+    null = domain(mx=None, spf=terms, dmarc=DmarcPolicy(policy="none"))
+    assert errors_of(declaration(null, complete=True)) == ()
+
+
+def test_zone_with_records_of_others_may_have_what_spf_names() -> None:
+    terms = spf("a", "a:web.example.com", "mx:shop.example.com", "?exists:%{i}.example.com")
+    assert declared(terms).warnings == ()
+    rules = [problem.rule for problem in errors_of(declaration(terms, complete=True))]
+    assert rules == ["spf-void"] * 3
+    names = ("example.com", "web.example.com", "shop.example.com")
+    assert errors_of(declaration(terms, complete=True, external_hosts=names)) == ()
 
 
 @pytest.mark.parametrize(("ending", "accepted"), [({"ttl": 1}, 1), ({"ttl": 60}, 60), ({"ttl": 86400}, 86400)], ids=str)
@@ -215,6 +229,11 @@ def test_receiver_in_the_same_organisation_need_not_agree(name: str, address: st
     )
     assert not [record for record in result.records if "._report." in record.name]
     assert result.warnings == ()
+
+
+def test_parent_that_is_not_declared_is_the_same_organisation() -> None:
+    policy = DmarcPolicy(policy="reject", aggregate_reports=("r@example.com",))
+    assert declared(domain(name="mail.example.com", dmarc=policy), hosts=()).warnings == ()
 
 
 def test_name_that_only_ends_alike_is_another_organisation() -> None:
@@ -316,6 +335,13 @@ def test_lookups_of_declared_domains_are_counted_through_their_own_terms() -> No
     more = replace(outer, mechanisms=("include:example.net", "a:host.example.org"))
     assert lookups_found(domain(spf=more), inner) == [
         "11 DNS lookups (include:example.net 4, a:host.example.org 1, include:_spf.google.com 6)"
+    ]
+
+
+def test_redirect_is_counted_like_an_include() -> None:
+    inner = domain(name="example.net", spf=SpfPolicy(includes=(SpfInclude(domain="_spf.google.com", lookups=10),)))
+    assert lookups_found(domain(spf=SpfPolicy(mechanisms=("redirect=example.net",), all=None)), inner) == [
+        "11 DNS lookups (redirect=example.net 11)"
     ]
 
 
@@ -439,6 +465,14 @@ def test_record_that_back_ends_could_read_differently_cannot_be_made(name: str, 
 def test_record_type_must_suit_its_data() -> None:
     with pytest.raises(ValueError, match="AAAA record with Address"):
         Record(name="example.com", type="AAAA", ttl=60, data=Address(ip="93.184.216.34"))
+
+
+@pytest.mark.parametrize(("length", "accepted"), [(253, True), (254, False)])
+def test_longest_name_has_253_bytes(length: int, accepted: bool) -> None:
+    name = ".".join(["a" * 60] * 4) + "." + "b" * (length - 244)
+    assert len(name) == length
+    findings = Findings()
+    assert (read_name(name, "a name", findings) == name) == accepted
 
 
 LABELS = st.text(string.ascii_letters + string.digits, min_size=1, max_size=20)

@@ -106,6 +106,14 @@ def test_pkcs8_with_attributes_is_read() -> None:
     assert public_key_of(pem_block("PRIVATE KEY", bytes(der) + attributes)) == public(KEY)
 
 
+def test_key_in_ber_that_is_not_der_is_refused() -> None:
+    der = base64.b64decode(public(KEY))
+    assert der[:2] == b"\x30\x82"
+    # The same value with a length of three bytes where two suffice: some verifiers refuse it.
+    with pytest.raises(KeyRuleError, match="not a DER public key"):
+        rsa_bits(base64.b64encode(b"\x30\x83\x00" + der[2:]).decode("ascii"))
+
+
 @pytest.mark.parametrize("cut", [1, 10, 100, 290])
 def test_damaged_public_key_never_passes(cut: int) -> None:
     der = bytearray(base64.b64decode(public(KEY)))

@@ -1,0 +1,72 @@
+"""The whole stack on throw-away hosts: every committed stack file delivers a message."""
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from mailstack.stackfile import read_stack_file, throwaway
+from rehearsal.ground import pieces
+from rehearsal.rehearse import Rehearsal, rehearse
+
+pytestmark = pytest.mark.hosts
+
+
+def without_cli(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Take the Pulumi CLI off PATH, whatever the machine has: the engine has tests of its own."""
+    folders = [folder for folder in os.environ["PATH"].split(":") if not (Path(folder) / "pulumi").exists()]
+    monkeypatch.setenv("PATH", ":".join(folders))
+    assert shutil.which("pulumi") is None
+
+
+@pytest.mark.parametrize("stack", ["local", "staging", "prod"])
+def test_a_message_goes_through_every_committed_stack(stack: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    without_cli(monkeypatch)
+    said: list[str] = []
+    assert rehearse(stack, said.append) == 0, "\n".join(said)
+    assert any("ok    a message arrives at the upstream" in line for line in said)
+    assert not any(line.startswith("FAIL") for line in said)
+
+
+def test_a_rehearsal_leaves_nothing_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    without_cli(monkeypatch)
+    raw = read_stack_file(Path("Pulumi.local.yaml"), throwaway)
+    with Rehearsal("local", raw, lambda _line: None) as rehearsal:
+        name = rehearsal.ground.name
+        assert [piece for piece in pieces() if piece.ground == name]
+    assert not [piece for piece in pieces() if piece.ground == name]
+
+
+def test_the_demo_fails_when_no_message_can_arrive(monkeypatch: pytest.MonkeyPatch) -> None:
+    without_cli(monkeypatch)
+    monkeypatch.setattr("rehearsal.rehearse.google_rule", _closed_rule)
+    said: list[str] = []
+    assert rehearse("local", said.append) == 1
+    text = "\n".join(said)
+    assert "relay-rule-probe failed" in text
+    assert "Fix" in text or "fix" in text
+
+
+def _closed_rule(**wanted: object) -> dict[str, object]:
+    """Play an administrator who listed another address."""
+    return {
+        "domains": wanted["domains"],
+        "allowed_ips": ["192.0.2.1/32"],
+        "allowed_senders": "domain-addresses",
+        "registered_users": [],
+        "require_tls": True,
+        "require_smtp_auth": False,
+        "smtp_auth_users": {},
+    }
+
+
+def test_demo_down_is_safe_to_repeat() -> None:
+    for _ in range(2):
+        finished = subprocess.run(
+            [".venv/bin/python", "-m", "mailstack", "rehearse", "--stack", "staging", "--down"],
+            check=False, capture_output=True, text=True,
+        )  # fmt: skip
+        assert finished.returncode == 0, finished.stderr
+        assert "nothing of the rehearsal of staging is left" in finished.stdout
