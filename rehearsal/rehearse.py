@@ -5,8 +5,10 @@ no secret of the real stack is opened. With a Pulumi CLI the real engine runs th
 back end does; the checks and their table are the same.
 """
 
+import hashlib
 import ipaddress
 import json
+import os
 import shutil
 import time
 from collections.abc import Callable
@@ -70,19 +72,18 @@ def rehearse(stack: str, say: Say, *, keep: bool = False) -> int:
 def tear_down(stack: str, say: Say) -> int:
     """Remove what a kept rehearsal left: hosts, network, engine state, and the Docker daemon if we started it."""
     ensure_docker(log=say)
-    remove_ground(_ground_name(stack))
-    shutil.rmtree(_engine_folder(stack), ignore_errors=True)
+    name = _name(stack, keep=True)
+    remove_ground(name)
+    shutil.rmtree(STATE / f"engine-{name}", ignore_errors=True)
     stop_docker_if_ours(log=say)
     say(f"nothing of the rehearsal of {stack} is left")
     return 0
 
 
-def _ground_name(stack: str) -> str:
-    return f"rehearse-{stack}"
-
-
-def _engine_folder(stack: str) -> Path:
-    return STATE / f"engine-{stack}"
+def _name(stack: str, *, keep: bool) -> str:
+    """Name ground and engine state. Two checkouts, or a kept demo and a test beside it, do not meet."""
+    checkout = hashlib.sha256(str(ROOT).encode()).hexdigest()[:6]
+    return f"{stack}-{checkout}" if keep else f"{stack}-{checkout}-{os.getpid()}"
 
 
 def _down_command(stack: str) -> str:
@@ -98,6 +99,8 @@ class Rehearsal:
         self._raw = raw
         self._say = say
         self._keep = keep
+        self.name = _name(stack, keep=keep)
+        self.engine_folder = STATE / f"engine-{self.name}"
         self._cleanup = ExitStack()
 
     def __enter__(self) -> Self:
@@ -117,12 +120,14 @@ class Rehearsal:
         ensure_docker(log=self._say)
         ensure_base_image(log=self._say)
         clean_leftovers(log=self._say)
-        remove_ground(_ground_name(self.stack))
-        shutil.rmtree(_engine_folder(self.stack), ignore_errors=True)
+        remove_ground(self.name)
+        shutil.rmtree(self.engine_folder, ignore_errors=True)
+        if not self._keep:
+            cleanup.callback(shutil.rmtree, self.engine_folder, ignore_errors=True)
         self._say(f"[2/6] throw-away hosts: {', '.join(settings.hosts)}")
         upstream = settings.relay.upstream
         pki = make_server_pki(upstream.host_name)
-        self.ground = cleanup.enter_context(Ground(_ground_name(self.stack), keep=self._keep, log=self._say))
+        self.ground = cleanup.enter_context(Ground(self.name, keep=self._keep, log=self._say))
         self.hosts = {
             name: self.ground.create_host(
                 name,
@@ -218,7 +223,7 @@ class Rehearsal:
             backend = InProcessBackend(self._say, cloudflare_url=url)
             return run_program(self.stack, engine_config(self.raw), backend)
         self._say(f"[4/6] pulumi up, with {cli}")
-        engine = Engine(self.stack, _engine_folder(self.stack), self._say)
+        engine = Engine(self.stack, self.engine_folder, self._say)
         if url is not None:
             engine.environment["CLOUDFLARE_BASE_URL"] = url
         engine.configure(self.raw)
