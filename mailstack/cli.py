@@ -1,4 +1,4 @@
-"""The command line: ``mailstack init | validate | schema | rehearse``."""
+"""The command line: ``mailstack init | validate | rehearse | drift | schema``."""
 
 import argparse
 import sys
@@ -14,11 +14,13 @@ from mailstack.stackfile import StackFileError, read_stack_file, throwaway
 
 __all__ = ["main"]
 
+# The exit code of a role's --check, and of this command, when something differs.
+EXIT_DRIFT = 2
 ROOT = Path(__file__).resolve().parent.parent
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; return 0 when it worked, 1 when something is wrong with the stack, 2 for a wrong call."""
+    """Run one command; return 0 when it worked, 1 when something is wrong, 2 for a wrong call or for drift."""
     parser = argparse.ArgumentParser(
         prog="mailstack", description="Mail stack as code: helpers around the Pulumi program."
     )
@@ -26,6 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for name, text in (
         ("init", "make the secrets a stack needs, encrypted into its file by Pulumi"),
         ("validate", "check a stack file without an engine, a host or its secrets"),
+        ("drift", "compare hosts and records with the declaration; changes nothing, exits with 2 on a difference"),
         ("rehearse", "bring a stack up on throw-away hosts and send a message through it"),
     ):
         command = commands.add_parser(name, help=text, description=text)
@@ -38,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         return _COMMANDS[options.command](options)
-    except (SettingsError, StackFileError, InitError) as error:
+    except (SettingsError, StackFileError, InitError, RuntimeError) as error:
         sys.stderr.write(f"{error}\n")
         return 1
 
@@ -73,6 +76,18 @@ def _schema(options: argparse.Namespace) -> int:
     return 0
 
 
+def _drift(options: argparse.Namespace) -> int:
+    from rehearsal.drift import decrypted_config, find_drift  # noqa: PLC0415 - imports Pulumi, the rest does not
+
+    raw = decrypted_config(options.stack, ROOT)
+    load_settings(raw)
+    drift = find_drift(options.stack, raw, _say)
+    for difference in drift:
+        _say(f"drift: {difference}")
+    _say(f"{len(drift)} differences" if drift else "hosts and records are as declared")
+    return EXIT_DRIFT if drift else 0
+
+
 def _rehearse(options: argparse.Namespace) -> int:
     from rehearsal.rehearse import rehearse, tear_down  # noqa: PLC0415 - needs Docker, the rest does not
 
@@ -81,4 +96,4 @@ def _rehearse(options: argparse.Namespace) -> int:
     return rehearse(options.stack, _say, keep=options.keep)
 
 
-_COMMANDS = {"init": _init, "validate": _validate, "schema": _schema, "rehearse": _rehearse}
+_COMMANDS = {"init": _init, "validate": _validate, "schema": _schema, "drift": _drift, "rehearse": _rehearse}

@@ -23,6 +23,7 @@ from pulumi.runtime.config import set_all_config
 from pulumi.runtime.mocks import MockCallArgs, MockResourceArgs, Mocks, set_mocks
 from pulumi.runtime.stack import Stack, run_pulumi_func
 
+from mailstack.bundle import command_line
 from rehearsal.ssh import run_over_ssh
 
 __all__ = ["InProcessBackend", "ResourceFailedError", "run_program"]
@@ -90,11 +91,14 @@ class InProcessBackend(Mocks):
         self._log(f"{name}: running over SSH")
         finished = run_over_ssh(
             inputs["connection"],
-            inputs["create"],
+            inputs["create"] if self._action == "apply" else command_line("check"),
             inputs.get("stdin", ""),
             on_line=lambda line: self._log(f"  {line}"),
         )
-        if finished.code != 0:
+        if self._action == "check" and finished.code == EXIT_DRIFT:
+            found = json.loads(finished.stdout.splitlines()[-1])["changed"]
+            self.drift += [f"{name}: {what}" for what in found]
+        elif finished.code != 0:
             tail = "\n".join(finished.stderr.strip().splitlines()[-SHOWN_ERROR_LINES:])
             raise ResourceFailedError(f"{name} failed with exit code {finished.code}\n{tail}")
         return str(uuid.uuid4()), {**inputs, "stdout": finished.stdout, "stderr": finished.stderr}

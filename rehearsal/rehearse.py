@@ -22,6 +22,7 @@ from mailstack.stack import relay_definition, relay_rule
 from mailstack.stackfile import engine_config, read_stack_file, throwaway
 from rehearsal.checks import Check, Site, run_checks, table
 from rehearsal.cloudflare_standin import CloudflareStandin, CloudflareStandinConfig, ZoneConfig
+from rehearsal.drift import find_drift
 from rehearsal.endpoints import google_rule, with_hosts
 from rehearsal.engine import Engine, EngineError, find_cli
 from rehearsal.google_standin import GoogleStandinClient
@@ -234,9 +235,7 @@ class Rehearsal:
     def drift(self) -> list[str]:
         """Compare every host and record with the declaration; return the differences, in words."""
         url = self.cloudflare.api_url if self.cloudflare else None
-        backend = InProcessBackend(lambda _line: None, action="check", cloudflare_url=url)
-        run_program(self.stack, engine_config(self.raw), backend)
-        return backend.drift
+        return find_drift(self.stack, self.raw, lambda _line: None, cloudflare_url=url)
 
     def prove(self, outputs: dict[str, Any]) -> list[Check]:
         """Send mail through the stack and look at everything from outside."""

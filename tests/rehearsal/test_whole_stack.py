@@ -30,12 +30,21 @@ def test_a_message_goes_through_every_committed_stack(stack: str, monkeypatch: p
     assert not any(line.startswith("FAIL") for line in said)
 
 
-def test_a_rehearsal_leaves_nothing_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_drift_is_seen_and_a_rehearsal_leaves_nothing_behind(monkeypatch: pytest.MonkeyPatch) -> None:
     without_cli(monkeypatch)
     raw = read_stack_file(Path("Pulumi.local.yaml"), throwaway)
     with Rehearsal("local", raw, lambda _line: None) as rehearsal:
         name = rehearsal.ground.name
         assert [piece for piece in pieces() if piece.ground == name]
+        rehearsal.bring_up()
+        assert rehearsal.drift() == []
+        edit = ["postconf", "-e", "smtp_tls_security_level = may"]
+        rehearsal.ground.exec(rehearsal.hosts["relay1"], edit)
+        drift = rehearsal.drift()
+        assert any("smtp_tls_security_level: may -> secure" in difference for difference in drift), drift
+        assert all(difference.startswith("relay-postfix: ") for difference in drift), drift
+        rehearsal.bring_up()
+        assert rehearsal.drift() == []
     assert not [piece for piece in pieces() if piece.ground == name]
 
 
