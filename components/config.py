@@ -1,6 +1,9 @@
 """Reads the stack's configuration, once, and checks all of it before any resource is registered."""
 
 import json
+import os
+import signal
+import sys
 from typing import Any
 
 import pulumi
@@ -20,6 +23,7 @@ def read_settings() -> Settings:
     Secrets arrive as pydantic ``SecretStr`` and leave the program only inside ``Output.secret``.
     Raises pulumi.RunError with all mistakes at once. What was weakened on purpose is logged as a warning.
     """
+    _end_without_traceback()
     prefix = f"{pulumi.get_project()}:"
     values = {**get_config_env(), **CONFIG.get()}
     parsed = {key.removeprefix(prefix): _parsed(value) for key, value in values.items() if key.startswith(prefix)}
@@ -37,3 +41,12 @@ def read_settings() -> Settings:
 def _parsed(value: str) -> Any:
     """Return a structured value as Python data. Pulumi hands mappings and lists over as JSON."""
     return json.loads(value) if value[:1] in {"{", "["} else value
+
+
+def _end_without_traceback() -> None:
+    """Leave quietly when the engine interrupts the program because a resource failed.
+
+    Python's own answer, two tracebacks of KeyboardInterrupt, would bury what the failed role said.
+    """
+    if "PULUMI_CONFIG" in os.environ:  # a process of the engine's, not a test or a program around this one
+        signal.signal(signal.SIGINT, lambda _number, _frame: sys.exit(1))

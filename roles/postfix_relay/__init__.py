@@ -1,0 +1,1 @@
+"""A send-only Postfix relay in front of one upstream."""

@@ -1,0 +1,26 @@
+"""Where things live on the host."""
+
+__all__ = [
+    "CANDIDATE",
+    "CONFIG_DIRECTORY",
+    "LOG_SERVICE",
+    "LOG_TIMER",
+    "MAIN_CF",
+    "MAPS_DIRECTORY",
+    "MASTER_CF",
+    "SASL_MAP",
+    "STATISTICS",
+    "SYSTEM_UNITS",
+]
+
+CONFIG_DIRECTORY = "/etc/postfix"
+MAIN_CF = "/etc/postfix/main.cf"
+MASTER_CF = "/etc/postfix/master.cf"
+MAPS_DIRECTORY = "/etc/postfix/mailstack"
+SASL_MAP = "/etc/postfix/mailstack/sasl_passwd"
+# Beside the real one, on the same file system, so that files move into place by a rename.
+CANDIDATE = "/etc/postfix/.mailstack-candidate"
+STATISTICS = "/usr/local/sbin/mailstack-relay-stats"
+SYSTEM_UNITS = "/etc/systemd/system"
+LOG_SERVICE = "mailstack-postfix-log.service"
+LOG_TIMER = "mailstack-postfix-log.timer"

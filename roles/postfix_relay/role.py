@@ -1,0 +1,238 @@
+"""The role: plan, apply as one transaction, verify, remove."""
+
+import functools
+import os
+import pwd
+import shutil
+from typing import Any, Dict, List
+
+from postfix_relay import candidate, paths, service
+from postfix_relay.desired import Desired, desired, digest, platform_row
+from postfix_relay.facts import gather, queue_counts
+from postfix_relay.planning import needs_restart, plan
+from postfix_relay.state import State
+from rolelib.commands import CommandError, run
+from rolelib.files import DesiredFile, differs, write
+from rolelib.host import RoleError, install_packages, systemctl
+from rolelib.protocol import Change, Plan, Role
+
+__all__ = ["PostfixRelay"]
+
+# Debian's question; with this answer the package writes no main.cf and starts nothing.
+NO_CONFIGURATION = "postfix postfix/main_mailer_type select No configuration\n"
+UNITS = ("postfix.service", "postfix@-.service")
+
+
+class PostfixRelay(Role):
+    """Postfix as a send-only relay. Settings: ``mailstack.postfix.relay.role_settings``; secret: sasl_password."""
+
+    name = "postfix_relay"
+
+    def __init__(self, settings: Dict[str, Any], secrets: Dict[str, Any]) -> None:
+        """Hold the input; facts about the host are read when planning."""
+        Role.__init__(self, settings, secrets)
+        self.host: Dict[str, Any] = {}
+
+    def state(self) -> State:
+        """Return what is kept on the host."""
+        return State(self.state_directory())
+
+    def plan(self) -> Plan:
+        """Compare host and settings; each step of the pure plan becomes a change."""
+        self.host = gather(self.settings, self.state_directory())
+        steps = plan(self.host, self.settings, self.secrets)
+        if self.settings["weaker_tls"]:
+            self.warnings.append(
+                f"TLS to the upstream is only {self.settings['weaker_tls']!r}: the certificate's name is not proved"
+            )
+        return [Change(step["kind"], step["what"], functools.partial(self._prepare, step)) for step in steps]
+
+    def _prepare(self, step: Dict[str, Any]) -> None:
+        if step["kind"] == "resume":
+            self._resume()
+        elif step["kind"] == "install":
+            self._install(step["packages"])
+        elif step["kind"] == "selinux":
+            self._label(step["ports"])
+
+    def apply(self, changes: Plan) -> None:
+        """Carry out the plan: packages first, then all files and the service as one transaction."""
+        if not changes:
+            return
+        self.state().keep_original(self.host)
+        for change in changes:
+            self.say(change.step, change.what)
+            change.mend()
+        if any(change.step in ("resume", "install") for change in changes):
+            self.host = gather(self.settings, self.state_directory())
+        self._activate()
+
+    def _resume(self) -> None:
+        """Undo what a killed run left half done, so that a later failure falls back to something that worked."""
+        state = self.state()
+        leftover = state.leftover()
+        if leftover is not None:
+            leftover.restore()
+        self._unmask()
+        if os.path.exists(paths.MAIN_CF) and (state.load("pending.json") or {}).get("was_active"):
+            service.start("restart")
+        state.end()
+        candidate.discard()
+
+    def _install(self, packages: List[str]) -> None:
+        first = "postfix" in packages
+        if first and os.path.exists(paths.MAIN_CF):
+            # Left by a package that was removed, not purged: it must not come back to life. A copy is kept.
+            os.unlink(paths.MAIN_CF)
+        if first and self.host["family"] == "debian":
+            # Without a configuration the start after the installation can only fail, slowly.
+            run(["systemctl", "mask", "--runtime", *UNITS], check=False)
+            install_packages(packages, debconf=NO_CONFIGURATION)
+            self._unmask()
+            return
+        install_packages(packages)
+        row = platform_row(self.host["family"])
+        if first and row.alternative:
+            for name in row.competitors:
+                if name in self.host["packages"]:
+                    run(["systemctl", "disable", "--now", name], check=False)
+            run(["alternatives", "--set", "mta", row.alternative], check=False)
+
+    def _unmask(self) -> None:
+        run(["systemctl", "unmask", "--runtime", *UNITS], check=False)
+
+    def _label(self, ports: List[int]) -> None:
+        if not shutil.which("semanage"):
+            install_packages(platform_row(self.host["family"]).selinux_packages)
+        for port in ports:
+            run(["semanage", "port", "-a", "-t", "smtp_port_t", "-p", "tcp", str(port)])
+
+    def _activate(self) -> None:
+        """Check the new configuration, swap it in, make Postfix read it, prove that it works; else put all back."""
+        state, facts = self.state(), self.host
+        wanted = desired(self.settings, self.secrets, facts)
+        self._make_log_directory()
+        self.say("check", "trying the new configuration beside the running one")
+        try:
+            made = candidate.build(wanted)
+            candidate.examine(wanted, facts, self.settings, self.warnings)
+            service.check_ports_free(self.settings["listen"])
+            self._swap(state, wanted, made)
+        finally:
+            candidate.discard()
+        state.record(self.settings, sorted(set(made) | set(wanted.files)))
+        state.keep_configuration(wanted)
+        state.end()
+
+    def _make_log_directory(self) -> None:
+        row = platform_row(self.host["family"])
+        directory = os.path.dirname(row.log_file)
+        owner = pwd.getpwnam(row.log_owner)
+        os.makedirs(directory, exist_ok=True)
+        os.chown(directory, owner.pw_uid, owner.pw_gid)
+        os.chmod(directory, 0o755)  # noqa: S103 - names of log files are no secret, the files are root's
+        if not os.path.exists(row.log_file):  # `postfix start` would make it readable by all
+            write(DesiredFile(row.log_file, "", mode=0o600))
+
+    def _swap(self, state: State, wanted: Desired, made: List[str]) -> None:
+        facts, log = self.host, platform_row(self.host["family"]).log_file
+        password_before = facts["files"].get(paths.SASL_MAP)
+        restart = needs_restart(facts, wanted)
+        obsolete = [
+            path
+            for path in facts["files"]
+            if path.startswith(paths.MAPS_DIRECTORY + "/") and path not in made and os.path.exists(path)
+        ]
+        tools = [file for path, file in wanted.files.items() if path not in made]
+        before = state.rollback()
+        for path in [*made, *obsolete, *(file.path for file in tools)]:
+            before.remember(path)
+        state.begin(facts["service"]["active"])
+        offset = service.log_size(log)
+        try:
+            os.makedirs(paths.MAPS_DIRECTORY, exist_ok=True)
+            os.chmod(paths.MAPS_DIRECTORY, 0o755)  # noqa: S103 - the daemons read the maps as their own user
+            # The maps first: main.cf names them, and processes that start meanwhile read it.
+            for path in sorted(made, key=lambda path: (path == paths.MAIN_CF, path)):
+                os.rename(candidate.there(path), path)
+            for path in obsolete:
+                os.unlink(path)
+            if os.path.isdir("/sys/fs/selinux"):
+                run(["restorecon", "-R", paths.CONFIG_DIRECTORY], check=False)
+            self._write_tools(tools)
+            self.say("activate", "restarting Postfix" if restart else "reloading Postfix")
+            self._enable()
+            service.reload_or_restart(restart)
+            service.wait_until_it_answers(
+                self.settings["hostname"], self.settings["listen"], service.unit_of(facts), log, offset
+            )
+        except (RoleError, CommandError, OSError) as error:
+            self.say("roll back", str(error))
+            back = self._roll_back(state)
+            raise RoleError("activate", f"{error}; {back}") from None
+        if password_before is not None and self.settings["sasl"] is not None:
+            self._flush_after_rotation(password_before, wanted)
+
+    def _write_tools(self, tools: List[DesiredFile]) -> None:
+        changed = [file for file in tools if differs(file) is not None]
+        for file in changed:
+            write(file)
+        if any(file.path.startswith(paths.SYSTEM_UNITS) for file in changed):
+            systemctl("daemon-reload")
+
+    def _enable(self) -> None:
+        if self.host["service"]["masked"]:
+            self._unmask()
+        if not self.host["service"]["enabled"]:
+            systemctl("enable", "postfix.service")
+        if not self.host["log_timer"]:
+            systemctl("enable", "--now", paths.LOG_TIMER)
+
+    def _flush_after_rotation(self, before: Dict[str, Any], wanted: Desired) -> None:
+        if before["sha256"] != digest(wanted.files[paths.SASL_MAP].content):
+            self.say("activate", "the password changed: trying deferred mail once")
+            run(["postqueue", "-f"], check=False)
+
+    def _roll_back(self, state: State) -> str:
+        """Restore the files and the service as they were; return in words how that went."""
+        before = state.leftover()
+        if before is not None:
+            before.restore()
+        applied = state.load("applied.json") or {}
+        log = platform_row(self.host["family"]).log_file
+        try:
+            if not self.host["service"]["active"]:
+                service.stop()
+                if not self.host["service"]["enabled"]:
+                    systemctl("disable", "postfix.service")
+                state.end()
+                return "Postfix is stopped, as it was before; the files are as before"
+            # Not a reload: master waits a minute before it tries a program again that failed.
+            service.start("restart")
+            offset = service.log_size(log)
+            service.wait_until_it_answers(
+                applied.get("hostname"), applied.get("listen", []), service.unit_of(self.host), log, offset
+            )
+        except (RoleError, CommandError) as error:
+            return f"the previous files are back, but Postfix does not run with them: {error}"
+        if applied:
+            state.record(
+                {"hostname": applied["hostname"], "listen": applied["listen"]},
+                [path for path in applied["files"] if os.path.exists(path)],
+            )
+        state.end()
+        return "the previous configuration is back and running"
+
+    def verify(self) -> None:
+        """Report what runs. An apply has proved it before it let go of the old configuration; a plan asks anew."""
+        self.facts["listening"] = [f"{address}:{port}" for address, port in self.settings["listen"]]
+        if self.host["postfix"] is not None:
+            self.facts["postfix_version"] = self.host["postfix"]["defaults"].get("mail_version")
+            self.facts["left_out_parameters"] = desired(self.settings, self.secrets, self.host).left_out
+        self.facts["queued_messages"] = sum(queue_counts().values())
+
+    def remove(self) -> List[str]:
+        """Undo everything; refuse while mail is queued."""
+        from postfix_relay.removal import remove  # noqa: PLC0415
+
+        return remove(self.state(), self.settings, self.say)

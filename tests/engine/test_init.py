@@ -1,0 +1,95 @@
+"""`mailstack init` with the real CLI."""
+
+import json
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+import yaml
+
+from mailstack import initialise as initialise_module
+from mailstack.initialise import initialise
+from mailstack.settings.load import load_settings
+from mailstack.stackfile import read_stack_file
+from rehearsal.engine import Engine
+
+pytestmark = pytest.mark.engine
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def without_secrets(stack: str) -> dict[str, object]:
+    """Return a stack file of this repository as its README says to start: no `secure:` values, no salt."""
+    raw = read_stack_file(ROOT / f"Pulumi.{stack}.yaml", lambda _where, _raw: "")
+
+    def stripped(value: object) -> object:
+        if isinstance(value, dict):
+            return {key: stripped(item) for key, item in value.items() if item != ""}
+        return [stripped(item) for item in value] if isinstance(value, list) else value
+
+    config = {f"mailstack:{key}": stripped(value) for key, value in raw.items()}
+    return {"config": {key: value for key, value in config.items() if value != {}}}
+
+
+@pytest.fixture
+def folder(cli: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of the project with a stack that has no secrets yet, and an engine of its own."""
+    engine = Engine("fresh", tmp_path, lambda _line: None)
+    for name, value in engine.environment.items():
+        monkeypatch.setenv(name, value)
+    (tmp_path / "Pulumi.fresh.yaml").write_text(yaml.safe_dump(without_secrets("staging"), sort_keys=False))
+    return tmp_path
+
+
+def test_init_makes_secrets_that_read_back_as_they_were(folder: Path) -> None:
+    made: dict[str, str] = {}
+
+    def run(argv: Sequence[str], stdin: str) -> None:
+        if argv[:2] == ["config", "set"]:
+            made[argv[argv.index("--path") + 1]] = stdin
+        initialise_module._pulumi(argv, stdin, folder)
+
+    said: list[str] = []
+    missing = initialise("fresh", folder, said.append, run)
+    assert set(made) == {"mailstack:ssh.private_key", "mailstack:domains[0].dkim[0].private_key"}
+    assert [step.path for step in missing] == ["mailstack:relay.upstream.password"]
+
+    command = ["pulumi", "config", "set", "--secret", "--path", missing[0].path, "--stack", "fresh"]
+    subprocess.run(command, input="typed-by-hand\n", text=True, check=True, cwd=folder, capture_output=True)
+    text = (folder / "Pulumi.fresh.yaml").read_text()
+    assert text.count("secure:") == 3
+    for value in [*made.values(), "typed-by-hand"]:
+        assert value.splitlines()[len(value.splitlines()) // 2] not in text
+
+    shown = subprocess.run(
+        ["pulumi", "config", "--show-secrets", "--json", "--stack", "fresh"],
+        text=True, check=True, cwd=folder, capture_output=True,
+    ).stdout  # fmt: skip
+    entries = json.loads(shown)
+    raw = {
+        key.removeprefix("mailstack:"): entry.get("objectValue", entry["value"])
+        for key, entry in entries.items()
+        if entry["value"] != "{}"
+    }
+    settings = load_settings(raw)
+    ssh_key, dkim_key = settings.ssh.private_key, settings.domains[0].dkim[0].private_key
+    assert ssh_key is not None
+    assert dkim_key is not None
+    assert ssh_key.get_secret_value() == made["mailstack:ssh.private_key"]
+    assert dkim_key.get_secret_value() == made["mailstack:domains[0].dkim[0].private_key"]
+
+    key_file = folder / "key"
+    key_file.touch(mode=0o600)
+    key_file.write_text(ssh_key.get_secret_value())
+    public = subprocess.run(["ssh-keygen", "-y", "-f", str(key_file)], text=True, check=True, capture_output=True)
+    assert " ".join(public.stdout.split()[:2]) in "\n".join(said), "the line to authorise belongs to the stored key"
+
+
+def test_a_second_init_replaces_no_key(folder: Path) -> None:
+    initialise("fresh", folder, lambda _line: None)
+    before = (folder / "Pulumi.fresh.yaml").read_text()
+    said: list[str] = []
+    initialise("fresh", folder, said.append)
+    assert said == []
+    assert (folder / "Pulumi.fresh.yaml").read_text() == before

@@ -1,0 +1,224 @@
+"""The relay's definition: what it refuses, and the Postfix settings that follow from it."""
+
+import re
+
+import pytest
+
+from mailstack.postfix.relay import (
+    PROTECTED_PARAMETERS,
+    QUOTA_MARK,
+    REASONS,
+    RelayDefinition,
+    RelayDefinitionError,
+    main_cf,
+    maps,
+    master_cf,
+    role_settings,
+)
+from mailstack.upstreams import PRESETS
+from postfix_relay import relay_stats
+
+
+def define(**changes):
+    values = {
+        "hostname": "relay.example.com",
+        "sender_domains": ("example.com", "example.org"),
+        "upstream_host": "smtp-relay.gmail.com",
+    }
+    return RelayDefinition(**(values | changes))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"hostname": "relay"}, "hostname 'relay'"),
+        ({"hostname": "-x.example.com"}, "hostname"),
+        ({"hostname": "relay.example.com$x"}, "hostname"),
+        ({"upstream_host": "[smtp.example.com]"}, "upstream_host"),
+        ({"upstream_host": "a b"}, "upstream_host"),
+        ({"sender_domains": ()}, "sender_domains"),
+        ({"sender_domains": ("example.com OK",)}, "sender_domains"),
+        ({"sender_domains": (".example.com",)}, "sender_domains"),
+        ({"sender_domains": ("*",)}, "sender_domains"),
+        ({"masquerade_domains": ("example.net",)}, "must be one of sender_domains"),
+        ({"listen_addresses": ()}, "listen_addresses"),
+        ({"listen_addresses": ("localhost",)}, "listen_addresses"),
+        ({"listen_addresses": ("fe80::1%eth0",)}, "listen_addresses"),
+        ({"listen_port": 0}, "listen_port"),
+        ({"upstream_port": 65536}, "upstream_port"),
+        ({"client_networks": ("0.0.0.0/0",)}, "open relay"),
+        ({"client_networks": ("128.0.0.0/1",)}, "open relay"),
+        ({"client_networks": ("::/0",)}, "open relay"),
+        ({"client_networks": ("10.0.0.1/8",)}, "host bits"),
+        ({"client_networks": ("anyone",)}, "client_networks"),
+        ({"bind_address": "::1"}, "ip_protocol"),
+        ({"bind_address": "eth0"}, "bind_address"),
+        ({"message_size_limit_bytes": 0}, "message_size_limit_bytes"),
+        ({"recipient_limit": 0}, "recipient_limit"),
+        ({"concurrency": 0}, "concurrency"),
+        ({"bounce_lifetime_hours": 49}, "bounce_lifetime_hours"),
+        ({"ca_file": "relative.pem"}, "ca_file"),
+        ({"ca_file": "/a$b"}, "ca_file"),
+        ({"implicit_tls": True, "tls_level": "may"}, "tls_level"),
+        ({"sasl_username": "a:b"}, "sasl_username"),
+        ({"sasl_username": "a b"}, "sasl_username"),
+        ({"postmaster": "nobody"}, "postmaster"),
+        ({"temporary_reply_patterns": (r"\d+",)}, "POSIX"),
+        ({"temporary_reply_patterns": (r"(?:a)",)}, "POSIX"),
+        ({"temporary_reply_patterns": ("(",)}, "temporary_reply_patterns"),
+        ({"temporary_reply_patterns": ("a\nb",)}, "temporary_reply_patterns"),
+        ({"extra_parameters": {"mynetworks": "0.0.0.0/0"}}, "client_networks"),
+        ({"extra_parameters": {"smtp_tls_security_level": "may"}}, "upstream.tls"),
+        ({"extra_parameters": {"a b": "1"}}, "extra_parameters"),
+        ({"extra_parameters": {"smtp_helo_timeout": "1\nmynetworks=0.0.0.0/0"}}, "extra_parameters"),
+    ],
+)
+def test_a_definition_that_would_not_do_what_it_says_is_refused(changes, message):
+    with pytest.raises(RelayDefinitionError, match=re.escape(message)):
+        define(**changes)
+
+
+def test_tls_to_the_upstream_is_verified_unless_weaker_is_asked_for():
+    parameters = main_cf(define())
+    assert parameters["smtp_tls_security_level"] == "secure"
+    assert parameters["smtp_tls_secure_cert_match"] == "nexthop"
+    assert role_settings(define())["weaker_tls"] is None
+    assert role_settings(define(tls_level="encrypt"))["weaker_tls"] == "encrypt"
+
+
+def test_without_credentials_sasl_is_off_and_has_no_map():
+    parameters = main_cf(define())
+    assert parameters["smtp_sasl_auth_enable"] is False
+    assert not [name for name in parameters if name.startswith("smtp_sasl") and name != "smtp_sasl_auth_enable"]
+    assert role_settings(define())["sasl"] is None
+
+
+def test_the_password_is_looked_up_by_the_next_hop_and_never_sent_in_clear():
+    definition = define(sasl_username="relay@example.com")
+    parameters = main_cf(definition)
+    assert role_settings(definition)["sasl"]["next_hop"] == parameters["relayhost"] == "[smtp-relay.gmail.com]:587"
+    assert "noplaintext" in parameters["smtp_sasl_security_options"]
+    assert parameters["smtp_sasl_tls_security_options"] == ("noanonymous",)
+
+
+def test_implicit_tls_is_for_its_port():
+    assert main_cf(define(upstream_port=465, implicit_tls=True))["smtp_tls_wrappermode"] is True
+    assert main_cf(define())["smtp_tls_wrappermode"] is False
+
+
+def test_a_single_listen_address_does_not_become_the_source_address():
+    assert main_cf(define(listen_addresses=("10.0.0.5",)))["inet_interfaces"] == ("127.0.0.1", "10.0.0.5")
+
+
+def test_listening_on_ipv6_does_not_unpin_sending():
+    definition = define(listen_addresses=("127.0.0.1", "::1"), ip_protocol="ipv4")
+    assert main_cf(definition)["inet_protocols"] == "all"
+    assert "[::1]/128" in main_cf(definition)["mynetworks"]
+    smtp = next(service for service in master_cf(definition) if service.name == "smtp")
+    assert smtp.options == {"inet_protocols": "ipv4", "inet_interfaces": ("127.0.0.1",)}
+    assert next(service for service in master_cf(define()) if service.name == "smtp").options == {}
+
+
+def test_a_bind_address_is_enforced():
+    parameters = main_cf(define(bind_address="203.0.113.7"))
+    assert parameters["smtp_bind_address"] == "203.0.113.7"
+    assert parameters["smtp_bind_address_enforce"] is True
+    assert main_cf(define(bind_address="2001:db8::7", ip_protocol="ipv6"))["smtp_bind_address6"] == "2001:db8::7"
+
+
+def test_senders_are_exactly_the_domains_and_the_null_sender():
+    assert maps(define())["senders"]["entries"] == {"example.com": "OK", "example.org": "OK", "<>": "OK"}
+
+
+def test_hosts_below_a_masqueraded_domain_may_send():
+    definition = define(masquerade_domains=("example.com",))
+    assert maps(definition)["senders"]["entries"][".example.com"] == "OK"
+    assert main_cf(definition)["local_header_rewrite_clients"] == ("permit_mynetworks",)
+
+
+@pytest.mark.parametrize(
+    ("sender", "becomes"),
+    [
+        ("root@relay.example.com", "root@example.com"),
+        ("a@example.com", "a@example.com"),
+        ("a@EXAMPLE.ORG", "a@EXAMPLE.ORG"),
+        ("a@notexample.com", "a@example.com"),
+        ("a@example.com.evil.test", "a@example.com"),
+        ("a@exampleXcom", "a@example.com"),
+        ('"x@example.com"@evil.test', '"x@example.com"@example.com'),
+    ],
+)
+def test_a_local_sender_becomes_one_that_may_send(sender, becomes):
+    for pattern, result in maps(define())["local_senders"]["rules"]:
+        match = re.search(pattern, sender, re.IGNORECASE)
+        if match:
+            assert result.replace("${1}", match.group(1)) == becomes
+            return
+    pytest.fail("no rule matched")
+
+
+GOOGLE_REPLIES = [
+    "5.7.1 host smtp-relay.gmail.com[142.250.1.28]:587 said: 550-5.7.1 Daily SMTP relay limit exceeded for customer. "
+    "For more 550-5.7.1 information on relaying limits please contact your administrator (in reply to end of DATA command)",
+    "5.4.5 host smtp-relay.gmail.com[142.250.1.28]:587 said: 550 5.4.5 Daily SMTP relay limit exceeded for user. "
+    "(in reply to MAIL FROM command)",
+]
+
+
+@pytest.mark.parametrize("text", GOOGLE_REPLIES)
+def test_a_daily_quota_becomes_temporary_and_countable(text):
+    definition = define(temporary_reply_patterns=PRESETS["google-workspace"].temporary_replies)
+    for pattern, result in maps(definition)["temporary_replies"]["rules"]:
+        match = re.search(pattern, text, re.IGNORECASE)
+        if match:
+            assert result.replace("${1}", match.group(1)) == f"4{text[1:]} {QUOTA_MARK}"
+            return
+    pytest.fail("no rule matched")
+
+
+@pytest.mark.parametrize(
+    "text", ["5.1.1 no such user", "5.7.1 Mail relay denied", "4.2.1 Daily SMTP relay limit exceeded for user"]
+)
+def test_every_other_reply_stays_as_it_is(text):
+    definition = define(temporary_reply_patterns=PRESETS["google-workspace"].temporary_replies)
+    for pattern, _ in maps(definition)["temporary_replies"]["rules"]:
+        assert not re.search(pattern, text, re.IGNORECASE)
+
+
+@pytest.mark.parametrize("preset", sorted(PRESETS))
+def test_every_preset_gives_a_usable_definition(preset):
+    upstream = PRESETS[preset]
+    definition = define(
+        temporary_reply_patterns=upstream.temporary_replies,
+        message_size_limit_bytes=upstream.message_size_bytes,
+        recipient_limit=upstream.recipients_per_transaction,
+        concurrency=upstream.concurrency,
+    )
+    assert main_cf(definition)["message_size_limit"] == upstream.message_size_bytes
+
+
+def test_extra_parameters_come_last_and_win():
+    parameters = main_cf(define(extra_parameters={"minimal_backoff_time": "5s", "soft_bounce": True}))
+    assert parameters["minimal_backoff_time"] == "5s"
+    assert parameters["soft_bounce"] is True
+
+
+def test_every_reason_belongs_to_a_parameter_the_relay_can_have():
+    full = define(masquerade_domains=("example.com",), temporary_reply_patterns=("x",))
+    known = set(main_cf(full)) | {name for service in master_cf(full) for name in service.options}
+    assert set(REASONS) <= known
+
+
+def test_every_protected_parameter_says_what_to_use():
+    assert all(len(text) > 10 for text in PROTECTED_PARAMETERS.values())
+
+
+def test_the_statistics_count_by_the_mark_the_filter_writes():
+    assert relay_stats.QUOTA_MARK == QUOTA_MARK
+
+
+def test_reuse_of_connections_is_on_together_with_what_it_needs():
+    services = {service.name: service.command for service in master_cf(define())}
+    assert main_cf(define())["smtp_tls_connection_reuse"] is True
+    assert services["tlsproxy"] == "tlsproxy"
+    assert services["scache"] == "scache"
