@@ -95,6 +95,8 @@ def dns_problems(settings: Settings) -> Iterator[Problem]:
         return
     try:
         declare(_declaration(settings))
+        if settings.dns.provider == "server" and settings.dns.server is not None:
+            server_settings(settings)
     except DnsRuleError as error:
         for problem in error.problems:
             yield Problem(

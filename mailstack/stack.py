@@ -6,7 +6,8 @@ from typing import Any, Literal
 
 from mailstack.postfix.relay import RelayDefinition
 from mailstack.relay_rule import RelayRule, probe_replies
-from mailstack.settings.model import Settings
+from mailstack.settings.model import Host, Jump, Settings
+from mailstack.upstreams import IMPLICIT_TLS_PORTS
 
 __all__ = [
     "preflight_settings",
@@ -20,7 +21,6 @@ __all__ = [
 MEGABYTE = 1_000_000
 # A bounce that cannot be delivered in a day is of no use to anyone.
 BOUNCE_LIFETIME_HOURS = 24
-IMPLICIT_TLS_PORTS = frozenset({465, 2465})
 
 
 def under_any(name: str, parents: Iterable[str]) -> bool:
@@ -139,9 +139,13 @@ def weaknesses(settings: Settings) -> list[str]:
         )
     if settings.relay_rule is not None and settings.relay_rule.allowed_senders == "any-address":
         found.append("relay_rule.allowed_senders is any-address: a stolen relay could send in anyone's name")
-    found += [
-        f"hosts.{name}.host_key is not set: the first one to answer at {host.address} is trusted"
-        for name, host in settings.hosts.items()
-        if host.host_key is None
-    ]
+    for name, host in settings.hosts.items():
+        reached: dict[str, Host | Jump] = {f"hosts.{name}": host}
+        if host.jump is not None:
+            reached[f"hosts.{name}.jump"] = host.jump
+        found += [
+            f"{field}.host_key is not set: the first one to answer at {target.address} is trusted"
+            for field, target in reached.items()
+            if target.host_key is None
+        ]
     return found

@@ -8,13 +8,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-__all__ = ["PRESETS", "SUBMISSION_PORTS", "MxHost", "SpfSource", "Upstream", "preset_names"]
+__all__ = ["IMPLICIT_TLS_PORTS", "PRESETS", "MxHost", "PresetName", "SpfSource", "Upstream"]
 
 PresetName = Literal["google-workspace", "sendgrid", "ses", "mailgun", "custom"]
 MEGABYTE = 1_000_000
 # Ports on which TLS starts with the first byte (RFC 8314). Every other port upgrades by STARTTLS.
 IMPLICIT_TLS_PORTS = frozenset({465, 2465})
-SUBMISSION_PORTS = frozenset({25, 465, 587, 2465, 2525, 2587})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,8 +74,7 @@ PRESETS: Mapping[str, Upstream] = {
         username_rule="the full address of a Workspace mailbox",
         username_pattern=r"[^@\s]+@[^@\s]+\.[^@\s]+",
         temporary_replies=(
-            r"Daily SMTP relay limit exceeded for customer",
-            r"Daily SMTP relay (limit|sending quota) exceeded for user",
+            r"Daily SMTP relay (sending )?(limit|quota) exceeded for (customer|user)",
             r"Daily user sending (limit|quota) exceeded",
         ),
         mx=(MxHost(preference=1, exchange="smtp.google.com"),),
@@ -146,8 +144,3 @@ PRESETS: Mapping[str, Upstream] = {
         authorises_by_ip=True,
     ),
 }
-
-
-def preset_names() -> tuple[str, ...]:
-    """Return the names a stack file may use."""
-    return tuple(PRESETS)

@@ -23,6 +23,7 @@ from mailstack.settings.types import (
     Port,
     PrivateKey,
     Selector,
+    ServiceName,
     UserName,
 )
 from mailstack.upstreams import PRESETS, PresetName, Upstream
@@ -102,8 +103,8 @@ class MailExchanger(Section):
 class Spf(Section):
     """What the SPF record has beyond the upstream's include (RFC 7208)."""
 
-    include: tuple[DomainName, ...] = Field(default=(), description="Other senders of this domain, by include.")
-    lookups: dict[DomainName, Annotated[int, Field(ge=1, le=10)]] = Field(
+    include: tuple[ServiceName, ...] = Field(default=(), description="Other senders of this domain, by include.")
+    lookups: dict[ServiceName, Annotated[int, Field(ge=1, le=10)]] = Field(
         default={}, description="DNS look-ups an include costs, itself and nested ones counted; 1 is assumed."
     )
     mechanisms: tuple[str, ...] = Field(default=(), description="Further mechanisms, such as ip4:192.0.2.1.")
@@ -163,7 +164,7 @@ class UpstreamSettings(Section):
     ca_file: str | None = Field(
         default=None, pattern=r"^/[^\s,]+$", description="CA bundle on the host. Absent: the system's."
     )
-    spf_include: DomainName | None = Field(default=None, description="SPF include; only for preset custom.")
+    spf_include: ServiceName | None = Field(default=None, description="SPF include; only for preset custom.")
 
     @property
     def provider(self) -> Upstream:

@@ -142,11 +142,11 @@ def _relay_host(settings: Settings) -> Iterator[Problem]:
                 rule=f"needs hosts.{relay.host}.public_{protocol}: the upstream must know every address we use",
                 fix="set that address, or use auto",
             )
-    if relay.upstream.auth == "none" and host.public_ipv4 is None and host.public_ipv6 is None:
+    if host.public_ipv4 is None and host.public_ipv6 is None:
         yield Problem(
             field=f"hosts.{relay.host}.public_ipv4",
             value="",
-            rule="is required, or public_ipv6: the upstream knows this relay by its address (auth none)",
+            rule="is required, or public_ipv6: relay.hostname points to it, and with auth none the upstream knows it",
             fix="write the address mail leaves from, as `curl -4 ifconfig.me` on the host shows it",
         )
 
@@ -454,6 +454,20 @@ def _dns_server(settings: Settings) -> Iterator[Problem]:
             yield Problem(
                 field=f"dns.server.nameservers[{index}]", value=name, rule="is listed twice", fix="remove one"
             )
+        if index > 0 and under_any(name, names):
+            yield Problem(
+                field=f"dns.server.nameservers[{index}]",
+                value=name,
+                rule="is inside a zone served here, but only the first name server is this host",
+                fix="leave it out, or name a secondary whose own zone is elsewhere",
+            )
+    if server.nameservers[0] == settings.relay.hostname and server.host != settings.relay.host:
+        yield Problem(
+            field="dns.server.nameservers[0]",
+            value=server.nameservers[0],
+            rule=f"is the relay's name, but the server runs on {server.host}",
+            fix=f"give the name server a name of its own, such as ns1.{names[0]}",
+        )
     if under_any(server.nameservers[0], names) and not (host.public_ipv4 or host.public_ipv6):
         yield Problem(
             field=f"hosts.{server.host}.public_ipv4",

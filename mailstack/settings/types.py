@@ -26,6 +26,7 @@ __all__ = [
     "Port",
     "PrivateKey",
     "Selector",
+    "ServiceName",
     "UserName",
     "broken",
 ]
@@ -63,6 +64,13 @@ def _domain_name(value: Any) -> str:
         raise broken(rule, "use letters, digits and inner hyphens; at most 63 in a label and 253 in all")
     if labels[-1].isdigit():
         raise broken(rule, "this looks like an IP address; a name is needed here")
+    return text
+
+
+def _service_name(value: Any) -> str:
+    """Return a name that may have service labels, such as _spf.example.net (RFC 8552)."""
+    text = _text(value, "must be a domain name", "write the name in quotes").rstrip(".").lower()
+    _domain_name(re.sub(r"(^|\.)_(?=[a-z0-9])", r"\1", text))
     return text
 
 
@@ -177,6 +185,7 @@ def _pattern(pattern: str, rule: str, fix: str) -> BeforeValidator:
 
 DomainName = Annotated[str, BeforeValidator(_domain_name)]
 HostName = Annotated[str, BeforeValidator(_domain_name)]
+ServiceName = Annotated[str, BeforeValidator(_service_name)]
 HostAddress = Annotated[str, BeforeValidator(_host_address)]
 IpAddress = Annotated[str, BeforeValidator(_ip(None))]
 Ipv4 = Annotated[str, BeforeValidator(_ip(4))]

@@ -239,6 +239,14 @@ BAD: list[tuple[str, Any, str, str, str]] = [
         "listed twice",
         "remove",
     ),
+    (
+        "dns",
+        {**DNS_SERVER, "server": {**DNS_SERVER["server"], "nameservers": ["ns1.example.com", "ns2.example.com"]}},
+        "dns.server.nameservers[1]",
+        "only the first name server is this host",
+        "secondary",
+    ),
+    ("domains.0.spf.include", ["_spf..example.net"], "domains[0].spf.include[0]", "domain name", "letters"),
 ]
 
 
@@ -343,3 +351,22 @@ def test_every_supported_upstream_is_accepted(upstream: dict[str, Any]) -> None:
         domain["mx"] = [{"preference": 10, "exchange": "mx.example.net"}]
     raw["domains"][0]["spf"]["include"] = []
     assert load_settings(raw).relay.upstream.host_name
+
+
+def test_includes_may_have_underscores() -> None:
+    raw = with_value("domains.0.spf.include", ["_spf.salesforce.com"])
+    assert load_settings(raw).domains[0].spf.include == ("_spf.salesforce.com",)
+
+
+def test_a_name_server_cannot_share_the_relays_name_on_another_host() -> None:
+    raw = example(dns={**DNS_SERVER, "server": {**DNS_SERVER["server"], "nameservers": ["relay.example.com"]}})
+    assert load_settings(raw).dns.server is not None
+    raw["hosts"]["ns1"] = {"address": "ns1.example.com", "host_key": HOST_KEY, "public_ipv4": "93.184.216.35"}
+    raw["dns"]["server"]["host"] = "ns1"
+    assert any("is the relay's name" in line for line in problems_of(raw))
+
+
+def test_a_relay_without_a_public_address_is_told_at_its_host() -> None:
+    raw = with_value("relay.upstream", SASL)
+    del raw["hosts"]["relay1"]["public_ipv4"], raw["hosts"]["relay1"]["public_ipv6"], raw["relay_rule"]
+    assert any(line.startswith("mailstack:hosts.relay1.public_ipv4: is required") for line in problems_of(raw))
