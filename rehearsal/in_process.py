@@ -14,6 +14,7 @@ import urllib.parse
 import urllib.request
 import uuid
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Literal
 
@@ -152,6 +153,15 @@ def run_program(
     # Pulumi keeps its state per event loop: a fresh one per run lets several runs follow each other.
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
+    loops = [loop]
+
+    def start_worker() -> None:
+        # The SDK wants a loop in every thread of the pool, and leaves open those it makes itself.
+        own = asyncio.new_event_loop()
+        loops.append(own)
+        asyncio.set_event_loop(own)
+
+    loop.set_default_executor(ThreadPoolExecutor(initializer=start_worker))
     try:
         settings.reset_options(project=project, stack=stack)
         set_mocks(backend, project=project, stack=stack, preview=preview)
@@ -160,7 +170,10 @@ def run_program(
     finally:
         # Resources still in the making end before the caller may take their hosts away.
         loop.run_until_complete(loop.shutdown_default_executor())
-        loop.close()
+        # The first failure has been raised. Whatever waited for that resource failed with it and need not say so.
+        loop.set_exception_handler(lambda _loop, _context: None)
+        for opened in loops:
+            opened.close()
         asyncio.set_event_loop(None)
 
 

@@ -101,7 +101,7 @@ CACHE_TYPES = ("lmdb", "btree")
 
 def platform_of(os_release: Dict[str, str]) -> Platform:
     """Return the table row for /etc/os-release: by ID, then by ID_LIKE. Raises PlatformError."""
-    names = [os_release.get("ID", "")] + os_release.get("ID_LIKE", "").split()
+    names = [os_release.get("ID", ""), *os_release.get("ID_LIKE", "").split()]
     for name in names:
         for platform in PLATFORMS:
             if name in platform.systems:

@@ -149,35 +149,13 @@ def _problems(definition: RelayDefinition) -> Iterator[str]:
         yield f"hostname {definition.hostname!r}: must be a fully qualified domain name (RFC 5321 §4.1.1.1)"
     if not HOST_NAME.match(definition.upstream_host):
         yield f"upstream_host {definition.upstream_host!r}: must be a host name"
-    if not definition.sender_domains:
-        yield "sender_domains: must name at least one domain, or nobody could send"
-    for name in ("sender_domains", "masquerade_domains"):
-        for domain in getattr(definition, name):
-            if not HOST_NAME.match(domain):
-                yield f"{name} {domain!r}: must be a domain name"
-    for domain in definition.masquerade_domains:
-        if domain.lower() not in _lower(definition.sender_domains):
-            yield f"masquerade_domains {domain!r}: must be one of sender_domains too, senders are rewritten to it"
+    yield from _domain_problems(definition)
     for name in ("upstream_port", "listen_port"):
         if not 1 <= getattr(definition, name) <= 65535:
             yield f"{name} {getattr(definition, name)}: must be a port number, 1 to 65535"
     yield from _network_problems(definition)
-    for name in (
-        "message_size_limit_bytes", "recipient_limit", "concurrency", "queue_lifetime_hours",
-        "bounce_lifetime_hours",
-    ):  # fmt: skip
-        if getattr(definition, name) < 1:
-            yield f"{name} {getattr(definition, name)}: must be 1 or more"
-    if definition.bounce_lifetime_hours > definition.queue_lifetime_hours:
-        yield "bounce_lifetime_hours: must not be longer than queue_lifetime_hours"
-    if definition.ca_file is not None and not re.match(r"/[^\s,$]+\Z", definition.ca_file):
-        yield f"ca_file {definition.ca_file!r}: must be an absolute path without blanks, commas and $"
-    if definition.implicit_tls and definition.tls_level == "may":
-        yield "tls_level 'may': means nothing with implicit TLS, which is always encrypted"
-    if definition.sasl_username is not None and not re.match(r"[^\s:\x00-\x1f]+\Z", definition.sasl_username):
-        yield f"sasl_username {definition.sasl_username!r}: must have no blank and no colon, Postfix splits there"
-    if definition.postmaster is not None and not ADDRESS.match(definition.postmaster):
-        yield f"postmaster {definition.postmaster!r}: must be a mail address"
+    yield from _limit_problems(definition)
+    yield from _upstream_problems(definition)
     for pattern in definition.temporary_reply_patterns:
         yield from _pattern_problems(pattern)
     for name in definition.extra_parameters:
@@ -187,6 +165,40 @@ def _problems(definition: RelayDefinition) -> Iterator[str]:
         render_main_cf(definition.extra_parameters, {}, "")
     except ValueError as error:
         yield f"extra_parameters: {error}"
+
+
+def _domain_problems(definition: RelayDefinition) -> Iterator[str]:
+    if not definition.sender_domains:
+        yield "sender_domains: must name at least one domain, or nobody could send"
+    for name in ("sender_domains", "masquerade_domains"):
+        for domain in getattr(definition, name):
+            if not HOST_NAME.match(domain):
+                yield f"{name} {domain!r}: must be a domain name"
+    for domain in definition.masquerade_domains:
+        if domain.lower() not in _lower(definition.sender_domains):
+            yield f"masquerade_domains {domain!r}: must be one of sender_domains too, senders are rewritten to it"
+
+
+def _limit_problems(definition: RelayDefinition) -> Iterator[str]:
+    for name in (
+        "message_size_limit_bytes", "recipient_limit", "concurrency", "queue_lifetime_hours",
+        "bounce_lifetime_hours",
+    ):  # fmt: skip
+        if getattr(definition, name) < 1:
+            yield f"{name} {getattr(definition, name)}: must be 1 or more"
+    if definition.bounce_lifetime_hours > definition.queue_lifetime_hours:
+        yield "bounce_lifetime_hours: must not be longer than queue_lifetime_hours"
+
+
+def _upstream_problems(definition: RelayDefinition) -> Iterator[str]:
+    if definition.ca_file is not None and not re.match(r"/[^\s,$]+\Z", definition.ca_file):
+        yield f"ca_file {definition.ca_file!r}: must be an absolute path without blanks, commas and $"
+    if definition.implicit_tls and definition.tls_level == "may":
+        yield "tls_level 'may': means nothing with implicit TLS, which is always encrypted"
+    if definition.sasl_username is not None and not re.match(r"[^\s:\x00-\x1f]+\Z", definition.sasl_username):
+        yield f"sasl_username {definition.sasl_username!r}: must have no blank and no colon, Postfix splits there"
+    if definition.postmaster is not None and not ADDRESS.match(definition.postmaster):
+        yield f"postmaster {definition.postmaster!r}: must be a mail address"
 
 
 def _network_problems(definition: RelayDefinition) -> Iterator[str]:
@@ -447,8 +459,7 @@ def main_cf(definition: RelayDefinition) -> dict[str, Value]:
     }
     if definition.temporary_reply_patterns:
         parameters["smtp_delivery_status_filter"] = f"regexp:{MAPS}/temporary_replies"
-    for name, value in definition.extra_parameters.items():
-        parameters[name] = value
+    parameters.update(definition.extra_parameters)
     return parameters
 
 

@@ -180,7 +180,7 @@ def render_master_cf(services: Sequence[Service], header: str) -> str:
             service.wakeup,
             service.process_limit,
         )
-        for text in columns[2:] + (service.command,):
+        for text in (*columns[2:], service.command):
             if not re.match(r"[A-Za-z0-9?_-]+\Z", text):
                 raise RenderError(f"{service.name}: {text!r} cannot stand in master.cf")
         padded = [text.ljust(width) for text, width in zip(columns, MASTER_COLUMNS)]
@@ -267,5 +267,5 @@ def differences(old: Mapping[str, str], new: Mapping[str, str]) -> List[str]:
             lines.append(f"{name}: {old[name] or '(empty)'} -> {new[name] or '(empty)'}")
     if len(lines) > SHOWN_DIFFERENCES:
         rest = len(lines) - SHOWN_DIFFERENCES
-        lines = lines[:SHOWN_DIFFERENCES] + [f"and {rest} more"]
+        lines = [*lines[:SHOWN_DIFFERENCES], f"and {rest} more"]
     return lines

@@ -6,12 +6,10 @@ import argparse
 import sys
 from pathlib import Path
 
-from rehearsal.bench.build import BuildError
-from rehearsal.bench.docker import DockerError, inspect
-from rehearsal.bench.link import LinkError
-from rehearsal.bench.relay_host import QueueError, set_up_guide
-from rehearsal.bench.throughput import BenchError, Load, Relay, compare
-from rehearsal.bench.upstream import UpstreamError
+from rehearsal.bench.docker import inspect
+from rehearsal.bench.errors import BenchError
+from rehearsal.bench.relay_host import set_up_guide
+from rehearsal.bench.throughput import Load, Relay, compare
 
 CACHE = Path(__file__).resolve().parents[2] / ".cache" / "bench"
 
@@ -45,7 +43,7 @@ def main() -> int:
             cache=CACHE,
             report=_say,
         )
-    except (BenchError, BuildError, DockerError, LinkError, OSError, QueueError, UpstreamError) as error:
+    except (BenchError, OSError) as error:
         sys.stderr.write(f"bench: {error}\n")
         return 1
     return 0

@@ -13,6 +13,8 @@ import subprocess
 from collections.abc import Iterable
 from pathlib import Path
 
+from rehearsal.bench.errors import BenchError
+
 __all__ = ["PROGRAMS", "BuildError", "build", "find_go", "source_files", "source_hash"]
 
 PROGRAMS = ("sink", "wire")
@@ -23,7 +25,7 @@ INSTALL_SECONDS = 600
 USUAL_GO = Path("/usr/local/go/bin/go")
 
 
-class BuildError(Exception):
+class BuildError(BenchError):
     """A bench program could not be built; the message says why and what to do."""
 
 

@@ -7,12 +7,14 @@ import subprocess
 from dataclasses import dataclass
 from typing import Any
 
+from rehearsal.bench.errors import BenchError
+
 __all__ = ["Container", "DockerError", "docker", "inspect", "remove"]
 
 COMMAND_SECONDS = 120
 
 
-class DockerError(Exception):
+class DockerError(BenchError):
     """A Docker command failed; the message holds the command and what it said."""
 
 
@@ -33,14 +35,11 @@ class Container:
 
 def docker(*arguments: str, stdin: str = "", seconds: float = COMMAND_SECONDS) -> str:
     """Standard output of `docker ARGUMENTS`; DockerError when it fails."""
-    finished = subprocess.run(
-        ["docker", *arguments],
-        check=False,
-        capture_output=True,
-        text=True,
-        input=stdin,
-        timeout=seconds,
-    )
+    command = ["docker", *arguments]
+    try:
+        finished = subprocess.run(command, check=False, capture_output=True, text=True, input=stdin, timeout=seconds)
+    except subprocess.TimeoutExpired as error:
+        raise DockerError(f"docker {' '.join(arguments)} did not end within {seconds:g} s") from error
     if finished.returncode != 0:
         said = (finished.stderr.strip() or finished.stdout.strip())[-2000:]
         raise DockerError(f"docker {' '.join(arguments)} ended with {finished.returncode}: {said}")

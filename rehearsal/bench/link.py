@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Self
 
 from rehearsal.bench.docker import Container, DockerError
+from rehearsal.bench.errors import BenchError
 
 __all__ = ["Link", "LinkError"]
 
@@ -18,7 +19,7 @@ STOP_SECONDS = 5.0
 RULE_PREFERENCE = "50"
 
 
-class LinkError(Exception):
+class LinkError(BenchError):
     """The link could not be made; the message holds what the program said."""
 
 
@@ -35,6 +36,9 @@ class Link:
         self.near_address = f"198.18.{number}.1"
         self.far_address = f"198.18.{number}.2"
         self._arguments = [
+            # Ahead of the relay and whatever else runs: a late packet would be a longer round trip.
+            "nice",
+            "--adjustment=-15",
             str(program),
             f"-device=bench{number}",
             f"-a={near.pid}",

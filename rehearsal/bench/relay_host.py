@@ -7,6 +7,7 @@ restarts Postfix so that every process sees both. The hand-made relay is set up 
 from __future__ import annotations
 
 from rehearsal.bench.docker import Container
+from rehearsal.bench.errors import BenchError
 from rehearsal.bench.guide_config import guide_arguments
 
 __all__ = ["QueueError", "point_at_upstream", "require_empty_queue", "set_up_guide", "trust_ca"]
@@ -42,7 +43,7 @@ apt-get -q install -y --no-install-recommends postfix ca-certificates
 """
 
 
-class QueueError(Exception):
+class QueueError(BenchError):
     """Mail lies in a relay's queue when there should be none."""
 
 

@@ -30,11 +30,12 @@ from pathlib import Path
 
 from rehearsal.bench import build
 from rehearsal.bench.cgroup import CpuMeter, machine_busy_seconds
-from rehearsal.bench.docker import Container, inspect, remove
+from rehearsal.bench.docker import Container, inspect
+from rehearsal.bench.errors import BenchError
 from rehearsal.bench.link import Link
 from rehearsal.bench.relay_host import QueueError, point_at_upstream, require_empty_queue, trust_ca
 from rehearsal.bench.stats import drain_rate, median, paired_ratios, rate, spread
-from rehearsal.bench.upstream import Counters, Upstream, start_upstream
+from rehearsal.bench.upstream import Counters, Upstream, remove_upstream, start_upstream
 
 __all__ = ["BenchError", "Comparison", "Load", "Relay", "Run", "compare", "measure", "render"]
 
@@ -49,10 +50,6 @@ QUIET_SHARE = 0.10
 NANOSECONDS = 1e9
 CPU_TICKS = os.sysconf("SC_CLK_TCK")
 CLIENT_NAME = "app.bench.example.com"
-
-
-class BenchError(Exception):
-    """A run could not be measured; the message says what was seen."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,7 +77,11 @@ class Load:
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """One measured run. Rates are messages a second, CPU times seconds."""
+    """One measured run. Rates are messages a second, CPU times seconds.
+
+    `measured_rtt_ms` is the shortest TCP handshake that the sink saw, None when every connection was kept
+    from before.
+    """
 
     relay: str
     rtt_ms: float
@@ -93,9 +94,10 @@ class Run:
     relay_cpu_seconds: float
     sink_cpu_seconds: float
     generator_cpu_seconds: float
+    link_cpu_seconds: float
     other_cpu_seconds: float
     noisy: bool
-    measured_rtt_ms: float
+    measured_rtt_ms: float | None
     counters: Counters
 
     @property
@@ -156,7 +158,7 @@ def compare(
     network = _shared_network(hosts.values())
     runs: list[Run] = []
     with ExitStack() as stack:
-        stack.callback(remove, UPSTREAM_CONTAINER)
+        stack.callback(remove_upstream, program=programs["sink"], name=UPSTREAM_CONTAINER)
         upstream = start_upstream(
             program=programs["sink"],
             directory=cache / "certificates",
@@ -252,9 +254,10 @@ def measure(
         relay_cpu_seconds=used["relay"],
         sink_cpu_seconds=used["sink"],
         generator_cpu_seconds=generator,
+        link_cpu_seconds=wires,
         other_cpu_seconds=other,
         noisy=other > QUIET_SHARE * seconds * (os.cpu_count() or 1),
-        measured_rtt_ms=min(seen, default=0) / 1000,
+        measured_rtt_ms=min(seen) / 1000 if seen else None,
         counters=counters,
     )
 
@@ -299,14 +302,14 @@ def _row(runs: Sequence[Run]) -> str:
 
 def _run_line(run: Run) -> str:
     drain = "no backlog" if run.drain_rate is None else f"drain {run.drain_rate:.0f}/s"
+    rtt = "no new connection" if run.measured_rtt_ms is None else f"round trip {run.measured_rtt_ms:.2f} ms"
+    others = {"sink": run.sink_cpu_seconds, "clients": run.generator_cpu_seconds, "link": run.link_cpu_seconds}
     return (
         f"{run.rtt_ms:g} ms #{run.repetition + 1} {run.relay}: {run.rate:.0f} msg/s in {run.seconds:.1f} s "
-        f"(injection {run.inject_seconds:.1f} s, {drain}), relay {run.cpu_ms_per_message:.2f} ms/msg, "
-        f"sink {run.sink_cpu_seconds * 1000 / run.messages:.2f}, "
-        f"generator {run.generator_cpu_seconds * 1000 / run.messages:.2f}, "
+        f"(injection {run.inject_seconds:.1f} s, {drain}), CPU ms/msg: relay {run.cpu_ms_per_message:.2f}, "
+        f"{', '.join(f'{name} {used * 1000 / run.messages:.2f}' for name, used in others.items())}; "
         f"TLS {run.counters.full_handshakes} full {run.counters.resumed_handshakes} resumed, "
-        f"peak {run.counters.peak_open_connections} connections, "
-        f"measured round trip {run.measured_rtt_ms:.2f} ms, "
+        f"peak {run.counters.peak_open_connections} connections, measured: {rtt}, "
         f"other CPU {run.other_cpu_seconds:.1f} s{' NOISY' if run.noisy else ''}"
     )
 
@@ -344,32 +347,31 @@ def _connect(
 
 def _inject(relay: Relay, host: Container, load: Load, messages: int) -> None:
     """Send messages to the relay's own port 25 and wait until the last one was accepted."""
-    finished = subprocess.run(
-        [
-            "nsenter",
-            f"--net=/proc/{host.pid}/ns/net",
-            f"--mount=/proc/{host.pid}/ns/mnt",
-            "/usr/sbin/smtp-source",
-            "-s",
-            str(load.sessions),
-            "-l",
-            str(load.message_bytes),
-            "-m",
-            str(messages),
-            "-M",
-            CLIENT_NAME,
-            "-f",
-            relay.sender,
-            "-t",
-            relay.recipient,
-            *(["-d"] if load.keep_alive else []),
-            "127.0.0.1:25",
-        ],
-        check=False,
-        capture_output=True,
-        text=True,
-        timeout=FIRST_MESSAGE_SECONDS + messages / SLOWEST_RATE,
-    )
+    command = [
+        "nsenter",
+        f"--net=/proc/{host.pid}/ns/net",
+        f"--mount=/proc/{host.pid}/ns/mnt",
+        "/usr/sbin/smtp-source",
+        "-s",
+        str(load.sessions),
+        "-l",
+        str(load.message_bytes),
+        "-m",
+        str(messages),
+        "-M",
+        CLIENT_NAME,
+        "-f",
+        relay.sender,
+        "-t",
+        relay.recipient,
+        *(["-d"] if load.keep_alive else []),
+        "127.0.0.1:25",
+    ]
+    limit = FIRST_MESSAGE_SECONDS + messages / SLOWEST_RATE
+    try:
+        finished = subprocess.run(command, check=False, capture_output=True, text=True, timeout=limit)
+    except subprocess.TimeoutExpired as error:
+        raise BenchError(f"{relay.name} did not accept {messages} messages in {limit:.0f} s") from error
     if finished.returncode != 0:
         raise BenchError(
             f"smtp-source could not hand {messages} messages from {relay.sender} to {relay.recipient} to "

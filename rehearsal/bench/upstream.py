@@ -10,12 +10,14 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, fields
 from pathlib import Path
 
-from rehearsal.bench.docker import Container, docker, inspect, remove
+from rehearsal.bench.docker import Container, DockerError, docker, inspect, remove
+from rehearsal.bench.errors import BenchError
 
-__all__ = ["UPSTREAM_NAME", "Counters", "Upstream", "UpstreamError", "start_upstream"]
+__all__ = ["UPSTREAM_NAME", "Counters", "Upstream", "UpstreamError", "remove_upstream", "start_upstream"]
 
 UPSTREAM_NAME = "smtp-relay.gmail.com"
 CONTROL_PORT = 8025
@@ -27,7 +29,7 @@ LABEL_PREFIX = "mailstack."
 NAME_LABEL = "mailstack.name"
 
 
-class UpstreamError(Exception):
+class UpstreamError(BenchError):
     """The sink did not start or does not answer."""
 
 
@@ -139,11 +141,20 @@ def start_upstream(*, program: Path, directory: Path, beside: Container, network
             return upstream
 
 
+def remove_upstream(*, program: Path, name: str) -> None:
+    """Take away the container and the image that `start_upstream` made; neither has to exist."""
+    remove(name)
+    with suppress(DockerError):
+        docker("image", "rm", "--force", _image_name(program))
+
+
+def _image_name(program: Path) -> str:
+    return f"{IMAGE}:{program.parent.name}"
+
+
 def _image(program: Path) -> str:
-    """Image with the one program in it, made when this build of it has none yet."""
-    image = f"{IMAGE}:{program.parent.name}"
-    if docker("images", "--quiet", image).strip():
-        return image
+    """Image with nothing but the program in it."""
+    image = _image_name(program)
     archive = io.BytesIO()
     with tarfile.open(fileobj=archive, mode="w") as tar:
         tar.add(program, arcname="sink")

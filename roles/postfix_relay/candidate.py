@@ -37,7 +37,7 @@ def build(wanted: Desired) -> List[str]:
             made.append(path)
     if wanted.indexed and wanted.map_type != "texthash":
         tables = [f"{wanted.map_type}:{there(source)}" for source in wanted.indexed]
-        result = run(["postmap", "-c", paths.CANDIDATE] + tables, check=False)
+        result = run(["postmap", "-c", paths.CANDIDATE, *tables], check=False)
         if not result.ok or result.err.strip():
             raise RoleError("check", f"postmap refuses a map: {result.err.strip()}")
         for source in wanted.indexed:

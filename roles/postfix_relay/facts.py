@@ -149,7 +149,7 @@ def _postfix() -> Dict[str, Any]:
 
 
 def _units() -> Dict[str, Dict[str, str]]:
-    result = run(["systemctl", "show", "-p", "Id,LoadState,ActiveState,UnitFileState"] + list(UNITS), check=False)
+    result = run(["systemctl", "show", "-p", "Id,LoadState,ActiveState,UnitFileState", *UNITS], check=False)
     units = {name: {"LoadState": "", "ActiveState": "", "UnitFileState": ""} for name in UNITS}
     for block in result.out.strip().split("\n\n"):
         properties = dict(line.split("=", 1) for line in block.splitlines() if "=" in line)

@@ -5,6 +5,7 @@ __all__ = [
     "CONFIG_DIRECTORY",
     "LOG_SERVICE",
     "LOG_TIMER",
+    "LOG_TIMER_STAMP",
     "MAIN_CF",
     "MAPS_DIRECTORY",
     "MASTER_CF",
@@ -24,3 +25,5 @@ STATISTICS = "/usr/local/sbin/mailstack-relay-stats"
 SYSTEM_UNITS = "/etc/systemd/system"
 LOG_SERVICE = "mailstack-postfix-log.service"
 LOG_TIMER = "mailstack-postfix-log.timer"
+# Where systemd notes when a persistent timer last ran.
+LOG_TIMER_STAMP = "/var/lib/systemd/timers/stamp-" + LOG_TIMER

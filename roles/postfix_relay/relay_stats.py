@@ -24,7 +24,8 @@ DELIVERY = re.compile(
 )
 REUSED = re.compile(r", conn_use=(\d+),")
 TLS = re.compile(
-    r"postfix/smtp\[\d+\]: (?P<trust>Verified|Trusted|Untrusted|Anonymous) TLS connection established to (?P<peer>\S+?)\["
+    r"postfix/smtp\[\d+\]: (?P<trust>Verified|Trusted|Untrusted|Anonymous) TLS connection established to "
+    r"(?P<peer>\S+?)\["
 )
 
 

@@ -35,6 +35,8 @@ def remove(state: State, settings: Dict[str, Any], say: Callable[[str, str], Non
     done = _remove_our_files()
     if original["installed_by_us"] and installed:
         say("remove", "purging the package, this role installed it")
+        # Purging does not undo the enabling, which was this role's.
+        run(["systemctl", "disable", "postfix.service"], check=False)
         remove_packages(["postfix"])
         done.append("package postfix removed")
     elif installed:
@@ -62,7 +64,7 @@ def _remove_our_files() -> List[str]:
     candidate.discard()
     shutil.rmtree(paths.MAPS_DIRECTORY, ignore_errors=True)
     units = [os.path.join(paths.SYSTEM_UNITS, name) for name in (paths.LOG_SERVICE, paths.LOG_TIMER)]
-    for path in [paths.MAIN_CF, paths.MASTER_CF, paths.STATISTICS, *units]:
+    for path in [paths.MAIN_CF, paths.MASTER_CF, paths.STATISTICS, *units, paths.LOG_TIMER_STAMP]:
         if os.path.exists(path):
             os.unlink(path)
             done.append(f"{path} removed")

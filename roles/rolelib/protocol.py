@@ -136,6 +136,8 @@ def _check(role: Role, summary: Dict[str, Any]) -> None:
 def _remove(role: Role, summary: Dict[str, Any]) -> None:
     summary["changed"] = role.remove()
     summary["status"] = "removed"
+    with contextlib.suppress(OSError):
+        os.rmdir(STATE_DIRECTORY)  # empty only after the last role of this host
 
 
 _ACTIONS = {"--apply": _apply, "--check": _check, "--remove": _remove}

@@ -19,7 +19,7 @@ from rehearsal.engine import Engine, EngineError
 from rehearsal.google_standin import ReceivedMessage
 from rehearsal.rehearse import Rehearsal
 
-__all__ = ["Run", "Stage", "WatchedProcesses"]
+__all__ = ["PLANNED", "Run", "Stage", "WatchedProcesses"]
 
 PLANNED = re.compile(r"^\s*(\+-|\+\+|--|[+~-])\s+\S+:\S+\s+(\S+) (create|update|replace|delete)\b", re.MULTILINE)
 # " ~  command:remote:Command relay-postfix updated (3s) [diff: ~stdin]", as a terminal without colours shows it.
@@ -206,7 +206,8 @@ class Stage:
     def ssh_log(self, name: str) -> str:
         """Return everything sshd has logged; a connection that fails before its login leaves a line too."""
         self.on(name, "journalctl", "--sync")
-        return self.on(name, "journalctl", "--unit", "ssh", "--output", "cat", "--no-pager")
+        # Not --unit: by the time the journal looks, a login may belong to the unit of its session.
+        return self.on(name, "journalctl", "--identifier", "sshd", "--output", "cat", "--no-pager")
 
     def ssh_logs(self) -> dict[str, str]:
         """Return the log of sshd of every host."""

@@ -56,6 +56,7 @@ def test_a_changed_password_runs_relay_and_probe_only_and_shows_nowhere(deployed
         assert failed.code == 1
         printed = [first.text, preview.text, second.text, failed.text, deployed.exported(), outputs(deployed)]
 
+        assert any(b"relay-postfix" in content for _, content in deployed.state_files()), "the state was looked at"
         for secret in secrets:
             assert [text[:200] for text in printed if secret in text] == []
             assert [path.name for path, content in deployed.state_files() if secret.encode() in content] == []

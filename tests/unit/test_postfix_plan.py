@@ -3,6 +3,7 @@
 import copy
 import hashlib
 import json
+from typing import Any
 
 import pytest
 
@@ -48,7 +49,7 @@ def defaults_of(version: str, modern: bool) -> dict[str, str]:
     return known
 
 
-def define(**changes):
+def define(**changes: Any) -> Any:
     values = {
         "hostname": "relay.example.com",
         "sender_domains": ("example.com",),
@@ -59,7 +60,7 @@ def define(**changes):
 
 
 @pytest.mark.parametrize("system", sorted(SYSTEMS))
-def test_each_system_gets_what_its_build_can_do(system):
+def test_each_system_gets_what_its_build_can_do(system: Any) -> None:
     release, version, modern, supported = SYSTEMS[system]
     platform = platform_of(release)
     values = reference_values(platform, defaults_of(version, modern), supported)
@@ -75,25 +76,25 @@ def test_each_system_gets_what_its_build_can_do(system):
     assert str(values["log_file"]).startswith("/var/")
 
 
-def test_an_unknown_system_is_named_in_the_error():
+def test_an_unknown_system_is_named_in_the_error() -> None:
     with pytest.raises(PlatformError, match="plan9"):
         platform_of({"ID": "plan9"})
 
 
-def test_a_derivative_is_found_by_what_it_is_like():
+def test_a_derivative_is_found_by_what_it_is_like() -> None:
     assert platform_of({"ID": "linuxmint", "ID_LIKE": "ubuntu debian"}).family == "debian"
 
 
-def test_without_indexed_maps_the_text_itself_is_read():
+def test_without_indexed_maps_the_text_itself_is_read() -> None:
     assert map_type(["regexp", "texthash"]) == "texthash"
 
 
-def settings_of(**changes):
+def settings_of(**changes: Any) -> Any:
     """The settings as they arrive: through JSON."""
     return json.loads(json.dumps(role_settings(define(**changes))))
 
 
-def entry(content: str, mode: int = 0o644, ctime: float = 100.0):
+def entry(content: str, mode: int = 0o644, ctime: float = 100.0) -> Any:
     return {
         "sha256": hashlib.sha256(content.encode()).hexdigest(),
         "mode": mode,
@@ -103,9 +104,9 @@ def entry(content: str, mode: int = 0o644, ctime: float = 100.0):
     }
 
 
-def good_facts(settings, secrets=None):
+def good_facts(settings: Any, secrets: Any = None) -> Any:
     """Facts of a host that is exactly as declared."""
-    facts = {
+    facts: dict[str, Any] = {
         "family": "debian",
         "packages": {"postfix": "3.7.11", "ca-certificates": "1", "libsasl2-modules": "2"},
         "postfix": {"defaults": defaults_of("3.7.11", True), "maps": ["hash", "btree"]},
@@ -133,16 +134,16 @@ def good_facts(settings, secrets=None):
     return facts
 
 
-def whats(facts, settings, secrets=None):
+def whats(facts: Any, settings: Any, secrets: Any = None) -> Any:
     return [step["what"] for step in plan(facts, settings, secrets or {})]
 
 
-def test_a_host_as_declared_needs_nothing():
+def test_a_host_as_declared_needs_nothing() -> None:
     settings = settings_of()
     assert plan(good_facts(settings), settings, {}) == []
 
 
-def test_facts_and_plan_are_plain_json():
+def test_facts_and_plan_are_plain_json() -> None:
     settings = settings_of()
     facts = good_facts(settings)
     assert json.loads(json.dumps(facts)) == facts
@@ -151,7 +152,7 @@ def test_facts_and_plan_are_plain_json():
     assert json.loads(json.dumps(steps)) == steps
 
 
-def test_planning_changes_neither_facts_nor_settings():
+def test_planning_changes_neither_facts_nor_settings() -> None:
     settings = settings_of()
     facts = good_facts(settings)
     before = copy.deepcopy((facts, settings))
@@ -159,34 +160,34 @@ def test_planning_changes_neither_facts_nor_settings():
     assert (facts, settings) == before
 
 
-def bare(settings):
-    facts = good_facts(settings)
+def bare(settings: Any) -> Any:
+    facts = good_facts(settings, {"sasl_password": "any"})
     facts.update(packages={}, postfix=None, files={}, recorded={}, log_timer=False, log_directory=None)
     facts["service"] = {"unit": "postfix.service", "active": False, "enabled": False, "masked": False}
     return facts
 
 
-def test_a_bare_host_gets_packages_then_configuration():
+def test_a_bare_host_gets_packages_then_configuration() -> None:
     settings = settings_of()
     steps = plan(bare(settings), settings, {})
     assert [step["kind"] for step in steps] == ["install", "files"]
     assert steps[0]["packages"] == ["postfix", "ca-certificates"]
 
 
-def test_the_sasl_package_is_installed_only_with_credentials():
+def test_the_sasl_package_is_installed_only_with_credentials() -> None:
     settings = settings_of(sasl_username="u@example.com")
     steps = plan(bare(settings), settings, {"sasl_password": "secret"})
     assert steps[0]["packages"] == ["postfix", "ca-certificates", "libsasl2-modules"]
 
 
-def test_a_replaced_mail_server_is_named():
+def test_a_replaced_mail_server_is_named() -> None:
     settings = settings_of()
     facts = bare(settings)
     facts["packages"] = {"exim4-daemon-light": "4.96"}
     assert whats(facts, settings)[0].endswith("Postfix takes the place of exim4-daemon-light")
 
 
-def test_a_hand_edit_is_said_as_parameter_and_both_values():
+def test_a_hand_edit_is_said_as_parameter_and_both_values() -> None:
     settings = settings_of()
     facts = good_facts(settings)
     text = facts["files"][paths.MAIN_CF]["text"].replace(
@@ -204,7 +205,7 @@ def test_a_hand_edit_is_said_as_parameter_and_both_values():
         ({"sha256": "0" * 64}, "content differs"),
     ],
 )
-def test_mode_owner_and_content_of_each_file_are_watched(change, words):
+def test_mode_owner_and_content_of_each_file_are_watched(change: Any, words: Any) -> None:
     settings = settings_of()
     for path in list(good_facts(settings)["files"]):
         if path.endswith(".db"):
@@ -217,21 +218,21 @@ def test_mode_owner_and_content_of_each_file_are_watched(change, words):
         assert words in found[0] or "removed" in found[0] or "added" in found[0] or expected in found[0]
 
 
-def test_a_missing_file_is_named():
+def test_a_missing_file_is_named() -> None:
     settings = settings_of()
     facts = good_facts(settings)
     facts["files"][paths.STATISTICS] = None
     assert whats(facts, settings)[0] == f"{paths.STATISTICS} is missing"
 
 
-def test_a_compiled_map_that_is_not_ours_is_replaced():
+def test_a_compiled_map_that_is_not_ours_is_replaced() -> None:
     settings = settings_of()
     facts = good_facts(settings)
     facts["files"]["/etc/postfix/mailstack/senders.db"]["sha256"] = "f" * 64
     assert "is not what was compiled" in whats(facts, settings)[0]
 
 
-def test_a_password_map_left_from_before_is_removed():
+def test_a_password_map_left_from_before_is_removed() -> None:
     with_password = settings_of(sasl_username="u@example.com")
     facts = good_facts(with_password, {"sasl_password": "secret"})
     changes = whats(facts, settings_of())
@@ -239,7 +240,7 @@ def test_a_password_map_left_from_before_is_removed():
     assert f"{paths.SASL_MAP}.db is no longer needed" in changes
 
 
-def test_the_password_map_is_for_root_only():
+def test_the_password_map_is_for_root_only() -> None:
     settings = settings_of(sasl_username="u@example.com")
     secrets = {"sasl_password": "secret"}
     assert good_facts(settings, secrets)["files"][paths.SASL_MAP]["mode"] == 0o600
@@ -248,7 +249,7 @@ def test_the_password_map_is_for_root_only():
     assert whats(facts, settings, secrets) == [f"{paths.SASL_MAP}.db has mode 0644 and owner root:root"]
 
 
-def test_no_step_ever_holds_the_password():
+def test_no_step_ever_holds_the_password() -> None:
     settings = settings_of(sasl_username="u@example.com")
     facts = good_facts(settings, {"sasl_password": "old secret"})
     steps = plan(facts, settings, {"sasl_password": "new secret"})
@@ -257,7 +258,7 @@ def test_no_step_ever_holds_the_password():
 
 
 @pytest.mark.parametrize("password", ["", "blank at the end ", "line\nend"])
-def test_a_password_postfix_cannot_keep_is_refused(password):
+def test_a_password_postfix_cannot_keep_is_refused(password: Any) -> None:
     settings = settings_of(sasl_username="u@example.com")
     with pytest.raises(RoleError, match="upstream"):
         plan(good_facts(settings_of()), settings, {"sasl_password": password})
@@ -279,21 +280,21 @@ def test_a_password_postfix_cannot_keep_is_refused(password):
         ({"selinux_ports": [26]}, "label port 26"),
     ],
 )
-def test_each_deviation_of_the_running_service_is_seen(change, words):
+def test_each_deviation_of_the_running_service_is_seen(change: Any, words: Any) -> None:
     settings = settings_of()
     facts = good_facts(settings)
     facts.update(change)
     assert any(words in what for what in whats(facts, settings))
 
 
-def test_a_file_changed_and_changed_back_means_a_reload():
+def test_a_file_changed_and_changed_back_means_a_reload() -> None:
     settings = settings_of()
     facts = good_facts(settings)
     facts["files"][paths.MAIN_CF]["ctime"] = 200.0
     assert whats(facts, settings) == ["Postfix was not reloaded after the last change of its files"]
 
 
-def test_a_start_after_the_last_change_of_files_is_as_good_as_a_reload():
+def test_a_start_after_the_last_change_of_files_is_as_good_as_a_reload() -> None:
     settings = settings_of()
     facts = good_facts(settings)
     facts["files"][paths.MAIN_CF]["ctime"] = 200.0
@@ -301,7 +302,7 @@ def test_a_start_after_the_last_change_of_files_is_as_good_as_a_reload():
     assert whats(facts, settings) == []
 
 
-def test_a_parameter_unknown_to_an_old_postfix_is_left_out():
+def test_a_parameter_unknown_to_an_old_postfix_is_left_out() -> None:
     settings = settings_of()
     facts = good_facts(settings)
     facts["postfix"] = {"defaults": defaults_of("3.5.25", False), "maps": ["hash", "btree"]}
@@ -310,7 +311,7 @@ def test_a_parameter_unknown_to_an_old_postfix_is_left_out():
     assert "smtpd_forbid_bare_newline" not in parse_main_cf(wanted.files[paths.MAIN_CF].content)
 
 
-def test_a_parameter_asked_for_by_name_is_never_left_out():
+def test_a_parameter_asked_for_by_name_is_never_left_out() -> None:
     settings = settings_of(extra_parameters={"no_such_parameter": "1"})
     wanted = desired(settings, {}, good_facts(settings_of()))
     assert parse_main_cf(wanted.files[paths.MAIN_CF].content)["no_such_parameter"] == "1"
@@ -325,18 +326,18 @@ def test_a_parameter_asked_for_by_name_is_never_left_out():
         ({"ip_protocol": "all"}, True),
     ],
 )
-def test_postfix_is_restarted_only_for_what_a_reload_does_not_read(changes, restart):
+def test_postfix_is_restarted_only_for_what_a_reload_does_not_read(changes: Any, restart: Any) -> None:
     facts = good_facts(settings_of())
     wanted = desired(settings_of(**changes), {}, facts)
     assert needs_restart(facts, wanted) is restart
 
 
-def test_settings_that_could_inject_never_become_a_file():
+def test_settings_that_could_inject_never_become_a_file() -> None:
     settings = settings_of()
     settings["main_cf"].append(["smtp_helo_name", "x\nmynetworks = 0.0.0.0/0"])
     with pytest.raises(RoleError, match="line end"):
         desired(settings, {}, good_facts(settings_of()))
 
 
-def test_every_family_has_a_row_of_its_own():
+def test_every_family_has_a_row_of_its_own() -> None:
     assert [platform.family for platform in PLATFORMS] == ["debian", "rhel"]

@@ -1,6 +1,7 @@
 """The renderer of main.cf, master.cf and maps: what is written is what Postfix reads, and nothing else."""
 
 import re
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -84,7 +85,7 @@ def rendered(definition: RelayDefinition) -> str:
 
 
 @given(definitions())
-def test_every_definition_gives_a_main_cf_that_reads_back_as_exactly_its_parameters(definition):
+def test_every_definition_gives_a_main_cf_that_reads_back_as_exactly_its_parameters(definition: Any) -> None:
     parameters, left_out = resolve(main_cf(definition), reference_values(PLATFORMS[0], BOOKWORM, ["hash", "btree"]))
     assert left_out == []
     read = parse_main_cf(rendered(definition))
@@ -95,13 +96,13 @@ def test_every_definition_gives_a_main_cf_that_reads_back_as_exactly_its_paramet
 
 
 @given(definitions())
-def test_the_same_definition_gives_the_same_text(definition):
+def test_the_same_definition_gives_the_same_text(definition: Any) -> None:
     assert rendered(definition) == rendered(definition)
     assert role_settings(definition) == role_settings(definition)
 
 
 @given(definitions())
-def test_every_definition_gives_a_master_cf_with_each_service_once(definition):
+def test_every_definition_gives_a_master_cf_with_each_service_once(definition: Any) -> None:
     services = master_cf(definition)
     read = parse_master_cf(render_master_cf(services, "header"))
     assert list(read) == [f"{service.name}/{service.type}" for service in services]
@@ -113,7 +114,7 @@ def test_every_definition_gives_a_master_cf_with_each_service_once(definition):
 
 
 @given(definitions())
-def test_no_definition_opens_the_relay(definition):
+def test_no_definition_opens_the_relay(definition: Any) -> None:
     read = parse_main_cf(rendered(definition))
     for name in ("smtpd_client_restrictions", "smtpd_relay_restrictions", "smtpd_sender_restrictions"):
         assert read[name].split(", ")[-1] == "reject"
@@ -123,14 +124,14 @@ def test_no_definition_opens_the_relay(definition):
 
 
 @given(definitions())
-def test_every_definition_survives_the_trip_to_the_host(definition):
+def test_every_definition_survives_the_trip_to_the_host(definition: Any) -> None:
     settings = role_settings(definition)
     assert {name: decode_value(value) for name, value in settings["main_cf"]} == main_cf(definition)
     assert [service_from(service) for service in settings["master_cf"]] == master_cf(definition)
 
 
 @given(definitions())
-def test_every_definition_gives_maps_that_can_be_written(definition):
+def test_every_definition_gives_maps_that_can_be_written(definition: Any) -> None:
     for table in maps(definition).values():
         if table["kind"] == "indexed":
             text = render_indexed_map(table["entries"], "comment")
@@ -152,7 +153,7 @@ INJECTIONS = [
 
 
 @pytest.mark.parametrize("value", INJECTIONS)
-def test_a_value_cannot_set_another_parameter(value):
+def test_a_value_cannot_set_another_parameter(value: Any) -> None:
     for wrapped in (value, (value,), ("fine", value)):
         with pytest.raises(RenderError):
             value_text("smtp_helo_name", wrapped)
@@ -163,7 +164,7 @@ def test_a_value_cannot_set_another_parameter(value):
 
 
 @given(st.text())
-def test_any_accepted_text_stays_within_its_parameter(text):
+def test_any_accepted_text_stays_within_its_parameter(text: Any) -> None:
     try:
         rendered_text = render_main_cf({"first": text, "second": "b"}, {}, "")
     except RenderError:
@@ -172,7 +173,7 @@ def test_any_accepted_text_stays_within_its_parameter(text):
 
 
 @given(st.lists(st.text(min_size=1), min_size=1, max_size=4))
-def test_any_accepted_list_stays_within_its_parameter(items):
+def test_any_accepted_list_stays_within_its_parameter(items: Any) -> None:
     try:
         rendered_text = render_main_cf({"first": tuple(items), "second": "b"}, {}, "")
     except RenderError:
@@ -183,47 +184,47 @@ def test_any_accepted_list_stays_within_its_parameter(items):
 
 
 @pytest.mark.parametrize("item", ["", "a,b", "#comment"])
-def test_a_list_entry_that_would_vanish_or_split_is_refused(item):
+def test_a_list_entry_that_would_vanish_or_split_is_refused(item: Any) -> None:
     with pytest.raises(RenderError):
         value_text("mynetworks", ("127.0.0.0/8", item))
 
 
 @pytest.mark.parametrize("name", ["", "my name", "a=b", "a\nb", "1st", "x.y", "a:b"])
-def test_a_name_that_is_no_parameter_name_is_refused(name):
+def test_a_name_that_is_no_parameter_name_is_refused(name: Any) -> None:
     with pytest.raises(RenderError, match="parameter name"):
         render_main_cf({name: "1"}, {}, "")
 
 
 @pytest.mark.parametrize("field", ["name", "type", "command", "wakeup", "private"])
 @pytest.mark.parametrize("text", ["a b", "a\nb", "", "$x"])
-def test_a_service_cannot_carry_another_one(field, text):
+def test_a_service_cannot_carry_another_one(field: Any, text: Any) -> None:
     service = Service("smtp", "unix", "smtp")._replace(**{field: text})
     with pytest.raises(RenderError):
         render_master_cf([service], "")
 
 
-def test_an_option_with_a_blank_is_put_in_braces():
+def test_an_option_with_a_blank_is_put_in_braces() -> None:
     text = render_master_cf([Service("smtp", "unix", "smtp", options={"a": "b c", "d": ("e", "f")})], "")
     assert "    -o { a = b c }\n    -o d=e,f\n" in text
 
 
-def test_values_become_what_postfix_calls_them():
+def test_values_become_what_postfix_calls_them() -> None:
     text = render_main_cf({"a": True, "b": False, "c": 5, "d": (), "e": ("x",), "f": ("x", "y")}, {"b": "why"}, "")
     assert text == "a = yes\n\n# why\nb = no\nc = 5\nd =\ne = x\nf =\n    x,\n    y\n"
 
 
-def test_an_unresolved_reference_is_never_written():
+def test_an_unresolved_reference_is_never_written() -> None:
     with pytest.raises(RenderError, match="platform"):
         render_main_cf({"smtp_tls_CAfile": Reference("ca_file")}, {}, "")
 
 
 @pytest.mark.parametrize("data", [None, 1.5, {"platform": "nothing"}, {"a": "b"}, [1], [["x"]]])
-def test_settings_that_are_no_value_are_refused(data):
+def test_settings_that_are_no_value_are_refused(data: Any) -> None:
     with pytest.raises(RenderError):
         decode_value(data)
 
 
-def test_references_survive_json():
+def test_references_survive_json() -> None:
     assert decode_value(encode_value(Reference("ca_file"))) == Reference("ca_file")
 
 
@@ -231,39 +232,39 @@ def test_references_survive_json():
     "password",
     ["a b", "a:b", "#a", "$a$$b", "=a", "pässwörd", "  leading", 'quo"te', "back\\slash", "a#b", "{a}", "%s", "日本"],
 )
-def test_a_password_is_written_as_it_is(password):
+def test_a_password_is_written_as_it_is(password: Any) -> None:
     text = render_indexed_map({"[smtp.example.com]:587": f"user:{password}"}, "c")
     assert text.splitlines()[1] == f"[smtp.example.com]:587 user:{password}"
 
 
 @pytest.mark.parametrize("key", ["", "a b", "#a", '"a"', "a\nb"])
-def test_a_map_key_that_postmap_would_read_differently_is_refused(key):
+def test_a_map_key_that_postmap_would_read_differently_is_refused(key: Any) -> None:
     with pytest.raises(RenderError, match="key"):
         render_indexed_map({key: "v"}, "c")
 
 
-def test_a_slash_in_a_pattern_does_not_end_it():
+def test_a_slash_in_a_pattern_does_not_end_it() -> None:
     assert render_regexp_map([("a/b\\/c", "4")], "c").splitlines()[1] == "/a\\/b\\/c/ 4"
 
 
-def test_differences_name_the_parameter_and_both_values():
+def test_differences_name_the_parameter_and_both_values() -> None:
     old = parse_main_cf("smtp_tls_security_level = may\nrelayhost = [a]:25\nold = 1\n")
     new = parse_main_cf("smtp_tls_security_level = secure\nrelayhost = [a]:25\nnew =\n")
     assert differences(old, new) == ["new: added", "old: removed", "smtp_tls_security_level: may -> secure"]
 
 
-def test_a_long_list_of_differences_is_cut():
+def test_a_long_list_of_differences_is_cut() -> None:
     lines = differences({}, {f"p{number:02}": "1" for number in range(30)})
     assert len(lines) == 13
     assert lines[-1] == "and 18 more"
 
 
-def test_reading_follows_postfix_on_comments_continuations_and_repeats():
+def test_reading_follows_postfix_on_comments_continuations_and_repeats() -> None:
     text = "# c\na = 1\n  2\n\n  # inside\n  3\na_b=x\nb = 1\nb = 2\n"
     assert parse_main_cf(text) == {"a": "1 2 3", "a_b": "x", "b": "2"}
 
 
-def test_a_refused_definition_never_reaches_a_file():
+def test_a_refused_definition_never_reaches_a_file() -> None:
     with pytest.raises(RelayDefinitionError, match="hostname"):
         RelayDefinition(
             hostname="relay.example.com\nmynetworks=0.0.0.0/0", sender_domains=("example.com",), upstream_host="x.test"

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+from typing import Any
 
 from postfix_relay import relay_stats
 
@@ -19,7 +20,7 @@ Nov 21 05:05:06 relay postfix/qmgr[760]: 4jWgBB19Cwz9BPq: from=<a@example.com>, 
 """
 
 
-def test_every_kind_of_line_is_counted_once():
+def test_every_kind_of_line_is_counted_once() -> None:
     counts = relay_stats.count(iter(LOG.splitlines()))
     assert counts == {
         "recipients": {"sent": 2, "deferred": 2, "bounced": 1, "expired": 1},
@@ -30,7 +31,7 @@ def test_every_kind_of_line_is_counted_once():
     }
 
 
-def test_rotated_and_compressed_parts_count_too(tmp_path, capsys):
+def test_rotated_and_compressed_parts_count_too(tmp_path: Any, capsys: Any) -> None:
     plain, packed = tmp_path / "postfix.log", tmp_path / "postfix.log.20261120-000000.gz"
     plain.write_text(LOG)
     packed.write_bytes(gzip.compress(LOG.encode()))
@@ -41,7 +42,7 @@ def test_rotated_and_compressed_parts_count_too(tmp_path, capsys):
     assert "queue" not in printed
 
 
-def test_a_sender_cannot_forge_counts_by_its_address():
+def test_a_sender_cannot_forge_counts_by_its_address() -> None:
     line = (
         "Nov 21 05:05:06 relay postfix/smtpd[763]: 4jW: client=x[1.2.3.4], sasl_username=status=sent, "
         "from=<status=bounced@x.test>"
