@@ -5,7 +5,6 @@ concerns it changed.
 """
 
 import base64
-import hashlib
 import io
 import json
 import shlex
@@ -15,7 +14,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
-__all__ = ["ROLE_TIMEOUT_SECONDS", "Action", "bundle", "bundle_digest", "command_line", "payload"]
+__all__ = ["ROLE_TIMEOUT_SECONDS", "Action", "bundle", "command_line", "payload"]
 
 Action = Literal["apply", "check", "remove"]
 
@@ -60,15 +59,16 @@ def bundle(role: str) -> bytes:
     return tar.getvalue()
 
 
-def bundle_digest(role: str) -> str:
-    """Return the SHA-256 of the role's bundle in hex."""
-    return hashlib.sha256(bundle(role)).hexdigest()
+# The whole command line on a host. A failed command is shown with all of its text, so it is short; the script itself
+# is the first line of standard input.
+LOADER = 'IFS= read -r script && script=$(printf %s "$script" | base64 -d) && eval "$script"'
 
 
 def payload(role: str, settings: Mapping[str, Any], secrets: Mapping[str, Any]) -> str:
-    """Return what ``bootstrap.sh`` reads on standard input. It holds secrets: treat it as one."""
+    """Return what a role gets on standard input: bootstrap.sh, settings with secrets, bundle. Treat it as a secret."""
+    script = base64.b64encode((ROOT / "roles" / "bootstrap.sh").read_bytes()).decode()
     document = json.dumps({"settings": settings, "secrets": secrets}, sort_keys=True, separators=(",", ":"))
-    return f"{document}\n{base64.encodebytes(bundle(role)).decode()}"
+    return f"{script}\n{document}\n{base64.encodebytes(bundle(role)).decode()}"
 
 
 def command_line(action: Action, timeout_seconds: int = ROLE_TIMEOUT_SECONDS) -> str:
@@ -76,5 +76,4 @@ def command_line(action: Action, timeout_seconds: int = ROLE_TIMEOUT_SECONDS) ->
 
     One quoted argument to bash, so the login shell of the user (sh, zsh, fish) has nothing to interpret.
     """
-    bootstrap = (ROOT / "roles" / "bootstrap.sh").read_text()
-    return f"exec bash -c {shlex.quote(bootstrap)} mailstack {action} {timeout_seconds}"
+    return f"exec bash -c {shlex.quote(LOADER)} mailstack {action} {timeout_seconds}"

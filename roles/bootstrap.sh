@@ -1,11 +1,12 @@
 # Carries a role to a host: reads a payload on stdin, unpacks it where only root can look, runs it, removes it.
-# Run as: bash -c "$(cat bootstrap.sh)" mailstack apply|check|remove SECONDS < payload
-# Payload: one line of JSON (settings and secrets), then the role bundle as base64 of a tar.
+# It comes as the first line of that payload, in base64, and is in $script (see LOADER in mailstack/bundle.py), with
+# the arguments apply|check|remove and SECONDS. Then: one line of JSON (settings and secrets), and the role bundle as
+# base64 of a tar.
 # shellcheck shell=bash
 set -euo pipefail
 if [ "$(id -u)" -ne 0 ]; then
   sudo -n true 2>/dev/null || { echo "mailstack: $(id -un) needs sudo without a password on $(uname -n)" >&2; exit 1; }
-  exec sudo -n -- bash -c "$BASH_EXECUTION_STRING" "$0" "$@"
+  exec sudo -n -- bash -c "${script:?}" "$0" "$@"
 fi
 umask 077
 python=$(command -v python3 || echo /usr/libexec/platform-python)

@@ -51,7 +51,7 @@ def load_settings(raw: Mapping[str, Any]) -> Settings:
     try:
         settings = Settings.model_validate(raw)
     except ValidationError as error:
-        problems = [_problem(raw, detail) for detail in error.errors(include_url=False)]
+        problems = [_problem(raw, detail) for detail in _errors(error)]
         salvaged, left_out = _salvage(raw, error)
         if salvaged is not None:
             problems += [p for p in find_problems(salvaged) if not _touches(p.field, left_out)]
@@ -60,6 +60,18 @@ def load_settings(raw: Mapping[str, Any]) -> Settings:
     if problems:
         raise SettingsError(problems)
     return settings
+
+
+def _errors(error: ValidationError) -> list[ErrorDetails]:
+    """Return the errors without those that only follow from others: a list whose entries are wrong is not short."""
+    details = error.errors(include_url=False)
+    places = [detail["loc"] for detail in details]
+    return [
+        detail
+        for detail in details
+        if detail["type"] != "too_short"
+        or not any(len(place) > len(detail["loc"]) and place[: len(detail["loc"])] == detail["loc"] for place in places)
+    ]
 
 
 def _problem(raw: Mapping[str, Any], detail: ErrorDetails) -> Problem:
@@ -154,7 +166,7 @@ def _salvage(raw: Mapping[str, Any], error: ValidationError) -> tuple[Settings |
     rest: Any = copy.deepcopy(dict(raw))
     left_out: set[str] = set()
     for _ in range(10):
-        for detail in error.errors(include_url=False):
+        for detail in _errors(error):
             location = tuple(part for part in detail["loc"] if part != "[key]")
             left_out.add(_dotted(location))
             if detail["type"] == "missing":

@@ -10,6 +10,7 @@ from typing import Any, Dict, List
 
 from postfix_relay import paths
 from postfix_relay.desired import Desired
+from postfix_relay.facts import backdate
 from rolelib.commands import run
 from rolelib.files import DesiredFile, write
 from rolelib.host import RoleError
@@ -34,6 +35,7 @@ def build(wanted: Desired) -> List[str]:
     for path, file in wanted.files.items():
         if path.startswith(paths.CONFIG_DIRECTORY):
             write(DesiredFile(there(path), file.content, file.mode, file.owner, file.group))
+            backdate(there(path))
             made.append(path)
     if wanted.indexed and wanted.map_type != "texthash":
         tables = [f"{wanted.map_type}:{there(source)}" for source in wanted.indexed]

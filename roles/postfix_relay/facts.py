@@ -11,6 +11,7 @@ import socket
 import stat
 import sys
 import tempfile
+import time
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 from mailstack.postfix.platforms import Platform, PlatformError, platform_of
@@ -23,6 +24,7 @@ __all__ = [
     "PROBE_SECONDS",
     "answer",
     "answers",
+    "backdate",
     "gather",
     "has_child",
     "holder",
@@ -39,6 +41,7 @@ DEFAULT_QUEUE = "/var/spool/postfix"
 # Ports SELinux knows as mail ports; those from 1024 up Postfix may use anyway.
 LABELLED_PORTS = (25, 465, 587)
 PROBE_SECONDS = 5.0
+SETTLED_SECONDS = 10
 LISTENING = "0A"  # TCP_LISTEN in /proc/net/tcp
 
 
@@ -135,8 +138,10 @@ def _postfix() -> Dict[str, Any]:
     """Ask the installed build. An empty configuration of our own: the host's may be missing or broken."""
     directory = tempfile.mkdtemp(prefix="mailstack-")
     try:
-        with open(os.path.join(directory, "main.cf"), "w"):
+        empty = os.path.join(directory, "main.cf")
+        with open(empty, "w"):
             pass
+        backdate(empty)
         text = run(["postconf", "-c", directory, "-d"]).out
         supported = run(["postconf", "-c", directory, "-m"]).out.split()
     finally:
@@ -146,6 +151,12 @@ def _postfix() -> Dict[str, Any]:
         name, _, value = line.partition("=")
         defaults[name.strip()] = value.strip()
     return {"defaults": defaults, "maps": supported}
+
+
+def backdate(path: str) -> None:
+    """Let ``path`` look a little older. Each Postfix program waits up to 2 s for a file just written to settle."""
+    then = time.time() - SETTLED_SECONDS
+    os.utime(path, (then, then))
 
 
 def _units() -> Dict[str, Dict[str, str]]:

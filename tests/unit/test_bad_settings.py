@@ -370,3 +370,13 @@ def test_a_relay_without_a_public_address_is_told_at_its_host() -> None:
     raw = with_value("relay.upstream", SASL)
     del raw["hosts"]["relay1"]["public_ipv4"], raw["hosts"]["relay1"]["public_ipv6"], raw["relay_rule"]
     assert any(line.startswith("mailstack:hosts.relay1.public_ipv4: is required") for line in problems_of(raw))
+
+
+def test_a_wrong_entry_in_a_short_list_hides_nothing() -> None:
+    raw = with_value("relay.host", "relay9")
+    raw["domains"] = [{"name": "example.com", "dmarc": {"policy": "strict"}}]
+    del raw["relay_rule"]
+    lines = problems_of(raw)
+    assert any(line.startswith("mailstack:domains[0].dmarc.policy") for line in lines)
+    assert any(line.startswith("mailstack:relay.host") for line in lines)
+    assert not any("at least one entry" in line for line in lines), lines
