@@ -81,6 +81,9 @@ def _preview() -> None:
             engine.configure(read_stack_file(ROOT / f"Pulumi.{stack}.yaml", throwaway))
             engine.select()
             engines[stack] = engine
+        for engine in engines.values():  # as on a user's machine: modules are compiled once, not at every preview
+            engine.environment.pop("PYTHONDONTWRITEBYTECODE", None)
+        engines["local"].preview()
         seconds: dict[str, list[float]] = {name: [] for name in engines}
         for _ in range(PREVIEW_ROUNDS):
             for name in list(engines):
@@ -90,7 +93,9 @@ def _preview() -> None:
                 except EngineError as error:
                     if name == "empty" or "plugin" not in str(error):
                         raise
-                    _say(f"{name}: skipped, a provider plugin is missing: {str(error).splitlines()[-1].strip()}")
+                    _say(
+                        f"{name}: skipped, a provider plugin is missing: {next(line.strip() for line in str(error).splitlines() if 'plugin' in line)}"
+                    )
                     del engines[name]
                 else:
                     seconds[name].append(time.monotonic() - started)
