@@ -7,7 +7,6 @@ back end does; the checks and their table are the same.
 
 import hashlib
 import ipaddress
-import json
 import os
 import shutil
 import time
@@ -29,7 +28,6 @@ from rehearsal.google_standin import GoogleStandinClient
 from rehearsal.ground import (
     Ground,
     GroundError,
-    Service,
     clean_leftovers,
     ensure_base_image,
     ensure_docker,
@@ -39,13 +37,13 @@ from rehearsal.ground import (
 from rehearsal.in_process import InProcessBackend, ResourceFailedError, run_program
 from rehearsal.pki import ServerPki, make_server_pki
 from rehearsal.ssh import SshError
+from rehearsal.standins import PORTS, start_google
 
 __all__ = ["Rehearsal", "rehearse", "tear_down"]
 
 ROOT = Path(__file__).resolve().parent.parent
 STATE = ROOT / ".rehearsal"
 Say = Callable[[str], None]
-CONTROL_PORT = 8025
 
 
 def rehearse(stack: str, say: Say, *, keep: bool = False) -> int:
@@ -143,9 +141,7 @@ class Rehearsal:
         self.raw = with_hosts(self._raw, self.hosts)
         self.settings = load_settings(self.raw)
         self._say(f"[3/6] stand-in for {upstream.host_name}: refuses what Google refuses")
-        self.upstream = self._start_upstream(pki)
-        self.google = GoogleStandinClient(f"http://{self.upstream.address}:{CONTROL_PORT}")
-        self.google.wait_until_healthy()
+        self.google = self._start_upstream(pki)
         self.cloudflare = self._start_cloudflare(cleanup)
 
     def _add_addresses(self, settings: Settings) -> None:
@@ -160,49 +156,23 @@ class Rehearsal:
                 mask = address.max_prefixlen
                 self.ground.exec(self.hosts[name], ["ip", "address", "add", f"{address}/{mask}", "dev", "lo"])
 
-    def _start_upstream(self, pki: ServerPki) -> Service:
+    def _start_upstream(self, pki: ServerPki) -> GoogleStandinClient:
         settings, upstream = self.settings, self.settings.relay.upstream
-        ports = {587: "starttls", 25: "starttls", 465: "implicit"}
-        ports[upstream.port] = "implicit" if relay_definition(settings).implicit_tls else "starttls"
+        own_kind = "implicit" if relay_definition(settings).implicit_tls else "starttls"
         login = None
         if upstream.auth == "sasl" and upstream.username and upstream.password:
             login = (upstream.username, upstream.password.get_secret_value())
         rule = relay_rule(settings) if settings.relay_rule else None
-        config = {
-            "hostname": upstream.host_name,
-            "listeners": [{"host": "0.0.0.0", "port": port, "tls": kind} for port, kind in ports.items()],
-            "control": {"host": "0.0.0.0", "port": CONTROL_PORT},
-            "tls": {
-                "certificate": "/standin/server.crt",
-                "key": "/standin/server.key",
-                "client_ca": None,
-                "faulty": {
-                    name: {"certificate": f"/standin/{name}.crt", "key": f"/standin/{name}.key"} for name in pki.faulty
-                },
-            },
-            "rule": google_rule(
-                domains=list(rule.domains if rule else relay_definition(settings).sender_domains),
-                allowed_ips=[f"{self.hosts[settings.relay.host].address}/32"],
-                allowed_senders=rule.allowed_senders if rule else "domain-addresses",
-                require_tls=True,
-                login=login,
-                require_smtp_auth=rule.require_smtp_auth if rule else login is not None,
-            ),
-        }
-        pairs = {"server": pki.server, **pki.faulty}
-        copies: dict[str, Any] = {"/standin/google_standin": Path(__file__).parent / "google_standin"}
-        copies["/standin/config.json"] = json.dumps(config)
-        for name, pair in pairs.items():
-            copies[f"/standin/{name}.crt"] = pair.certificate
-            copies[f"/standin/{name}.key"] = pair.key
-        return self.ground.create_service(
-            "upstream",
-            ["python3", "-m", "google_standin", "--config", "/standin/config.json"],
-            aliases=[upstream.host_name],
-            copies=copies,
-            env={"PYTHONPATH": "/standin"},
-            ready_port=CONTROL_PORT,
+        granted = google_rule(
+            domains=list(rule.domains if rule else relay_definition(settings).sender_domains),
+            allowed_ips=[f"{self.hosts[settings.relay.host].address}/32"],
+            allowed_senders=rule.allowed_senders if rule else "domain-addresses",
+            require_tls=True,
+            login=login,
+            require_smtp_auth=rule.require_smtp_auth if rule else login is not None,
         )
+        ports = {**PORTS, upstream.port: own_kind}
+        return start_google(self.ground, pki, granted, host_name=upstream.host_name, service="upstream", ports=ports)
 
     def _start_cloudflare(self, cleanup: ExitStack) -> CloudflareStandin | None:
         declared = self.settings.dns.cloudflare

@@ -5,7 +5,6 @@ import json
 import threading
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,10 +12,10 @@ import pytest
 from mailstack.bundle import Action, command_line, payload
 from mailstack.postfix.relay import RelayDefinition, role_settings
 from mailstack.upstreams import PRESETS
-from rehearsal import google_standin
 from rehearsal.google_standin import GoogleStandinClient
 from rehearsal.ground import Ground, Host
 from rehearsal.pki import ServerPki, make_server_pki
+from rehearsal.standins import start_google
 from tests.roles.support import Run, run_role
 
 pytestmark = pytest.mark.hosts
@@ -113,36 +112,7 @@ def whole(ground: Ground, pki: ServerPki) -> Site:
         "require_smtp_auth": False,
         "smtp_auth_users": {USER: PASSWORD},
     }
-    pairs = {"server": pki.server, **pki.faulty}
-
-    def files(name: str) -> dict[str, str]:
-        return {"certificate": f"/tls/{name}.crt", "key": f"/tls/{name}.key"}
-
-    config = {
-        "hostname": NAME,
-        "listeners": [
-            {"host": "0.0.0.0", "port": 587, "tls": "starttls"},
-            {"host": "0.0.0.0", "port": 465, "tls": "implicit"},
-        ],
-        "control": {"host": "0.0.0.0", "port": 8025},
-        "tls": {**files("server"), "faulty": {name: files(name) for name in pki.faulty}},
-        "rule": rule,
-    }
-    service = ground.create_service(
-        "google",
-        ["python3", "-m", "google_standin", "--config", "/etc/standin.json"],
-        aliases=[NAME],
-        env={"PYTHONPATH": "/opt/standin"},
-        copies={
-            "/opt/standin/google_standin": Path(google_standin.__file__).parent,
-            "/etc/standin.json": json.dumps(config),
-            **{f"/tls/{name}.crt": pair.certificate for name, pair in pairs.items()},
-            **{f"/tls/{name}.key": pair.key for name, pair in pairs.items()},
-        },
-        ready_port=587,
-    )
-    google = GoogleStandinClient(f"http://{service.address}:8025")
-    google.wait_until_healthy()
+    google = start_google(ground, pki, rule, host_name=NAME, service="google")
     site = Site(ground, host, google, rule)
     first = site.role()
     assert (first.code, first.status) == (0, "changed"), first.progress

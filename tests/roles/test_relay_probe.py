@@ -3,17 +3,16 @@
 import json
 import threading
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from mailstack.bundle import Action
 from mailstack.relay_rule import probe_replies
-from rehearsal import google_standin
 from rehearsal.google_standin import GoogleStandinClient
 from rehearsal.ground import Ground, Host
 from rehearsal.pki import ServerPki, make_server_pki
+from rehearsal.standins import start_google
 from tests.roles.support import Run, run_role
 
 pytestmark = pytest.mark.hosts
@@ -56,36 +55,7 @@ def rule(host: Host) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def standin(ground: Ground, pki: ServerPki, rule: dict[str, Any]) -> GoogleStandinClient:
-    def files(name: str) -> dict[str, str]:
-        return {"certificate": f"/tls/{name}.crt", "key": f"/tls/{name}.key"}
-
-    pairs = {"server": pki.server, **pki.faulty}
-    config = {
-        "hostname": NAME,
-        "listeners": [
-            {"host": "0.0.0.0", "port": 587, "tls": "starttls"},
-            {"host": "0.0.0.0", "port": 465, "tls": "implicit"},
-        ],
-        "control": {"host": "0.0.0.0", "port": 8025},
-        "tls": {**files("server"), "faulty": {name: files(name) for name in pki.faulty}},
-        "rule": rule,
-    }
-    service = ground.create_service(
-        "google",
-        ["python3", "-m", "google_standin", "--config", "/etc/standin.json"],
-        aliases=[NAME],
-        env={"PYTHONPATH": "/opt/standin"},
-        copies={
-            "/opt/standin/google_standin": Path(google_standin.__file__).parent,
-            "/etc/standin.json": json.dumps(config),
-            **{f"/tls/{name}.crt": pair.certificate for name, pair in pairs.items()},
-            **{f"/tls/{name}.key": pair.key for name, pair in pairs.items()},
-        },
-        ready_port=587,
-    )
-    client = GoogleStandinClient(f"http://{service.address}:8025")
-    client.wait_until_healthy()
-    return client
+    return start_google(ground, pki, rule, host_name=NAME, service="google")
 
 
 @pytest.fixture
