@@ -10,7 +10,7 @@ from mailstack.dns.dkim import DkimKey, KeyRuleError, public_key_of, rsa_bits
 from mailstack.dns.dmarc import DmarcPolicy
 from mailstack.dns.names import NameRuleError, normalise_name
 from mailstack.dns.problems import RULES, DnsRuleError, Problem
-from mailstack.dns.records import NULL_MX, Address, MailExchanger, Record, RecordSet, Text
+from mailstack.dns.records import NULL_MX, Address, Alias, MailExchanger, Record, RecordSet, Text
 from mailstack.dns.spf import SpfInclude, SpfPolicy, address_mechanism
 from mailstack.dns.zone import next_serial, rdata_text, render_records, render_zone, zone_of
 
@@ -18,6 +18,7 @@ __all__ = [
     "NULL_MX",
     "RULES",
     "Address",
+    "Alias",
     "CloudflareInput",
     "Declared",
     "DkimKey",

@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass
 
 from mailstack.dns.names import normalise_name
-from mailstack.dns.records import Address, MailExchanger, Record, RecordData, RecordType, Text
+from mailstack.dns.records import Address, Alias, MailExchanger, Record, RecordData, RecordType, Text
 from mailstack.dns.zone import quoted
 
 __all__ = ["CloudflareInput", "decode_content", "decode_text", "resource_name", "to_cloudflare"]
@@ -40,6 +40,8 @@ def to_cloudflare(record: Record) -> CloudflareInput:
     match record.data:
         case Address(ip=ip):
             content = ip
+        case Alias(target=target):
+            content = target
         case MailExchanger(preference=preference, exchange=exchange):
             content, priority = exchange, preference
         case Text(value=value):
@@ -65,6 +67,8 @@ def decode_content(type: str, content: str, priority: int | None = None) -> Reco
     try:
         if type in {"A", "AAAA"}:
             return Address(ip=str(ipaddress.ip_address(content)))
+        if type == "CNAME":
+            return Alias(target=normalise_name(content, service=True))
         if type == "MX" and priority is not None:
             exchange = "." if content in {"", "."} else normalise_name(content)
             return MailExchanger(preference=priority, exchange=exchange)
@@ -83,6 +87,8 @@ def resource_name(record: Record) -> str:
     match record.data:
         case Address(ip=ip):
             part = ip.replace(":", "-")  # "::" separates the parts of a Pulumi URN
+        case Alias():
+            return f"{record.name}-cname"  # there can be only one
         case MailExchanger(exchange=exchange):
             part = "null" if exchange == "." else exchange
         case Text(value=value):

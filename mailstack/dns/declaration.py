@@ -14,6 +14,7 @@ from mailstack.dns.records import (
     MAX_TEXT_BYTES,
     NULL_MX,
     Address,
+    Alias,
     MailExchanger,
     Record,
     RecordData,
@@ -42,12 +43,16 @@ TEXT_LIMIT_BYTES = 512  # a UDP answer without EDNS (RFC 7208 §3.4)
 
 @dataclass(frozen=True, kw_only=True)
 class MailHost:
-    """A host that mail passes: its public addresses, and whether it says this name in EHLO (``helo``)."""
+    """A host that mail passes: its public addresses, and whether it says this name in EHLO (``helo``).
+
+    ``internal`` is a name for programs on our own hosts only: its address need not be one the Internet reaches.
+    """
 
     name: str
     ipv4: tuple[str, ...] = ()
     ipv6: tuple[str, ...] = ()
     helo: bool = False
+    internal: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,7 +79,8 @@ class DnsDeclaration:
     ``ttl`` in seconds, 60 to 86400, or 1 for Cloudflare's automatic. ``production`` refuses addresses that
     the internet cannot reach. ``complete`` says that the zones hold nothing but these records (a server of our
     own); without it an exchanger below a declared domain that is no declared host is a warning, not an error.
-    ``aliases`` are names known to be CNAMEs; ``external_hosts`` are hosts below a declared domain whose
+    ``aliases`` are names known to be CNAMEs elsewhere; ``cnames`` maps names to the targets of CNAMEs to declare.
+    ``external_hosts`` are hosts below a declared domain whose
     addresses are published elsewhere.
     """
 
@@ -84,6 +90,7 @@ class DnsDeclaration:
     production: bool
     complete: bool = False
     aliases: tuple[str, ...] = ()
+    cnames: tuple[tuple[str, str], ...] = ()
     external_hosts: tuple[str, ...] = ()
 
 
@@ -131,11 +138,18 @@ class _Declaring:
     spf: dict[str, SpfRecord] = field(default_factory=dict)
     aliases: frozenset[str] = frozenset()
     external_hosts: frozenset[str] = frozenset()
+    cnames: dict[str, str] = field(default_factory=dict)
     data: list[tuple[str, RecordData]] = field(default_factory=list)
 
     def run(self) -> Declared:
         self._check_ttl()
         self.aliases = self._names("aliases", self.declaration.aliases)
+        self.cnames = {
+            name: target
+            for source, wanted in self.declaration.cnames
+            if (name := read_name(source, f"{source} CNAME", self.findings, service=True)) is not None
+            and (target := read_name(wanted, f"{source} CNAME", self.findings, service=True)) is not None
+        }
         self.external_hosts = self._names("external hosts", self.declaration.external_hosts)
         for host in self.declaration.hosts:
             self._read_host(host)
@@ -178,7 +192,7 @@ class _Declaring:
             address
             for values, version in ((host.ipv4, 4), (host.ipv6, 6))
             for value in values
-            if (address := self._address(value, version, label)) is not None
+            if (address := self._address(value, version, label, internal=host.internal)) is not None
         )
         for address in dict.fromkeys(a for a in addresses if addresses.count(a) > 1):
             self.findings.error(
@@ -210,8 +224,9 @@ class _Declaring:
             return
         self.hosts[name] = _Host(host, name, addresses)
 
-    def _address(self, value: str, version: int, label: str) -> IPAddress | None:
-        return read_address(value, version, label, self.findings, production=self.declaration.production)
+    def _address(self, value: str, version: int, label: str, *, internal: bool) -> IPAddress | None:
+        production = self.declaration.production and not internal
+        return read_address(value, version, label, self.findings, production=production)
 
     def _read_domain(self, domain: SendingDomain) -> None:
         name = read_name(domain.name, f"{domain.name} domain", self.findings)
@@ -479,7 +494,7 @@ class _Declaring:
             self._check_exchange(mx.exchange, label)
 
     def _check_exchange(self, exchange: str, label: str) -> None:
-        if exchange in self.aliases:
+        if exchange in self.aliases or exchange in self.cnames:
             self.findings.error(
                 label,
                 "mx-alias",
@@ -580,6 +595,7 @@ class _Declaring:
             texts = (record.text, *(self.domains[name].source.texts if name in self.domains else ()))
             if self._fits(name, record.text, texts):
                 self.data.append((name, Text(value=record.text)))
+        self.data += [(name, Alias(target=target)) for name, target in self.cnames.items()]
         for domain in self.domains.values():
             self.data += [(domain.name, mx) for mx in domain.exchangers]
             self.data += [(domain.name, Text(value=text)) for text in domain.source.texts if is_plain_text(text)]
@@ -626,7 +642,9 @@ class _Declaring:
         return True
 
     def _check_names(self) -> None:
-        for name in dict.fromkeys(name for name, _ in self.data if name in self.aliases):
+        taken = {name for name, data in self.data if name in self.aliases}
+        taken |= {name for name, data in self.data if name in self.cnames and not isinstance(data, Alias)}
+        for name in sorted(taken):
             self.findings.error(
                 f"{name} records",
                 "cname-exclusive",

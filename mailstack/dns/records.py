@@ -14,6 +14,7 @@ __all__ = [
     "MAX_TEXT_BYTES",
     "NULL_MX",
     "Address",
+    "Alias",
     "MailExchanger",
     "Record",
     "RecordData",
@@ -23,12 +24,12 @@ __all__ = [
     "is_plain_text",
 ]
 
-RecordType = Literal["A", "AAAA", "MX", "TXT"]
+RecordType = Literal["A", "AAAA", "CNAME", "MX", "TXT"]
 
 AUTOMATIC_TTL = 1  # Cloudflare's "automatic"
 MAX_PREFERENCE = 65535
 MAX_TEXT_BYTES = 3800  # Cloudflare takes 4,096 on the wire: this, a name of 255 and a length byte per string
-_TYPE_ORDER: tuple[RecordType, ...] = ("A", "AAAA", "MX", "TXT")
+_TYPE_ORDER: tuple[RecordType, ...] = ("A", "AAAA", "CNAME", "MX", "TXT")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +37,13 @@ class Address:
     """Data of an A or AAAA record; ``ip`` in canonical text form (RFC 5952 for IPv6)."""
 
     ip: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Alias:
+    """Data of a CNAME record: ``target`` a name in the same form as record names."""
+
+    target: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,7 +66,7 @@ class Text:
 
 NULL_MX = MailExchanger(preference=0, exchange=".")
 
-RecordData = Address | MailExchanger | Text
+RecordData = Address | Alias | MailExchanger | Text
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,6 +104,8 @@ class Record:
         match self.data:
             case Address(ip=ip):
                 value = ipaddress.ip_address(ip).packed.hex()
+            case Alias(target=target):
+                value = target
             case MailExchanger(preference=number, exchange=exchange):
                 preference, value = number, exchange
             case Text(value=text):
@@ -181,6 +191,8 @@ def is_plain_text(value: str) -> bool:
 def _type_of(data: RecordData) -> RecordType:
     if isinstance(data, Address):
         return "A" if ipaddress.ip_address(data.ip).version == 4 else "AAAA"
+    if isinstance(data, Alias):
+        return "CNAME"
     return "MX" if isinstance(data, MailExchanger) else "TXT"
 
 
@@ -190,6 +202,8 @@ def _fault(data: RecordData) -> str | None:
         case Address(ip=ip):
             canonical = str(ipaddress.ip_address(ip))
             return None if canonical == ip and "%" not in ip else f"{ip!r} is not in canonical form"
+        case Alias(target=target):
+            return None if is_normalised(target) else f"target {target!r} is not a lower-case name without final dot"
         case MailExchanger(preference=preference, exchange=exchange):
             if not 0 <= preference <= MAX_PREFERENCE:
                 return f"preference {preference} is outside 0 to {MAX_PREFERENCE}"

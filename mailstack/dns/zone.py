@@ -7,7 +7,7 @@ from datetime import date
 
 from mailstack.dns.names import NameRuleError, is_within, normalise_name, read_name
 from mailstack.dns.problems import Findings, shown
-from mailstack.dns.records import AUTOMATIC_TTL, Address, MailExchanger, Record, RecordSet
+from mailstack.dns.records import AUTOMATIC_TTL, Address, Alias, MailExchanger, Record, RecordSet
 
 __all__ = ["next_serial", "quoted", "rdata_text", "render_records", "render_zone", "zone_of"]
 
@@ -36,6 +36,8 @@ def rdata_text(record: Record) -> str:
     match record.data:
         case Address(ip=ip):
             return ip
+        case Alias(target=target):
+            return f"{target}."
         case MailExchanger(preference=preference, exchange=exchange):
             return f"{preference} {exchange if exchange == '.' else exchange + '.'}"
     return quoted(record.data.value)

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from mailstack.dns import (
     NULL_MX,
     Address,
+    Alias,
     CloudflareInput,
     DkimKey,
     DmarcPolicy,
@@ -99,7 +100,8 @@ def test_text_is_read_as_quoted_strings_or_as_it_stands(content: str, value: str
         ("AAAA", "2606:2800:0220:0001:0:0:0:34", None, Address(ip="2606:2800:220:1::34")),
         ("A", "nonsense", None, None),
         ("TXT", "v=spf1 -all", None, Text(value="v=spf1 -all")),
-        ("CNAME", "example.net", None, None),
+        ("CNAME", "Example.Net.", None, Alias(target="example.net")),
+        ("CAA", "0 issue letsencrypt.org", None, None),
     ],
 )
 def test_listed_record_is_compared_in_our_form(type_: str, content: str, priority: int | None, data: object) -> None:
