@@ -10,6 +10,7 @@ from rehearsal.ground.errors import GroundError
 from rehearsal.ground.hosts import Ground
 from rehearsal.ground.image import remove_outdated_images
 from rehearsal.ground.leftovers import clean_leftovers, pieces, remove_ground
+from rehearsal.images import remove_outdated_images as remove_outdated_application_images
 
 __all__ = ["main"]
 
@@ -31,7 +32,7 @@ def _parser() -> argparse.ArgumentParser:
     down.add_argument("name", help="name of the ground")
     commands.add_parser("list", help="show what every ground consists of")
     clean = commands.add_parser("clean", help="remove what dead runs have left behind")
-    clean.add_argument("--images", action="store_true", help="also remove host images of older recipes")
+    clean.add_argument("--images", action="store_true", help="also remove images of older recipes")
     return parser
 
 
@@ -60,6 +61,7 @@ def _act(arguments: argparse.Namespace) -> None:
         clean_leftovers(_progress)
         if arguments.images:
             remove_outdated_images(_progress)
+            remove_outdated_application_images(_progress)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

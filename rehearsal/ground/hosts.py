@@ -25,6 +25,7 @@ from rehearsal.ground.daemon import default_mtu, ensure_docker
 from rehearsal.ground.docker import docker, docker_bytes, docker_try
 from rehearsal.ground.errors import GroundError
 from rehearsal.ground.image import ensure_base_image
+from rehearsal.ground.inner_docker import RUN_ARGUMENTS, copy_data_root, data_volume
 from rehearsal.ground.keys import KeyPair, make_key
 from rehearsal.ground.labels import NAME, ground_labels
 from rehearsal.ground.leftovers import clean_leftovers, pieces, remove_ground
@@ -165,6 +166,14 @@ def _free_port() -> int:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         return int(listener.getsockname()[1])
+
+
+def _power_on(container: str) -> None:
+    docker(["start", container])
+
+
+def _volume_name(source: Host | str) -> str:
+    return source if isinstance(source, str) else data_volume(source.container_id)
 
 
 def _digest(text: str) -> str:
@@ -342,7 +351,7 @@ class Ground:
     def _container(self, name: str) -> str:
         return f"mailstack-{self.name}-{name}"
 
-    def _start_container(
+    def _create_container(
         self,
         name: str,
         address: str,
@@ -359,7 +368,6 @@ class Ground:
         )  # fmt: skip
         if entries:
             docker(["cp", "-", f"{identity}:/"], stdin=pack(entries))
-        docker(["start", identity])
         return identity
 
     @contextmanager
@@ -390,6 +398,8 @@ class Ground:
         image: str | None = None,
         unsafe_dpkg: bool = False,
         publish_ssh: bool | None = None,
+        docker: bool = False,
+        docker_volume_from: Host | str | None = None,
         extra_run_args: Sequence[str] = (),
     ) -> Host:
         """Boot a host and return it once systemd is up and SSH answers (one to three seconds).
@@ -400,6 +410,9 @@ class Ground:
         trust. ``image``: a snapshot to start from. ``unsafe_dpkg``: let dpkg skip its disk flushes; quicker,
         and wrong for a benchmark. ``publish_ssh``: reach SSH on a loopback port; by default only where
         containers have no route (not Linux). ``extra_run_args``: further arguments of docker-create(1).
+        ``docker``: make room for a Docker daemon inside the host; it is not installed. ``docker_volume_from``:
+        the same, with images, containers and volumes copied from another host, which must be stopped, or from a
+        Docker volume (500 MB take about three seconds). None of these is in a :meth:`snapshot`.
 
         What the host cannot do as a server can: set kernel parameters (``/proc/sys`` is read-only), use IPv6,
         and resolve names after its NAT table was flushed (Docker's DNS server lives there).
@@ -433,11 +446,19 @@ class Ground:
             arguments += ["--publish", f"127.0.0.1:{ssh_port}:22"]
         if self.apt_cache:
             arguments += ["--volume", f"{APT_VOLUME}:/var/cache/rehearsal-packages"]
-        entries = self._first_boot_files(client, host_keys, ca_certificates, unsafe_dpkg=unsafe_dpkg)
+        with_docker = docker or docker_volume_from is not None
+        if with_docker:
+            arguments += RUN_ARGUMENTS
+        entries = self._first_boot_files(
+            client, host_keys, ca_certificates, unsafe_dpkg=unsafe_dpkg, docker=with_docker
+        )
         with self._removed_on_failure(name, address):
-            identity = self._start_container(
+            identity = self._create_container(
                 name, address, image, [*arguments, *extra_run_args], ["/sbin/init"], entries
             )
+            if docker_volume_from is not None:
+                copy_data_root(_volume_name(docker_volume_from), identity, image)
+            _power_on(identity)
             host = Host(
                 name=name,
                 ground=self.name,
@@ -465,10 +486,17 @@ class Ground:
         return host
 
     def _first_boot_files(
-        self, client: KeyPair, host_keys: KeyPair, ca_certificates: Sequence[str], *, unsafe_dpkg: bool
+        self,
+        client: KeyPair,
+        host_keys: KeyPair,
+        ca_certificates: Sequence[str],
+        *,
+        unsafe_dpkg: bool,
+        docker: bool,
     ) -> list[Entry]:
         """Return what a cloud would put on the disk before the first boot."""
         reach = "internet" if self.internet else "isolated"
+        containers = "docker" if docker else "plain"
         entries = [
             Entry(target="/etc/ssh/ssh_host_ed25519_key", content=host_keys.private.encode(), mode=0o600),
             Entry(target="/etc/ssh/ssh_host_ed25519_key.pub", content=f"{host_keys.public}\n".encode()),
@@ -478,7 +506,7 @@ class Ground:
             Entry(target="/etc/machine-id", content=b""),
             Entry(target="/etc/rehearsal", content=None, mode=0o755),
             Entry(target="/etc/rehearsal/first-boot", content=b""),
-            Entry(target="/etc/rehearsal/network", content=f"{self.subnet} {reach}\n".encode()),
+            Entry(target="/etc/rehearsal/network", content=f"{self.subnet} {reach} {containers}\n".encode()),
         ]
         certificates = [pem for text in ca_certificates for pem in split_certificates(text)]
         entries += [
@@ -580,7 +608,8 @@ class Ground:
                 data = content.encode() if isinstance(content, str) else content
                 entries.append(Entry(target=target, content=data, mode=0o600))
         with self._removed_on_failure(name, address):
-            identity = self._start_container(name, address, image, [*arguments, *extra_run_args], argv, entries)
+            identity = self._create_container(name, address, image, [*arguments, *extra_run_args], argv, entries)
+            _power_on(identity)
             service = Service(
                 name=name,
                 ground=self.name,
@@ -715,7 +744,8 @@ class Ground:
     def snapshot(self, host: Host) -> str:
         """Save the disk of a host as an image for ``create_host(image=...)``. Goes away with the ground.
 
-        The identity of the host (host key, machine id, names) is not inherited. Processes are frozen while
+        The identity of the host (host key, machine id, names) is not inherited, nor is what Docker inside it
+        holds: see ``docker_volume_from`` of :meth:`create_host`. Processes are frozen while
         the disk is copied; for a file system as after a shutdown, stop the host first.
         """
         tag = f"mailstack-snapshot:{self.name}-{host.name}-{time.time_ns():x}"

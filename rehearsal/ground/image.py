@@ -19,7 +19,16 @@ from rehearsal.ground.errors import GroundError
 from rehearsal.ground.machine import SUITE, Machine, read_machine
 from rehearsal.ground.state import STATE_ROOT, exclusive, private_directory
 
-__all__ = ["PACKAGES", "ensure_base_image", "image_tag", "remove_outdated_images"]
+__all__ = [
+    "PACKAGES",
+    "ensure_bare_image",
+    "ensure_base_image",
+    "exists",
+    "image_tag",
+    "pull",
+    "remove_outdated_images",
+    "run_logged",
+]
 
 Log = Callable[[str], None]
 _LOG = logging.getLogger(__name__)
@@ -28,10 +37,10 @@ _FILES = Path(__file__).with_name("image_files")
 PACKAGES = (
     "systemd", "systemd-sysv", "dbus", "libpam-systemd", "openssh-server", "sudo",
     "ca-certificates", "openssl", "iproute2", "iputils-ping", "netbase", "procps", "tzdata",
-    "python3", "python3-aiosmtpd", "curl", "less", "cron", "logrotate", "lsb-release", "apt-utils",
+    "python3", "python3-aiosmtpd", "python3-requests", "curl", "less", "cron", "logrotate", "lsb-release", "apt-utils",
 )  # fmt: skip
-"""What a small Debian server comes with. python3-aiosmtpd is for the stand-ins, which use this image too.
-Nothing a role installs is here."""
+"""What a small Debian server comes with. python3-aiosmtpd is for the stand-ins and python3-requests for
+applications that send; both use this image too. Nothing a role installs is here."""
 
 PUBLIC_IMAGE = f"debian:{SUITE}"
 _REPOSITORY = "mailstack-rehearsal"
@@ -62,15 +71,16 @@ def image_tag(machine: Machine) -> str:
     return f"{_REPOSITORY}:{digest[:16]}"
 
 
-def _exists(image: str) -> bool:
+def exists(image: str) -> bool:
+    """Tell whether the daemon has an image of this name."""
     return docker_try(["image", "inspect", "--format", "ok", image]).returncode == 0
 
 
-def _pull(log: Log) -> bool:
-    """Try to get Debian from the image registry. Most machines can; a closed-off one finds out quickly."""
+def pull(name: str, log: Log) -> bool:
+    """Try to get an image from its registry. Most machines can; a closed-off one finds out quickly."""
     with tempfile.TemporaryFile() as errors:
         process = subprocess.Popen(
-            ["docker", "pull", PUBLIC_IMAGE],
+            ["docker", "pull", name],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=errors,
@@ -87,16 +97,21 @@ def _pull(log: Log) -> bool:
                 process.communicate(timeout=PULL_TIMEOUT)
             except subprocess.TimeoutExpired:
                 process.kill()
-                log(f"pulling {PUBLIC_IMAGE} took more than {PULL_TIMEOUT:.0f} s")
+                log(f"pulling {name} took more than {PULL_TIMEOUT:.0f} s")
                 return False
         if process.returncode != 0:
             errors.seek(0)
             reason = errors.read().decode(errors="replace").strip().splitlines()
-            log(f"cannot pull {PUBLIC_IMAGE}: {reason[-1] if reason else 'no reason given'}")
+            log(f"cannot pull {name}: {reason[-1] if reason else 'no reason given'}")
     return process.returncode == 0
 
 
-def _run(command: list[str], log_file: Path, what: str) -> None:
+def _pull(log: Log) -> bool:
+    return pull(PUBLIC_IMAGE, log)
+
+
+def run_logged(command: list[str], log_file: Path, what: str) -> None:
+    """Run ``command`` with its output appended to ``log_file``. Raises ``GroundError`` with the end of it."""
     with log_file.open("ab") as output:
         try:
             status = subprocess.run(
@@ -124,8 +139,8 @@ def _bootstrap(machine: Machine, log: Log, log_file: Path) -> None:
         )
     if shutil.which("debootstrap") is None:
         log("installing debootstrap with apt-get")
-        _run(["apt-get", "update"], log_file, "apt-get update")
-        _run(
+        run_logged(["apt-get", "update"], log_file, "apt-get update")
+        run_logged(
             [
                 "apt-get",
                 "install",
@@ -141,7 +156,7 @@ def _bootstrap(machine: Machine, log: Log, log_file: Path) -> None:
     main = [mirror.uri for mirror in machine.mirrors if not mirror.suffix]
     with tempfile.TemporaryDirectory(prefix="mailstack-bare-") as directory:
         root = Path(directory) / "root"
-        _run(
+        run_logged(
             ["debootstrap", "--variant=minbase", "--include=ca-certificates", SUITE, str(root), *main[:1]],
             log_file,
             "debootstrap",
@@ -184,11 +199,27 @@ def _build(base: str, tag: str, machine: Machine, log_file: Path) -> None:
     try:
         docker(["create", "--name", name, "--network", name, base, "/bin/sh", "/rehearsal/build.sh", *PACKAGES])
         docker(["cp", "-", f"{name}:/"], stdin=_build_files(machine))
-        _run(["docker", "start", "--attach", name], log_file, "installing the packages of a host")
+        run_logged(["docker", "start", "--attach", name], log_file, "installing the packages of a host")
         docker(["commit", "--change", 'CMD ["/sbin/init"]', "--change", "ENV container=docker", name, tag])
     finally:
         docker_try(["rm", "--force", "--volumes", name])
         docker_try(["network", "rm", name])
+
+
+def _bare_image(machine: Machine, log: Log, log_file: Path) -> str:
+    if exists(PUBLIC_IMAGE) or _pull(log):
+        return PUBLIC_IMAGE
+    if not exists(BARE_IMAGE):
+        _bootstrap(machine, log, log_file)
+    return BARE_IMAGE
+
+
+def ensure_bare_image(log: Log = _LOG.info) -> str:
+    """Return the name of an image with nothing but Debian in it. Raises ``GroundError``."""
+    if exists(BARE_IMAGE):
+        return BARE_IMAGE
+    with exclusive(".image"):
+        return _bare_image(read_machine(), log, private_directory(STATE_ROOT / ".image") / "build.log")
 
 
 def ensure_base_image(log: Log = _LOG.info) -> str:
@@ -199,19 +230,15 @@ def ensure_base_image(log: Log = _LOG.info) -> str:
     """
     machine = read_machine()
     tag = image_tag(machine)
-    if _exists(tag):
+    if exists(tag):
         return tag
     with exclusive(".image"):
-        if _exists(tag):
+        if exists(tag):
             return tag
         started = time.monotonic()
         log_file = private_directory(STATE_ROOT / ".image") / "build.log"
         log_file.write_bytes(b"")
-        base = PUBLIC_IMAGE
-        if not _exists(PUBLIC_IMAGE) and not _pull(log):
-            base = BARE_IMAGE
-            if not _exists(BARE_IMAGE):
-                _bootstrap(machine, log, log_file)
+        base = _bare_image(machine, log, log_file)
         log(f"installing {len(PACKAGES)} packages on {base} to make the host image {tag}")
         _build(base, tag, machine, log_file)
         log(f"host image ready after {time.monotonic() - started:.0f} s")
