@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from mailstack.stackfile import read_stack_file, throwaway
 from rehearsal.ground import pieces
 from rehearsal.rehearse import Rehearsal, rehearse
+from tests.relay_only import relay_only
 
 pytestmark = pytest.mark.hosts
 
@@ -32,14 +32,13 @@ def test_a_message_goes_through_every_committed_stack(stack: str, monkeypatch: p
 
 def test_drift_is_seen_and_a_rehearsal_leaves_nothing_behind(monkeypatch: pytest.MonkeyPatch) -> None:
     without_cli(monkeypatch)
-    raw = read_stack_file(Path("Pulumi.local.yaml"), throwaway)
-    with Rehearsal("local", raw, lambda _line: None) as rehearsal:
+    with Rehearsal("local", relay_only(), lambda _line: None) as rehearsal:
         name = rehearsal.ground.name
         assert [piece for piece in pieces() if piece.ground == name]
         rehearsal.bring_up()
         assert rehearsal.drift() == []
         edit = ["postconf", "-e", "smtp_tls_security_level = may"]
-        rehearsal.ground.exec(rehearsal.hosts["relay1"], edit)
+        rehearsal.ground.exec(rehearsal.hosts["mail1"], edit)
         drift = rehearsal.drift()
         assert any("smtp_tls_security_level: may -> secure" in difference for difference in drift), drift
         assert all(difference.startswith("relay-postfix: ") for difference in drift), drift
@@ -52,7 +51,7 @@ def test_the_demo_fails_when_no_message_can_arrive(monkeypatch: pytest.MonkeyPat
     without_cli(monkeypatch)
     monkeypatch.setattr("rehearsal.rehearse.google_rule", _closed_rule)
     said: list[str] = []
-    assert rehearse("local", said.append) == 1
+    assert rehearse("staging", said.append) == 1
     text = "\n".join(said)
     assert "relay-rule-probe failed" in text
     assert "Fix" in text or "fix" in text
