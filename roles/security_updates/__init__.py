@@ -1,0 +1,1 @@
+"""Security updates of the operating system, by the system's own means and without a reboot."""
