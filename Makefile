@@ -5,7 +5,8 @@ SHELL := /bin/bash
 PYTHON := .venv/bin/python
 # A Pulumi CLI installed by scripts/install-pulumi.sh is found like one on PATH.
 export PATH := $(CURDIR)/.tools/bin:$(PATH)
-PURE_36 := roles mailstack/postfix/render.py mailstack/postfix/platforms.py
+PURE_36 := roles mailstack/postfix/render.py mailstack/postfix/platforms.py \
+	mailstack/postal/config_keys.py mailstack/postal/render.py mailstack/postal/compose.py mailstack/postal/mariadb.py
 
 help:
 	@echo "make demo       local stack on throw-away hosts, a message delivered and verified (about 3 minutes)"

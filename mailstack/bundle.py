@@ -30,6 +30,14 @@ SHARED_MODULES: Mapping[str, tuple[str, ...]] = {
         "mailstack/postfix/platforms.py",
         "mailstack/postfix/render.py",
     ),
+    "postal": (
+        "mailstack/__init__.py",
+        "mailstack/postal/__init__.py",
+        "mailstack/postal/compose.py",
+        "mailstack/postal/config_keys.py",
+        "mailstack/postal/render.py",
+    ),
+    "mariadb": ("mailstack/__init__.py", "mailstack/postal/__init__.py", "mailstack/postal/mariadb.py"),
 }
 
 

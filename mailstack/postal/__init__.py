@@ -1,0 +1,1 @@
+"""Postal v3: its configuration, its containers and what is provisioned inside it, as plain functions."""

@@ -1,0 +1,1 @@
+"""MariaDB for Postal, as a container with its data in a volume."""

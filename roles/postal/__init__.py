@@ -1,0 +1,1 @@
+"""Postal in containers: files, database, processes, what is provisioned inside, backup and upgrade."""
