@@ -1,12 +1,13 @@
 """The one way to reach a host: connection, readiness, naming, and running a role there.
 
-Owns: the SSH connection with its pinned host key, and the preflight that runs before any role.
+Owns: the SSH connection with its pinned host key, the preflight that runs before any role, and what every role of
+the host builds on: security updates, the firewall, the container engine.
 Does not own: the machine. Whoever creates it gives its address and host key as settings.
 A change of the connection re-runs the roles of this host in place; roles are idempotent, so nothing changes there.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -16,7 +17,7 @@ from pulumi_command import remote
 from components.base import Component
 from mailstack.bundle import ROLE_TIMEOUT_SECONDS, command_line, payload
 from mailstack.settings.model import Host, Jump, Settings
-from mailstack.stack import preflight_settings
+from mailstack.stack_hosts import docker_settings, firewall_settings, preflight_settings, updates_settings
 
 __all__ = ["RemoteHost", "RemoteHostArgs", "RoleRun"]
 
@@ -25,12 +26,18 @@ DIAL_SECONDS = 15
 
 @dataclass(frozen=True, kw_only=True)
 class RemoteHostArgs:
-    """How to reach the host, what it must offer, and how patient to be. ``preflight`` are that role's settings."""
+    """How to reach the host, what it must offer, and how patient to be.
+
+    ``preflight``, ``updates``, ``firewall`` and ``docker`` are those roles' settings; None leaves a role out.
+    """
 
     host: Host
     ssh_private_key: pulumi.Input[str] | None
     connect_attempts: int
     preflight: Mapping[str, Any]
+    updates: Mapping[str, Any] | None = None
+    firewall: Mapping[str, Any] | None = None
+    docker: Mapping[str, Any] | None = None
 
     @classmethod
     def of(cls, settings: Settings, name: str) -> "RemoteHostArgs":
@@ -42,6 +49,9 @@ class RemoteHostArgs:
             ssh_private_key=None if key is None else pulumi.Output.secret(key.get_secret_value()),
             connect_attempts=settings.ssh.connect_attempts,
             preflight=preflight_settings(settings, name),
+            updates=updates_settings(settings, name),
+            firewall=firewall_settings(settings, name),
+            docker=docker_settings(settings, name),
         )
 
 
@@ -54,25 +64,45 @@ class RoleRun:
 
     role: str
     settings: Mapping[str, Any]
-    secrets: Mapping[str, pulumi.Input[str]] = field(default_factory=dict)
+    secrets: Mapping[str, pulumi.Input[Any]] = field(default_factory=dict)
     on_destroy: Literal["remove", "keep"] = "keep"
     timeout_seconds: int = ROLE_TIMEOUT_SECONDS
 
 
 class RemoteHost(Component):
-    """A host that has passed its preflight."""
+    """A host that has passed its preflight and has what its roles build on."""
 
     def __init__(self, name: str, args: RemoteHostArgs, opts: pulumi.ResourceOptions | None = None) -> None:
-        """Connect and run the preflight."""
+        """Connect, run the preflight, then what every other role builds on, one after the other."""
         super().__init__(name, opts)
         self.logical_name = name
         self._connection = _connection(args)
-        preflight = RoleRun(role="preflight", settings=args.preflight)
-        self._ready: Sequence[pulumi.Resource] = ()
-        ready = self.run(preflight, f"{name}-preflight", self._child())
-        self._ready = (ready,)
-        self.facts = summary(ready)["facts"]
+        self._ready: tuple[pulumi.Resource, ...] = ()
+        self.facts = summary(self._base(name, "preflight", args.preflight))["facts"]
+        if args.updates is not None:
+            self._base(name, "security_updates", args.updates, on_destroy="remove")
+        if args.firewall is not None:
+            # The second run comes over a connection of its own: only that proves that SSH still works.
+            self._base(name, "firewall", args.firewall, on_destroy="remove")
+            self._base(name, "firewall", {**args.firewall, "confirm": True}, suffix="firewall-confirm")
+        if args.docker is not None:
+            self._base(name, "docker", args.docker)
         self.register_outputs({"facts": self.facts})
+
+    def _base(
+        self,
+        name: str,
+        role: str,
+        settings: Mapping[str, Any],
+        *,
+        suffix: str = "",
+        on_destroy: Literal["remove", "keep"] = "keep",
+    ) -> remote.Command:
+        """Run a role that everything after it waits for."""
+        run = RoleRun(role=role, settings=settings, on_destroy=on_destroy)
+        command = self.run(run, f"{name}-{suffix or role.replace('_', '-')}", self._child())
+        self._ready = (*self._ready, command)
+        return command
 
     def run(self, run: RoleRun, name: str, opts: pulumi.ResourceOptions) -> remote.Command:
         """Declare one role on this host. ``opts`` are the caller's child options, so the caller is the parent.

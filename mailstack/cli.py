@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from mailstack.initialise import InitError, initialise
+from mailstack.initialise import InitError, initialise, missing_secrets, rehearsal_config
 from mailstack.settings.load import load_settings
 from mailstack.settings.problems import SettingsError
 from mailstack.settings.schema import settings_reference, stack_file_schema
@@ -59,8 +59,10 @@ def _init(options: argparse.Namespace) -> int:
 
 
 def _validate(options: argparse.Namespace) -> int:
-    raw = read_stack_file(ROOT / f"Pulumi.{options.stack}.yaml", throwaway)
-    settings = load_settings(raw)
+    path = ROOT / f"Pulumi.{options.stack}.yaml"
+    settings = load_settings(rehearsal_config(path))
+    for step in missing_secrets(read_stack_file(path, throwaway)):
+        _say(f"still missing: {step.what}" + ("; `mailstack init` makes it" if step.ours else ""))
     for sentence in weaknesses(settings):
         _say(f"weakened on purpose: {sentence}")
     _say(f"Pulumi.{options.stack}.yaml is valid. Encrypted values were not opened, so their content is unchecked.")

@@ -22,7 +22,16 @@ from mailstack.dns import (
     render_zone,
     zone_of,
 )
-from mailstack.settings.model import Domain, Settings
+from mailstack.postal_names import (
+    bounce_domains,
+    relay_name,
+    return_path_domain,
+    route_domain,
+    spf_include,
+    track_domain,
+)
+from mailstack.settings.model import Domain, Host, Settings
+from mailstack.settings.postal_model import Postal
 from mailstack.settings.problems import Problem
 from mailstack.upstreams import SpfSource
 
@@ -91,7 +100,7 @@ def dns_problems(settings: Settings) -> Iterator[Problem]:
                     rule=str(error),
                     fix="remove it and run `mailstack init`, which makes a 2048-bit RSA key",
                 )
-    if not usable:
+    if not usable or not _signing_key_is_usable(settings):
         return
     try:
         declare(_declaration(settings))
@@ -105,6 +114,17 @@ def dns_problems(settings: Settings) -> Iterator[Problem]:
                 rule=f"{problem.expected} ({problem.rule}, {problem.source})",
                 fix=problem.fix,
             )
+
+
+def _signing_key_is_usable(settings: Settings) -> bool:
+    """Tell whether Postal's own key can be published; the rules of ``postal`` say what is wrong with it."""
+    if settings.postal is None:
+        return True
+    try:
+        public_key_of(settings.postal.signing_key.get_secret_value())
+    except ValueError:
+        return False
+    return True
 
 
 def _field(settings: Settings, record: str) -> str:
@@ -125,30 +145,12 @@ def _zones(settings: Settings) -> list[str]:
 
 
 def _declaration(settings: Settings) -> DnsDeclaration:
-    relay = settings.relay_host
-    egress = settings.egress_addresses
-    hosts = [
-        MailHost(
-            name=settings.relay.hostname,
-            ipv4=tuple(address for address in egress if address == relay.public_ipv4),
-            ipv6=tuple(address for address in egress if address == relay.public_ipv6),
-            helo=True,
-        )
-    ]
-    server = settings.dns.server
-    if server is not None and server.host in settings.hosts:
-        machine = settings.hosts[server.host]
-        if zone_of(server.nameservers[0], _zones(settings)) and server.nameservers[0] != settings.relay.hostname:
-            hosts.append(
-                MailHost(
-                    name=server.nameservers[0],
-                    ipv4=tuple(filter(None, [machine.public_ipv4])),
-                    ipv6=tuple(filter(None, [machine.public_ipv6])),
-                )
-            )
+    domains = tuple(_sending_domain(settings, domain) for domain in settings.domains)
+    postal = settings.postal
     return DnsDeclaration(
-        domains=tuple(_sending_domain(settings, domain) for domain in settings.domains),
-        hosts=tuple(hosts),
+        domains=domains if postal is None else (*domains, *_postal_domains(settings, postal)),
+        hosts=tuple(_merged(_hosts(settings))),
+        cnames=() if postal is None else tuple(_postal_aliases(settings, postal)),
         ttl=settings.dns.ttl,
         production=settings.environment == "prod",
         # A server of ours serves nothing but what is declared; elsewhere a zone may hold more than we know.
@@ -156,16 +158,123 @@ def _declaration(settings: Settings) -> DnsDeclaration:
     )
 
 
-def _sending_domain(settings: Settings, domain: Domain) -> SendingDomain:
+def _hosts(settings: Settings) -> Iterator[MailHost]:
+    relay, egress = settings.relay_host, settings.egress_addresses
+    yield MailHost(
+        name=settings.relay.hostname,
+        ipv4=tuple(address for address in egress if address == relay.public_ipv4),
+        ipv6=tuple(address for address in egress if address == relay.public_ipv6),
+        helo=True,
+    )
+    server = settings.dns.server
+    if server is not None and server.host in settings.hosts:
+        name = server.nameservers[0]
+        if zone_of(name, _zones(settings)) and name != settings.relay.hostname:
+            yield _public(name, settings.hosts[server.host])
+    if settings.postal is not None and settings.postal.host in settings.hosts:
+        yield from _postal_hosts(settings, settings.postal)
+    if settings.caddy is not None and settings.caddy.host in settings.hosts:
+        web = settings.hosts[settings.caddy.host]
+        for policy in settings.caddy.mta_sts:
+            yield _public(f"mta-sts.{policy.domain}", web)
+        for name in settings.caddy.extra_names:
+            yield _public(name, web)
+
+
+def _public(name: str, host: Host) -> MailHost:
+    return MailHost(
+        name=name, ipv4=tuple(filter(None, [host.public_ipv4])), ipv6=tuple(filter(None, [host.public_ipv6]))
+    )
+
+
+def _postal_hosts(settings: Settings, postal: Postal) -> Iterator[MailHost]:
+    mail = settings.hosts[postal.host]
+    web = settings.hosts.get(settings.caddy.host, mail) if settings.caddy is not None else mail
+    yield _public(postal.smtp_hostname, mail)
+    yield _public(postal.web_hostname, web)
+    if any(server.track_domains for _, server in postal.mail_servers):
+        yield _public(track_domain(settings, postal), web)
+    name = relay_name(settings, postal)
+    if postal.sending.path == "postfix" and settings.postal_shares_relay_host and postal.sending.relay_name is None:
+        yield MailHost(name=name, ipv4=(postal.gateway,), internal=True)
+
+
+def _merged(hosts: Iterator[MailHost]) -> list[MailHost]:
+    """Return one declaration a name: two parts of the stack may well share a host and a name."""
+    found: dict[str, MailHost] = {}
+    for host in hosts:
+        known = found.get(host.name)
+        found[host.name] = (
+            host
+            if known is None
+            else MailHost(
+                name=host.name,
+                ipv4=tuple(dict.fromkeys((*known.ipv4, *host.ipv4))),
+                ipv6=tuple(dict.fromkeys((*known.ipv6, *host.ipv6))),
+                helo=known.helo or host.helo,
+                internal=known.internal and host.internal,
+            )
+        )
+    return list(found.values())
+
+
+def _postal_domains(settings: Settings, postal: Postal) -> Iterator[SendingDomain]:
+    """Yield the domains of Postal's own: the return path, route addresses, and the SPF record it may need."""
+    here = MailExchanger(preference=10, exchange=postal.smtp_hostname)
+    declared_names = {domain.name for domain in settings.domains}
+    includes, own = _upstream_spf(settings)
+    policy = SpfPolicy(includes=tuple(includes), mechanisms=own, all="~all")
+    name = return_path_domain(settings, postal)
+    if name not in declared_names:
+        yield SendingDomain(
+            name=name,
+            mx=(here,),
+            spf=policy,
+            dkim=(
+                DkimKey(
+                    selector=postal.dkim_identifier, public_key=public_key_of(postal.signing_key.get_secret_value())
+                ),
+            ),
+            dmarc=None,
+        )
+    name = route_domain(settings, postal)
+    if any(server.routes for _, server in postal.mail_servers) and name not in declared_names:
+        yield SendingDomain(name=name, mx=(here,), spf=policy, dmarc=None)
+    if not includes:
+        yield SendingDomain(name=spf_include(settings, postal), mx=None, spf=policy, dmarc=None)
+
+
+def _postal_aliases(settings: Settings, postal: Postal) -> Iterator[tuple[str, str]]:
+    if postal.custom_return_paths:
+        target = return_path_domain(settings, postal)
+        for name in bounce_domains(settings, postal)[1:]:
+            yield name, target
+    for _, server in postal.mail_servers:
+        for tracked in server.track_domains:
+            yield f"{tracked.name}.{tracked.domain}", track_domain(settings, postal)
+
+
+def _upstream_spf(settings: Settings) -> tuple[list[SpfInclude], tuple[str, ...]]:
+    """Return what SPF says of the way mail leaves: the upstream's include, or else our own addresses."""
     provider, upstream = settings.relay.upstream.provider, settings.relay.upstream
     source = SpfSource(domain=upstream.spf_include, lookups=1) if upstream.spf_include else provider.spf
-    includes = [] if source is None else [SpfInclude(domain=source.domain, lookups=source.lookups)]
+    if source is not None:
+        return [SpfInclude(domain=source.domain, lookups=source.lookups)], ()
+    return [], tuple(address_mechanism(address) for address in settings.egress_addresses)
+
+
+def _sending_domain(settings: Settings, domain: Domain) -> SendingDomain:
+    provider, postal = settings.relay.upstream.provider, settings.postal
+    includes, own = _upstream_spf(settings)
+    if not includes and postal is not None and domain.name in postal.sending_domains:
+        # Postal looks for an include. The record it names holds our addresses.
+        includes, own = [SpfInclude(domain=spf_include(settings, postal), lookups=1)], ()
+    known = {include.domain for include in includes}
     includes += [
         SpfInclude(domain=name, lookups=domain.spf.lookups.get(name))
         for name in domain.spf.include
-        if source is None or name != source.domain
+        if name not in known
     ]
-    own = [] if source is not None else [address_mechanism(address) for address in settings.egress_addresses]
     declared_mx = provider.mx if domain.mx is None else domain.mx
     exchangers = tuple(MailExchanger(preference=mx.preference, exchange=mx.exchange) for mx in declared_mx)
     return SendingDomain(

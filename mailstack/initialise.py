@@ -1,15 +1,18 @@
 """Makes the secrets a stack needs and puts them into its configuration, encrypted by Pulumi."""
 
+import re
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mailstack.stackfile import PROJECT, new_dkim_key, new_ssh_key, read_stack_file
+from mailstack.stackfile import PROJECT, new_dkim_key, new_ssh_key, new_word, read_stack_file, throwaway
 
-__all__ = ["InitError", "Step", "initialise", "missing_secrets"]
+__all__ = ["InitError", "Step", "initialise", "missing_secrets", "rehearsal_config"]
 
+SSH_KEY = f"{PROJECT}:ssh.private_key"
+POSTAL_KEY_CHARACTERS = 24  # as long as those Postal makes
 Run = Callable[[Sequence[str], str], None]
 
 
@@ -19,11 +22,16 @@ class InitError(RuntimeError):
 
 @dataclass(frozen=True, kw_only=True)
 class Step:
-    """One secret: its configuration path, what it is, and who makes it (``ours``) or must be asked."""
+    """One secret: its configuration path, what it is, and how it is made; None means that only a person has it."""
 
     path: str
     what: str
-    ours: bool
+    make: Callable[[], str] | None = None
+
+    @property
+    def ours(self) -> bool:
+        """Tell whether it can be made here."""
+        return self.make is not None
 
 
 def missing_secrets(raw: Mapping[str, Any]) -> list[Step]:
@@ -33,7 +41,7 @@ def missing_secrets(raw: Mapping[str, Any]) -> list[Step]:
     if hosts and not (raw.get("ssh") or {}).get("private_key"):
         own = all(isinstance(host, Mapping) and host.get("private_key") for host in hosts.values())
         if not own:
-            steps.append(Step(path=f"{PROJECT}:ssh.private_key", what="SSH key for the hosts", ours=True))
+            steps.append(Step(path=SSH_KEY, what="SSH key for the hosts", make=str))
     for number, domain in enumerate(raw.get("domains") or []):
         for index, key in enumerate(domain.get("dkim") or []):
             if not key.get("private_key") and not key.get("public_key"):
@@ -41,16 +49,79 @@ def missing_secrets(raw: Mapping[str, Any]) -> list[Step]:
                     Step(
                         path=f"{PROJECT}:domains[{number}].dkim[{index}].private_key",
                         what=f"DKIM key {key.get('selector')} of {domain.get('name')}",
-                        ours=True,
+                        make=new_dkim_key,
                     )
                 )
     upstream = (raw.get("relay") or {}).get("upstream") or {}
     if upstream.get("auth") == "sasl" and not upstream.get("password"):
-        steps.append(Step(path=f"{PROJECT}:relay.upstream.password", what="password of the upstream", ours=False))
+        steps.append(Step(path=f"{PROJECT}:relay.upstream.password", what="password of the upstream"))
     dns = raw.get("dns") or {}
     if dns.get("provider") == "cloudflare" and not (dns.get("cloudflare") or {}).get("api_token"):
-        steps.append(Step(path=f"{PROJECT}:dns.cloudflare.api_token", what="Cloudflare API token", ours=False))
+        steps.append(Step(path=f"{PROJECT}:dns.cloudflare.api_token", what="Cloudflare API token"))
+    return [*steps, *_postal_secrets(raw.get("postal") or {}), *_caddy_secrets(raw.get("caddy") or {})]
+
+
+def _postal_secrets(postal: Mapping[str, Any]) -> list[Step]:
+    if not postal:
+        return []
+    database = postal.get("database") or {}
+    wanted: list[tuple[str, Any, str, Callable[[], str]]] = [
+        ("signing_key", postal, "signing key of Postal", new_dkim_key),
+        ("secret_key", postal, "key of Postal's web logins", new_word),
+        ("admin.password", postal.get("admin") or {}, "password of Postal's administrator", new_word),
+        ("database.password", database, "password of Postal's database user", new_word),
+    ]
+    if database.get("kind", "container") == "container":
+        wanted.append(("database.root_password", database, "password of the database's root", new_word))
+    steps = [
+        Step(path=f"{PROJECT}:postal.{path}", what=what, make=make)
+        for path, holder, what, make in wanted
+        if not holder.get(path.rpartition(".")[2])
+    ]
+    for number, organization in enumerate(postal.get("organizations") or []):
+        for index, server in enumerate(organization.get("mail_servers") or []):
+            where = f"{PROJECT}:postal.organizations[{number}].mail_servers[{index}].credentials"
+            steps += [
+                Step(path=f"{where}[{place}].key", what=f"{key.get('type')} key {key.get('name')}", make=_postal_key)
+                for place, key in enumerate(server.get("credentials") or [])
+                if not key.get("key")
+            ]
     return steps
+
+
+def _postal_key() -> str:
+    return new_word(POSTAL_KEY_CHARACTERS)
+
+
+def _caddy_secrets(caddy: Mapping[str, Any]) -> list[Step]:
+    acme, custom = caddy.get("acme") or {}, caddy.get("custom")
+    steps = []
+    if acme.get("challenge") == "dns" and not acme.get("dns_token"):
+        steps.append(Step(path=f"{PROJECT}:caddy.acme.dns_token", what="Cloudflare API token for challenges"))
+    if custom is not None and not custom.get("private_key"):
+        steps.append(Step(path=f"{PROJECT}:caddy.custom.private_key", what="key of the certificate"))
+    return steps
+
+
+def rehearsal_config(path: Path) -> dict[str, Any]:
+    """Return a stack file's configuration with throw-away secrets, those included that `mailstack init` would make.
+
+    Nothing of the real stack is opened. Raises StackFileError for a bad file.
+    """
+    raw = read_stack_file(path, throwaway)
+    for step in missing_secrets(raw):
+        if step.make is not None and step.path != SSH_KEY:
+            _set(raw, step.path.removeprefix(f"{PROJECT}:"), step.make())
+    return raw
+
+
+def _set(raw: dict[str, Any], path: str, value: str) -> None:
+    """Put ``value`` at a path such as ``domains[0].dkim[1].private_key``."""
+    *parents, last = [int(part) if part.isdigit() else part for part in re.findall(r"[^.\[\]]+", path)]
+    place: Any = raw
+    for part in parents:
+        place = place.setdefault(part, {}) if isinstance(place, dict) else place[part]
+    place[last] = value
 
 
 def initialise(stack: str, folder: Path, say: Callable[[str], None], run: Run | None = None) -> list[Step]:
@@ -66,11 +137,11 @@ def initialise(stack: str, folder: Path, say: Callable[[str], None], run: Run | 
     if any(step.ours for step in steps):
         _ensure_stack(stack, run)
     for step in (step for step in steps if step.ours):
-        if step.path.endswith("ssh.private_key"):
+        if step.path == SSH_KEY:
             value, public = new_ssh_key(f"{PROJECT}-{stack}")
             say(f"made {step.what}; authorise this line on every host:\n  {public}")
         else:
-            value = new_dkim_key()
+            value = step.make() if step.make is not None else ""
             say(f"made {step.what}")
         run(["config", "set", "--secret", "--path", step.path, "--stack", stack], value)
     return [step for step in steps if not step.ours]

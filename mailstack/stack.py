@@ -4,13 +4,13 @@ import ipaddress
 from collections.abc import Iterable
 from typing import Any, Literal
 
+from mailstack.postal_names import bounce_domains
 from mailstack.postfix.relay import RelayDefinition
 from mailstack.relay_rule import RelayRule, probe_replies
 from mailstack.settings.model import Host, Jump, Settings
 from mailstack.upstreams import IMPLICIT_TLS_PORTS
 
 __all__ = [
-    "preflight_settings",
     "probe_settings",
     "relay_definition",
     "relay_rule",
@@ -21,6 +21,8 @@ __all__ = [
 MEGABYTE = 1_000_000
 # A bounce that cannot be delivered in a day is of no use to anyone.
 BOUNCE_LIFETIME_HOURS = 24
+# Made by role docker: up when the host has its address on the container network.
+NETWORK_UNIT = "mailstack-network.service"
 
 
 def under_any(name: str, parents: Iterable[str]) -> bool:
@@ -36,9 +38,9 @@ def relay_definition(settings: Settings) -> RelayDefinition:
     size = relay.message_size_mb * MEGABYTE if relay.message_size_mb else provider.message_size_bytes
     return RelayDefinition(
         hostname=relay.hostname,
-        listen_addresses=relay.listen_addresses,
-        listen_port=relay.listen_port,
-        client_networks=relay.client_networks,
+        listen_addresses=settings.relay_listen_addresses,
+        listen_port=settings.relay_listen_port,
+        client_networks=_client_networks(settings),
         sender_domains=_sender_domains(settings),
         upstream_host=upstream.host_name,
         upstream_port=upstream.port,
@@ -53,15 +55,42 @@ def relay_definition(settings: Settings) -> RelayDefinition:
         ip_protocol=protocol,
         temporary_reply_patterns=provider.temporary_replies,
         queue_lifetime_hours=relay.queue_lifetime_hours,
+        **_bounces(settings),
         bounce_lifetime_hours=min(BOUNCE_LIFETIME_HOURS, relay.queue_lifetime_hours),
         postmaster=relay.postmaster,
+        after_unit=NETWORK_UNIT if _listens_on_container_network(settings) else None,
         extra_parameters=relay.extra_parameters,
     )
 
 
 def _sender_domains(settings: Settings) -> tuple[str, ...]:
     listed = settings.relay.sender_domains
-    return tuple(domain.name for domain in settings.domains) if listed is None else listed
+    names = tuple(domain.name for domain in settings.domains) if listed is None else listed
+    # Postal puts its return path into MAIL FROM. Refused here, every recipient would count as unreachable.
+    own = () if settings.postal is None else bounce_domains(settings, settings.postal)
+    return tuple(dict.fromkeys((*names, *own)))
+
+
+def _client_networks(settings: Settings) -> tuple[str, ...]:
+    listed = settings.relay.client_networks
+    if not _listens_on_container_network(settings) or settings.postal is None:
+        return listed
+    return tuple(dict.fromkeys((*listed, settings.postal.docker.network)))
+
+
+def _listens_on_container_network(settings: Settings) -> bool:
+    postal = settings.postal
+    return (
+        postal is not None and settings.postal_shares_relay_host and postal.gateway in settings.relay_listen_addresses
+    )
+
+
+def _bounces(settings: Settings) -> dict[str, Any]:
+    postal = settings.postal
+    if postal is None:
+        return {}
+    place = "127.0.0.1" if settings.postal_shares_relay_host else postal.smtp_hostname
+    return {"bounce_domains": bounce_domains(settings, postal), "bounce_host": place}
 
 
 def relay_rule(settings: Settings) -> RelayRule:
@@ -76,8 +105,14 @@ def relay_rule(settings: Settings) -> RelayRule:
         ip_ranges=own if declared.ip_ranges is None else declared.ip_ranges,
         require_smtp_auth=declared.require_smtp_auth,
         require_tls=declared.require_tls,
-        domains=tuple(domain.name for domain in settings.domains) if declared.domains is None else declared.domains,
+        domains=_rule_domains(settings) if declared.domains is None else declared.domains,
     )
+
+
+def _rule_domains(settings: Settings) -> tuple[str, ...]:
+    names = tuple(domain.name for domain in settings.domains)
+    # The console compares MAIL FROM, and that is Postal's return path.
+    return names if settings.postal is None else (*names, *bounce_domains(settings, settings.postal))
 
 
 def probe_settings(settings: Settings) -> dict[str, Any]:
@@ -102,30 +137,6 @@ def probe_settings(settings: Settings) -> dict[str, Any]:
         "connect_timeout": 20,
         "on_failure": probe.on_failure,
         "replies": probe_replies(),
-    }
-
-
-def preflight_settings(settings: Settings, name: str) -> dict[str, Any]:
-    """Return the settings of role ``preflight`` for host ``name``: what will run there decides what is asked."""
-    host = settings.hosts[name]
-    ports: list[dict[str, Any]] = []
-    outbound: list[dict[str, Any]] = []
-    if settings.relay.host == name:
-        upstream = settings.relay.upstream
-        outbound.append({"host": upstream.host_name, "port": upstream.port})
-        ports += [
-            {"address": address, "port": settings.relay.listen_port, "holder": "postfix"}
-            for address in settings.relay.listen_addresses
-        ]
-    server = settings.dns.server
-    if server is not None and server.host == name:
-        ports += [{"address": address, "port": server.port, "holder": "knot"} for address in server.listen_addresses]
-    return {
-        "minimum_memory_mb": host.minimum_memory_mb,
-        "minimum_disk_gb": host.minimum_disk_gb,
-        "ports": ports,
-        "outbound": outbound,
-        "wait_seconds": 300,
     }
 
 

@@ -17,6 +17,7 @@ __all__ = [
     "engine_config",
     "new_dkim_key",
     "new_ssh_key",
+    "new_word",
     "read_stack_file",
     "throwaway",
 ]
@@ -68,12 +69,18 @@ def _open(value: Any, where: Location, secret: Callable[[Location], str]) -> Any
 
 def throwaway(where: Location, raw: Mapping[str, Any]) -> str:
     """Return a fresh value of the right kind for the secret at ``where``. It opens nothing anywhere."""
+    if where[-1] == "signing_key":
+        return new_dkim_key()
     if where[-1] == "private_key":
         return new_dkim_key() if "dkim" in where else new_ssh_key()[0]
-    letters = string.ascii_letters + string.digits
-    body = "".join(secrets.choice(letters) for _ in range(44))
+    body = new_word()
     upstream = raw.get("relay", {}).get("upstream", {})
     return f"SG.{body}" if where[-1] == "password" and upstream.get("preset") == "sendgrid" else body
+
+
+def new_word(characters: int = 44) -> str:
+    """Return a random word of letters and digits: a password, or with 24 characters a key like Postal's own."""
+    return "".join(secrets.choice(string.ascii_letters + string.digits) for _ in range(characters))
 
 
 def new_dkim_key() -> str:

@@ -3,8 +3,7 @@
 import json
 import secrets
 import time
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import dns.exception
@@ -16,13 +15,11 @@ import dns.rdatatype
 from mailstack.dns import Record
 from mailstack.dns.zone import rdata_text
 from mailstack.dns_declaration import dns_records, zone_records
-from mailstack.settings.model import Settings
 from mailstack.stack import relay_definition
-from rehearsal.cloudflare_standin import CloudflareStandin
-from rehearsal.google_standin import GoogleStandinClient
-from rehearsal.ground import Ground, Host
+from rehearsal.postal_checks import application_checks, port_checks, web_checks
+from rehearsal.site import Check, Site, short
 
-__all__ = ["Check", "Site", "run_checks", "submit", "table"]
+__all__ = ["run_checks", "submit", "table"]
 
 ARRIVAL_SECONDS = 60
 # Runs on the relay host, as an application there would. Arguments: address, port, EHLO, sender, recipient, token.
@@ -42,33 +39,13 @@ print("accepted")
 """
 
 
-@dataclass(frozen=True, kw_only=True)
-class Check:
-    """One promise, whether it held, and what was seen."""
-
-    name: str
-    passed: bool
-    evidence: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class Site:
-    """Everything the checks may look at. ``drift`` compares all hosts and records with the declaration."""
-
-    settings: Settings
-    outputs: Mapping[str, Any]
-    ground: Ground
-    relay: Host
-    hosts: Mapping[str, Host]
-    google: GoogleStandinClient
-    cloudflare: CloudflareStandin | None
-    drift: Callable[[], list[str]]
-
-
 def run_checks(site: Site, say: Callable[[str], None]) -> list[Check]:
     """Run all checks, in order, telling each as it ends. A check that breaks counts as failed."""
     found: list[Check] = []
-    for group in (_dns, _rule, _message, _null_sender, _refusals, _queue, _no_drift):
+    through_relay = (_message, _null_sender, _refusals) if site.settings.relay.placement == "vm" else ()
+    at_the_end = (_queue,) if through_relay else ()
+    postal = (web_checks, application_checks, port_checks)
+    for group in (_dns, _rule, *through_relay, *postal, *at_the_end, _no_drift):
         try:
             checks = list(group(site))
         except (OSError, RuntimeError, ValueError, LookupError, dns.exception.DNSException) as error:
@@ -105,7 +82,7 @@ def _dns(site: Site) -> Iterator[Check]:
             yield Check(
                 name=f"DNS {record.type} {record.name}",
                 passed=wanted in served,
-                evidence=_short(f"{wanted} from {address}") if wanted in served else f"served: {served}",
+                evidence=short(f"{wanted} from {address}") if wanted in served else f"served: {served}",
             )
     elif site.cloudflare is not None:
         held = [entry for zone in zone_records(site.settings) for entry in site.cloudflare.records(zone)]
@@ -114,7 +91,7 @@ def _dns(site: Site) -> Iterator[Check]:
             yield Check(
                 name=f"DNS {record.type} {record.name}",
                 passed=bool(matching) and not any(entry["proxied"] for entry in matching),
-                evidence=_short("; ".join(str(entry["content"]) for entry in matching)) or "not at Cloudflare",
+                evidence=short("; ".join(str(entry["content"]) for entry in matching)) or "not at Cloudflare",
             )
     else:
         zones = site.outputs.get("dns_zones") or {}
@@ -169,7 +146,7 @@ def _message(site: Site) -> Iterator[Check]:
     yield Check(
         name="certificate verified for its name",
         passed=bool(verified) and all(" Verified TLS connection" in line for line in verified),
-        evidence=_short(verified[-1].partition("]: ")[2]) if verified else "no TLS line in the relay's log",
+        evidence=short(verified[-1].partition("]: ")[2]) if verified else "no TLS line in the relay's log",
     )
     yield Check(
         name="EHLO name is the declared one",
@@ -206,7 +183,7 @@ def _refusals(site: Site) -> Iterator[Check]:
     yield Check(
         name="a foreign sender domain is refused",
         passed=foreign.startswith("refused 5"),
-        evidence=_short(f"someone@elsewhere.test: {foreign}"),
+        evidence=short(f"someone@elsewhere.test: {foreign}"),
     )
     definition = relay_definition(site.settings)
     if definition.listen_addresses == ("127.0.0.1",):
@@ -216,7 +193,7 @@ def _refusals(site: Site) -> Iterator[Check]:
         yield Check(
             name="another machine cannot reach the relay",
             passed=outside.returncode != 0 and "refused" in outside.stderr,
-            evidence=_short(outside.stderr.strip().splitlines()[-1] if outside.stderr else "it connected"),
+            evidence=short(outside.stderr.strip().splitlines()[-1] if outside.stderr else "it connected"),
         )
     after = site.google.counters().messages_accepted
     yield Check(name="nothing refused went out", passed=after == before, evidence=f"{after} messages at the upstream")
@@ -224,7 +201,7 @@ def _refusals(site: Site) -> Iterator[Check]:
 
 def _queue(site: Site) -> Iterator[Check]:
     queue = site.ground.exec(site.relay, ["postqueue", "-j"]).stdout.strip()
-    yield Check(name="the queue is empty", passed=queue == "", evidence=_short(queue) or "postqueue -j prints nothing")
+    yield Check(name="the queue is empty", passed=queue == "", evidence=short(queue) or "postqueue -j prints nothing")
     stats = json.loads(site.ground.exec(site.relay, ["mailstack-relay-stats"]).stdout)["recipients"]
     yield Check(
         name="the relay's own count agrees",
@@ -238,9 +215,5 @@ def _no_drift(site: Site) -> Iterator[Check]:
     yield Check(
         name="hosts and records are as declared",
         passed=not drift,
-        evidence=_short("; ".join(drift)) if drift else "every role run with --check: nothing differs",
+        evidence=short("; ".join(drift)) if drift else "every role run with --check: nothing differs",
     )
-
-
-def _short(text: str, limit: int = 110) -> str:
-    return text if len(text) <= limit else f"{text[: limit - 1]}…"

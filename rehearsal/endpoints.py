@@ -8,7 +8,11 @@ import copy
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-__all__ = ["ThrowawayHost", "google_rule", "with_hosts"]
+__all__ = ["ThrowawayHost", "google_rule", "with_certificates", "with_hosts", "with_images"]
+
+
+# Where the throw-away hosts keep what they trust.
+HOST_AUTHORITIES = "/etc/ssl/certs/ca-certificates.crt"
 
 
 class ThrowawayHost(Protocol):
@@ -43,6 +47,33 @@ def with_hosts(raw: Mapping[str, Any], hosts: Mapping[str, ThrowawayHost]) -> di
         # Throw-away hosts share one small machine; the real minimum is the real host's business.
         entry["minimum_memory_mb"] = min(entry.get("minimum_memory_mb", 400), 400)
         entry["minimum_disk_gb"] = min(entry.get("minimum_disk_gb", 2), 2)
+    return swapped
+
+
+def with_images(raw: Mapping[str, Any], *, postal: str, mariadb: str) -> dict[str, Any]:
+    """Return the configuration with the images taken from a mirror; ``postal`` and ``mariadb`` are names with tags."""
+    swapped = copy.deepcopy(dict(raw))
+    if "postal" in swapped:
+        repository, _, tag = postal.rpartition(":")
+        # The rehearsal's registry has one release; a digest would name other bytes.
+        swapped["postal"]["image"] = {"repository": repository, "tag": tag}
+        database = swapped["postal"]["database"]
+        database["image"], _, database["tag"] = mariadb.rpartition(":")
+    return swapped
+
+
+def with_certificates(raw: Mapping[str, Any], *, directory: str, pair: tuple[str, str]) -> dict[str, Any]:
+    """Return the configuration with certificates that can be had on the ground.
+
+    ``directory`` is that of an ACME server there. ``pair`` (chain and key) stands for a certificate of the company,
+    whose key a rehearsal never opens. Both chain to what the hosts trust.
+    """
+    swapped = copy.deepcopy(dict(raw))
+    caddy = swapped.get("caddy", {})
+    if "acme" in caddy:
+        caddy["acme"] |= {"directory": directory, "ca_file": HOST_AUTHORITIES}
+    if "custom" in caddy:
+        caddy["custom"] = {"certificate": pair[0], "private_key": pair[1], "ca_file": HOST_AUTHORITIES}
     return swapped
 
 

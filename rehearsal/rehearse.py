@@ -15,14 +15,16 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Self
 
+from mailstack.initialise import rehearsal_config
 from mailstack.settings.load import load_settings
 from mailstack.settings.model import Settings
 from mailstack.stack import relay_definition, relay_rule
-from mailstack.stackfile import engine_config, read_stack_file, throwaway
-from rehearsal.checks import Check, Site, run_checks, table
+from mailstack.stack_hosts import docker_settings
+from mailstack.stackfile import engine_config
+from rehearsal.checks import run_checks, table
 from rehearsal.cloudflare_standin import CloudflareStandin, CloudflareStandinConfig, ZoneConfig
 from rehearsal.drift import find_drift
-from rehearsal.endpoints import google_rule, with_hosts
+from rehearsal.endpoints import google_rule, with_certificates, with_hosts, with_images
 from rehearsal.engine import Engine, EngineError, find_cli
 from rehearsal.google_standin import GoogleStandinClient
 from rehearsal.ground import (
@@ -35,9 +37,11 @@ from rehearsal.ground import (
     stop_docker_if_ours,
 )
 from rehearsal.in_process import InProcessBackend, ResourceFailedError, run_program
-from rehearsal.pki import ServerPki, make_server_pki
+from rehearsal.pki import PrivateCa, ServerPki, make_server_pki
+from rehearsal.site import Check, Site
 from rehearsal.ssh import SshError
 from rehearsal.standins import PORTS, start_google
+from rehearsal.surroundings import Surroundings
 
 __all__ = ["Rehearsal", "rehearse", "tear_down"]
 
@@ -49,7 +53,7 @@ Say = Callable[[str], None]
 def rehearse(stack: str, say: Say, *, keep: bool = False) -> int:
     """Rehearse ``stack``; return 0 only when every check passed. ``keep`` leaves hosts and engine state behind."""
     started = time.monotonic()
-    raw = read_stack_file(ROOT / f"Pulumi.{stack}.yaml", throwaway)
+    raw = rehearsal_config(ROOT / f"Pulumi.{stack}.yaml")
     load_settings(raw)  # a mistake in the file is told before a host is made
     try:
         with Rehearsal(stack, raw, say, keep=keep) as rehearsal:
@@ -125,15 +129,17 @@ class Rehearsal:
             cleanup.callback(shutil.rmtree, self.engine_folder, ignore_errors=True)
         self._say(f"[2/6] throw-away hosts: {', '.join(settings.hosts)}")
         upstream = settings.relay.upstream
-        pki = make_server_pki(upstream.host_name)
+        authority = PrivateCa()
+        pki = make_server_pki(upstream.host_name, ca=authority)
         self.ground = cleanup.enter_context(Ground(self.name, keep=self._keep, log=self._say))
         self.hosts = {
             name: self.ground.create_host(
                 name,
                 hostname=settings.relay.hostname if name == settings.relay.host else f"{name}.rehearsal.test",
                 admin_user=host.user != "root",
-                ca_certificates=[pki.ca_certificate],
+                ca_certificates=[authority.certificate],
                 unsafe_dpkg=True,
+                docker=docker_settings(settings, name) is not None,
             )
             for name, host in settings.hosts.items()
         }
@@ -142,11 +148,26 @@ class Rehearsal:
         self.settings = load_settings(self.raw)
         self._say(f"[3/6] stand-in for {upstream.host_name}: refuses what Google refuses")
         self.google = self._start_upstream(pki)
+        self._surround(authority)
         self.cloudflare = self._start_cloudflare(cleanup)
+
+    def _surround(self, authority: PrivateCa) -> None:
+        """Start what Postal and Caddy need of the Internet: images, an ACME server, DNS that finds this stack."""
+        if self.settings.postal is None and self.settings.caddy is None:
+            return
+        self._say("      registry, ACME server (pebble), resolver, and a neighbour for applications")
+        around = Surroundings(self.ground, authority, self.settings, self.hosts, self._say)
+        raw = with_images(self.raw, postal=around.postal_image, mariadb=around.mariadb_image)
+        pair = (around.company_pair.certificate, around.company_pair.key)
+        self.raw = with_certificates(raw, directory=around.acme_directory, pair=pair)
+        self.settings = load_settings(self.raw)
 
     def _add_addresses(self, settings: Settings) -> None:
         """Give the hosts the addresses their services are declared to listen on."""
-        wanted = [(settings.relay.host, address) for address in settings.relay.listen_addresses]
+        container_side = settings.postal.gateway if settings.postal is not None else None
+        wanted = [
+            (settings.relay.host, address) for address in settings.relay_listen_addresses if address != container_side
+        ]
         server = settings.dns.server
         if server is not None:
             wanted += [(server.host, address) for address in server.listen_addresses]

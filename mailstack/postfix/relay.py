@@ -45,6 +45,7 @@ NOT_POSIX = re.compile(r"\(\?|\\[a-zA-Z0-9]|[*+?}]\?")
 BROADEST_PREFIX = {4: 8, 6: 16}
 DEFAULT_PROCESSES = 200
 MAPS = "$config_directory/mailstack"
+BOUNCE_TRANSPORT = "postal"
 
 # What extra_parameters may not set: the setting that owns it, or why nobody may.
 PROTECTED_PARAMETERS: Mapping[str, str] = {
@@ -88,6 +89,7 @@ PROTECTED_PARAMETERS: Mapping[str, str] = {
     "smtpd_relay_restrictions": "use client_networks",
     "smtpd_sender_restrictions": "use sender_domains",
     "smtpd_upstream_proxy_protocol": "clients cannot claim another address",
+    "transport_maps": "all mail goes to the upstream, bounces of Postal's mail to Postal",
     "virtual_alias_domains": "all mail goes to the upstream",
     "virtual_mailbox_domains": "all mail goes to the upstream",
 }
@@ -104,8 +106,12 @@ class RelayDefinition:
     ``hostname`` is the EHLO name, ``sender_domains`` the domains allowed in MAIL FROM (exactly these, no
     subdomains), ``client_networks`` the CIDR networks allowed to submit besides the host itself,
     ``masquerade_domains`` those whose host names are cut off in senders, ``temporary_reply_patterns`` POSIX
-    extended regular expressions for 5xx replies that clear by themselves. ``ca_file`` None means the
+    extended regular expressions for 5xx replies that clear by themselves. Mail to ``bounce_domains`` goes to
+    ``bounce_host`` on port 25, never to the upstream: it is about mail that Postal sent, and Postal keeps the record.
+    ``ca_file`` None means the
     authorities of the system, ``sasl_username`` None means that the upstream knows the host's address.
+
+    ``after_unit`` is a systemd unit that has to be up first, because it makes an address listened on.
 
     Raises RelayDefinitionError for a field that cannot be used.
     """
@@ -128,9 +134,12 @@ class RelayDefinition:
     ip_protocol: Literal["ipv4", "ipv6", "all"] = "ipv4"
     bind_address: str | None = None
     temporary_reply_patterns: tuple[str, ...] = ()
+    bounce_domains: tuple[str, ...] = ()
+    bounce_host: str | None = None
     queue_lifetime_hours: int = 48
     bounce_lifetime_hours: int = 24
     postmaster: str | None = None
+    after_unit: str | None = None
     extra_parameters: Mapping[str, str | int | bool] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -170,10 +179,16 @@ def _problems(definition: RelayDefinition) -> Iterator[str]:
 def _domain_problems(definition: RelayDefinition) -> Iterator[str]:
     if not definition.sender_domains:
         yield "sender_domains: must name at least one domain, or nobody could send"
-    for name in ("sender_domains", "masquerade_domains"):
+    for name in ("sender_domains", "masquerade_domains", "bounce_domains"):
         for domain in getattr(definition, name):
             if not HOST_NAME.match(domain):
                 yield f"{name} {domain!r}: must be a domain name"
+    if bool(definition.bounce_domains) != (definition.bounce_host is not None):
+        yield "bounce_domains: go with bounce_host; give both or neither"
+    if definition.bounce_host is not None and not (
+        _is_address(definition.bounce_host) or HOST_NAME.match(definition.bounce_host)
+    ):
+        yield f"bounce_host {definition.bounce_host!r}: must be a host name or an IP address"
     for domain in definition.masquerade_domains:
         if domain.lower() not in _lower(definition.sender_domains):
             yield f"masquerade_domains {domain!r}: must be one of sender_domains too, senders are rewritten to it"
@@ -304,6 +319,7 @@ REASONS: Mapping[str, str] = {
         "sendmail(1) knows no sender restrictions, so a local sender of another domain becomes one that may send."
     ),
     "masquerade_domains": "user@host.example.com is sent as user@example.com.",
+    "transport_maps": "Bounces of what Postal sent go back to Postal: the upstream has no mailbox for them.",
     "relayhost": "The upstream. Brackets: this name, no MX and no SRV look-up.",
     "smtp_helo_name": "Said to the upstream: a registered name, never a container id.",
     "smtp_tls_security_level": (
@@ -455,6 +471,7 @@ def main_cf(definition: RelayDefinition) -> dict[str, Value]:
         "delay_warning_time": "0h",
         "enable_long_queue_ids": True,
         **_notices(definition),
+        **({"transport_maps": f"$default_database_type:{MAPS}/bounces"} if definition.bounce_domains else {}),
         "maillog_file": Reference("log_file"),
     }
     if definition.temporary_reply_patterns:
@@ -542,6 +559,7 @@ def master_cf(definition: RelayDefinition) -> list[Service]:
         Service("proxywrite", "unix", "proxymap", process_limit="1"),
         Service("smtp", "unix", "smtp", options=sending),
         Service("relay", "unix", "smtp", options=sending),
+        *_bounce_service(definition),
         Service("showq", "unix", "showq", private="n"),
         Service("error", "unix", "error"),
         Service("retry", "unix", "error"),
@@ -549,6 +567,19 @@ def master_cf(definition: RelayDefinition) -> list[Service]:
         Service("anvil", "unix", "anvil", process_limit="1"),
         Service("postlog", "unix-dgram", "postlogd", private="n", process_limit="1"),
     ]
+
+
+def _bounce_service(definition: RelayDefinition) -> list[Service]:
+    if definition.bounce_host is None:
+        return []
+    # Postal is ours, on this host or in our network: no login, encrypted where it offers that.
+    options: dict[str, Value] = {
+        "smtp_tls_security_level": "may",
+        "smtp_tls_wrappermode": False,
+        "smtp_sasl_auth_enable": False,
+        "smtp_tls_connection_reuse": False,
+    }
+    return [Service(BOUNCE_TRANSPORT, "unix", "smtp", options=options)]
 
 
 def maps(definition: RelayDefinition) -> dict[str, dict[str, Any]]:
@@ -571,6 +602,9 @@ def maps(definition: RelayDefinition) -> dict[str, dict[str, Any]]:
             "rules": [[f"^(.*@{suffixes})$", "${1}"], ["^(.*)@[^@]*$", f"${{1}}@{definition.sender_domains[0]}"]],
         },
     }
+    if definition.bounce_host is not None:
+        hop = f"{BOUNCE_TRANSPORT}:[{definition.bounce_host}]:25"
+        tables["bounces"] = {"kind": "indexed", "entries": dict.fromkeys(_lower(definition.bounce_domains), hop)}
     if definition.temporary_reply_patterns:
         tables["temporary_replies"] = {
             "kind": "regexp",
@@ -599,5 +633,6 @@ def role_settings(definition: RelayDefinition) -> dict[str, Any]:
         "sasl": None
         if definition.sasl_username is None
         else {"next_hop": definition.next_hop, "username": definition.sasl_username},
+        "after_unit": definition.after_unit,
         "weaker_tls": None if definition.tls_level == "secure" else definition.tls_level,
     }

@@ -18,7 +18,19 @@ from mailstack.settings.rules import find_problems
 __all__ = ["load_settings"]
 
 Location = tuple[str | int, ...]
-SECRET_FIELDS = frozenset({"private_key", "password", "api_token"})
+SECRET_FIELDS = frozenset(
+    {
+        "api_token",
+        "dns_token",
+        "key",
+        "passphrase",
+        "password",
+        "private_key",
+        "root_password",
+        "secret_key",
+        "signing_key",
+    }
+)
 
 # Rule and fix for what pydantic finds by itself; {} holds the error's context.
 STANDARD_ERRORS: Mapping[str, tuple[str, str]] = {

@@ -5,8 +5,11 @@ Rules that need more than one field are in ``rules``.
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import Field, SecretStr
 
+from mailstack.settings.caddy_model import Caddy
+from mailstack.settings.postal_model import Postal
+from mailstack.settings.section import Section
 from mailstack.settings.types import (
     CloudflareId,
     DomainName,
@@ -47,14 +50,12 @@ __all__ = [
     "UpstreamSettings",
 ]
 
+SMTP_PORT = 25
+# Postal owns port 25 of its host; nobody but Postal reaches this one.
+SHARED_RELAY_PORT = 2525
+
 DmarcAction = Literal["none", "quarantine", "reject"]
 Alignment = Literal["relaxed", "strict"]
-
-
-class Section(BaseModel):
-    """Base of all sections: unknown keys are errors, values never change after reading."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
 
 class Ssh(Section):
@@ -89,6 +90,15 @@ class Host(Section):
     jump: Jump | None = Field(default=None, description="Host to go through.")
     public_ipv4: Ipv4 | None = Field(default=None, description="The IPv4 address its mail leaves from.")
     public_ipv6: Ipv6 | None = Field(default=None, description="The IPv6 address its mail leaves from.")
+    private_address: IpAddress | None = Field(
+        default=None, description="Address that the other hosts of this stack reach it at. Absent: public_ipv4."
+    )
+    firewall: Literal["none", "ufw", "firewalld"] = Field(
+        default="none", description="What closes every port that is not declared. none: leaves the host as it is."
+    )
+    security_updates: bool | None = Field(
+        default=None, description="Security updates of the system by itself, no reboot. Absent: left as it is."
+    )
     minimum_memory_mb: int = Field(default=400, ge=64, le=1_048_576, description="Memory it must have.")
     minimum_disk_gb: int = Field(default=2, ge=1, le=65_536, description="Free space under /var.")
 
@@ -183,15 +193,22 @@ class UpstreamSettings(Section):
 class Relay(Section):
     """The Postfix relay in front of the upstream."""
 
-    placement: Literal["vm"] = Field(default="vm", description="Where Postfix runs.")
-    host: LogicalName = Field(description="Which of `hosts` it runs on.")
-    hostname: HostName = Field(description="Name it greets with (EHLO), inside one of `domains`.")
-    listen_addresses: tuple[IpAddress, ...] = Field(
-        default=("127.0.0.1",), min_length=1, description="Addresses of the host that applications connect to."
+    placement: Literal["vm", "none"] = Field(
+        default="vm", description="Where Postfix runs. none: no Postfix, Postal talks to the upstream itself."
     )
-    listen_port: Port = Field(default=25, description="Port they connect to.")
+    host: LogicalName = Field(description="Which of `hosts` the mail leaves from.")
+    hostname: HostName = Field(description="Name it greets with (EHLO), inside one of `domains`.")
+    listen_addresses: tuple[IpAddress, ...] | None = Field(
+        default=None,
+        min_length=1,
+        description="Addresses of the host that applications connect to. "
+        "Absent: 127.0.0.1, and Postal's side of the container network where both share the host.",
+    )
+    listen_port: Port | None = Field(
+        default=None, description="Port they connect to. Absent: 25, or 2525 where Postal has 25 of the same host."
+    )
     client_networks: tuple[IpNetwork, ...] = Field(
-        default=(), description="Networks that may submit mail, besides the host itself."
+        default=(), description="Networks that may submit mail, besides the host itself and its Postal."
     )
     sender_domains: tuple[DomainName, ...] | None = Field(
         default=None, description="Domains allowed in MAIL FROM. Absent: all of `domains`."
@@ -288,11 +305,34 @@ class Settings(Section):
     domains: tuple[Domain, ...] = Field(min_length=1, description="The domains mail is sent from.")
     relay: Relay = Field(description="The Postfix relay.")
     relay_rule: RelayRule | None = Field(default=None, description="The rule in the Google Admin console.")
+    postal: Postal | None = Field(default=None, description="The Postal mail server.")
+    caddy: Caddy | None = Field(default=None, description="TLS for web sites and for Postal's SMTP server.")
     dns: Dns = Field(default=Dns(), description="Where the records go.")
 
     def host_ssh_key(self, host: Host) -> SecretStr | None:
         """Return the private key for ``host``: its own or the common one; None means the SSH agent."""
         return host.private_key or self.ssh.private_key
+
+    @property
+    def postal_shares_relay_host(self) -> bool:
+        """Tell whether Postal and the relay run on the same host."""
+        return self.postal is not None and self.postal.host == self.relay.host
+
+    @property
+    def relay_listen_addresses(self) -> tuple[str, ...]:
+        """Return the addresses the relay listens on."""
+        if self.relay.listen_addresses is not None:
+            return self.relay.listen_addresses
+        if self.postal is not None and self.postal_shares_relay_host and self.postal.sending.path == "postfix":
+            return ("127.0.0.1", self.postal.gateway)
+        return ("127.0.0.1",)
+
+    @property
+    def relay_listen_port(self) -> int:
+        """Return the port the relay listens on."""
+        if self.relay.listen_port is not None:
+            return self.relay.listen_port
+        return SHARED_RELAY_PORT if self.postal_shares_relay_host else SMTP_PORT
 
     @property
     def relay_host(self) -> Host:

@@ -6,12 +6,19 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 
+from mailstack.caddy.definition import CaddyDefinitionError
 from mailstack.dns_declaration import dns_problems
+from mailstack.postal.definition import PostalDefinitionError
+from mailstack.postal_names import bounce_domains
 from mailstack.postfix.relay import PROTECTED_PARAMETERS, RelayDefinitionError
 from mailstack.relay_rule import rule_problems
+from mailstack.settings.caddy_rules import CADDY_RULES
 from mailstack.settings.model import Domain, Host, Jump, Settings
+from mailstack.settings.postal_rules import POSTAL_RULES
 from mailstack.settings.problems import Problem
 from mailstack.stack import relay_definition, relay_rule, under_any
+from mailstack.stack_caddy import caddy_definition
+from mailstack.stack_postal import postal_definition
 
 __all__ = ["find_problems"]
 
@@ -29,8 +36,10 @@ def find_problems(settings: Settings) -> Iterator[Problem]:
     """Yield what is wrong between fields. The fields themselves have the right shape."""
     found = [problem for rule in RULES for problem in rule(settings)]
     yield from found
-    if not found:  # otherwise the definition would only repeat, in other words, what is wrong already
+    if not found:  # otherwise the definitions would only repeat, in other words, what is wrong already
         yield from _relay_definition(settings)
+        yield from _postal_definition(settings)
+        yield from _caddy_definition(settings)
 
 
 def _one_of(names: Iterable[str], wanted: str) -> str:
@@ -186,14 +195,15 @@ def _relay_names(settings: Settings) -> Iterator[Problem]:
 
 def _relay_reach(settings: Settings) -> Iterator[Problem]:
     relay = settings.relay
-    addresses = [ipaddress.ip_address(address) for address in relay.listen_addresses]
-    outside = [address for address in addresses if not address.is_loopback]
-    for name in _duplicates(relay.listen_addresses):
+    addresses = [ipaddress.ip_address(address) for address in settings.relay_listen_addresses]
+    container_side = None if settings.postal is None else ipaddress.ip_address(settings.postal.gateway)
+    outside = [address for address in addresses if not address.is_loopback and address != container_side]
+    for name in _duplicates(relay.listen_addresses or ()):
         yield Problem(field="relay.listen_addresses", value=name, rule="is listed twice", fix="remove one")
     if len(addresses) > 1 and any(address.is_unspecified for address in addresses):
         yield Problem(
             field="relay.listen_addresses",
-            value=", ".join(relay.listen_addresses),
+            value=", ".join(relay.listen_addresses or ()),
             rule="0.0.0.0 and :: stand for all addresses and cannot be combined",
             fix="list either all or the single addresses",
         )
@@ -376,6 +386,8 @@ def _relay_rule(settings: Settings) -> Iterator[Problem]:
         )
         return
     names = [domain.name for domain in settings.domains]
+    if settings.postal is not None:
+        names += bounce_domains(settings, settings.postal)
     for index, name in enumerate(declared.domains or ()):
         if name not in names:
             yield Problem(
@@ -490,6 +502,46 @@ def _relay_definition(settings: Settings) -> Iterator[Problem]:
         yield Problem(field="relay", value="", rule=str(error), fix="correct the setting it names")
 
 
+def _postal_definition(settings: Settings) -> Iterator[Problem]:
+    """Let the definition that Postal's files are rendered from check itself, so that it cannot fail later."""
+    if settings.postal is None:
+        return
+    try:
+        postal_definition(settings)
+    except PostalDefinitionError as error:
+        for sentence in str(error).splitlines():
+            yield Problem(field="postal", value="", rule=sentence, fix="correct the setting it names")
+
+
+def _caddy_definition(settings: Settings) -> Iterator[Problem]:
+    if settings.caddy is None:
+        return
+    try:
+        caddy_definition(settings)
+    except CaddyDefinitionError as error:
+        for sentence in str(error).splitlines():
+            yield Problem(field="caddy", value="", rule=sentence, fix="correct the setting it names")
+
+
+def _postal(settings: Settings) -> Iterator[Problem]:
+    if settings.postal is not None:
+        for rule in POSTAL_RULES:
+            yield from rule(settings, settings.postal)
+    elif settings.relay.placement == "none":
+        yield Problem(
+            field="relay.placement",
+            value="none",
+            rule="needs postal with sending.path direct: otherwise nothing would send",
+            fix="remove it, or add the section postal",
+        )
+
+
+def _caddy(settings: Settings) -> Iterator[Problem]:
+    if settings.caddy is not None:
+        for rule in CADDY_RULES:
+            yield from rule(settings, settings.caddy)
+
+
 RULES: tuple[Callable[[Settings], Iterator[Problem]], ...] = (
     _hosts,
     _domains,
@@ -501,5 +553,7 @@ RULES: tuple[Callable[[Settings], Iterator[Problem]], ...] = (
     _relay_limits,
     _relay_rule,
     _dns_provider,
+    _postal,
+    _caddy,
     _dns_records,
 )

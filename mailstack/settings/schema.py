@@ -22,8 +22,10 @@ def stack_file_schema() -> str:
     model = Settings.model_json_schema(ref_template="#/$defs/{model}")
     definitions = model.pop("$defs")
     for definition in definitions.values():
-        for name, field in definition.get("properties", {}).items():
-            definition["properties"][name] = _with_secure(field)
+        fields = definition.get("properties", {})
+        # A file may lack its secrets until `mailstack init` has made them.
+        definition["required"] = [name for name in definition.get("required", []) if not _is_secret(fields[name])]
+        definition["properties"] = {name: _with_secure(field) for name, field in fields.items()}
     definitions["Secure"] = SECURE
     schema = {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
@@ -47,11 +49,15 @@ def stack_file_schema() -> str:
 def _with_secure(field: dict[str, Any]) -> dict[str, Any]:
     """Let a secret field hold either its value or what Pulumi made of it."""
     options = field.get("anyOf", [field])
-    if not any(option.get("format") == "password" for option in options):
+    if not _is_secret(field):
         return field
     described = {key: value for key, value in field.items() if key in {"description", "title", "default"}}
     bare = [{key: value for key, value in option.items() if key not in described} for option in options]
     return {**described, "anyOf": [*bare, {"$ref": "#/$defs/Secure"}]}
+
+
+def _is_secret(field: dict[str, Any]) -> bool:
+    return any(option.get("format") == "password" for option in field.get("anyOf", [field]))
 
 
 def settings_reference() -> str:

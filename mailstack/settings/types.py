@@ -11,23 +11,33 @@ from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 from pydantic_core import PydanticCustomError
 
 __all__ = [
+    "AbsolutePath",
+    "Certificate",
     "CloudflareId",
+    "CredentialKey",
     "DomainName",
     "EmailAddress",
     "HostAddress",
     "HostKey",
     "HostName",
+    "ImageDigest",
+    "ImageName",
     "IpAddress",
     "IpNetwork",
     "Ipv4",
     "Ipv6",
     "LogicalName",
+    "LongSecret",
     "OneLineSecret",
+    "Permalink",
     "Port",
+    "PostalVersion",
     "PrivateKey",
+    "Schedule",
     "Selector",
     "ServiceName",
     "UserName",
+    "WebUrl",
     "broken",
 ]
 
@@ -35,6 +45,13 @@ LABEL = re.compile(r"(?!-)[a-z0-9-]{1,63}(?<!-)")
 # pulumi-command offers exactly the algorithm of the pinned key. An ssh-rsa pin would ask for SHA-1 signatures,
 # which current servers refuse.
 HOST_KEY_ALGORITHMS = ("ssh-ed25519", "ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ecdsa-sha2-nistp521")
+
+
+# Older releases let a message's sender reach the database and internal addresses (GHSA-x2hq-rfpg-3xr5).
+OLDEST_POSTAL = (3, 3, 7)
+# Postal routes these names itself (its Organization model).
+RESERVED_PERMALINKS = frozenset({"new", "edit", "remove", "delete", "destroy", "admin", "mail", "org", "server"})
+MIN_SECRET_CHARACTERS = 12
 
 
 def broken(rule: str, fix: str) -> PydanticCustomError:
@@ -173,6 +190,54 @@ def _one_line(value: SecretStr) -> SecretStr:
     return value
 
 
+def _long_secret(value: SecretStr) -> SecretStr:
+    if len(_one_line(value).get_secret_value()) < MIN_SECRET_CHARACTERS:
+        raise broken(
+            f"must have {MIN_SECRET_CHARACTERS} characters or more",
+            "let `mailstack init` make it, or choose a longer one",
+        )
+    return value
+
+
+def _credential_key(value: SecretStr) -> SecretStr:
+    if not re.fullmatch(r"[A-Za-z0-9]{16,64}", value.get_secret_value()):
+        raise broken(
+            "must be 16 to 64 letters and digits, as Postal's own keys (24) are",
+            "let `mailstack init` make it: applications put it into URLs and logins unquoted",
+        )
+    return value
+
+
+def _certificate(value: Any) -> str:
+    rule = "must be a certificate chain in PEM form"
+    text = _text(value, rule, "paste the file as a YAML block")
+    if "PRIVATE KEY" in text:
+        raise broken("must not hold a private key", "put the key into private_key, encrypted")
+    if "-----BEGIN CERTIFICATE-----" not in text or "-----END CERTIFICATE-----" not in text:
+        raise broken(rule, "paste the whole file, from -----BEGIN to the last -----END, as a YAML block")
+    return text.strip() + "\n"
+
+
+def _postal_version(value: Any) -> str:
+    rule = "must be an exact release of Postal, 3.3.7 or newer"
+    text = _text(value, rule, 'write it in quotes, such as "3.3.7"')
+    if not re.fullmatch(r"\d+\.\d+\.\d+", text):
+        raise broken(rule, "a moving tag such as stable or latest would change under you; write the release")
+    if tuple(int(part) for part in text.split(".")) < OLDEST_POSTAL:
+        raise broken(rule, "older ones have known holes (GHSA-x2hq-rfpg-3xr5)")
+    return text
+
+
+def _permalink(value: Any) -> str:
+    rule = "must be a permalink: small letters, digits and hyphens"
+    text = _text(value, rule, "write it in quotes")
+    if not re.fullmatch(r"[a-z0-9-]{1,60}", text):
+        raise broken(rule, "change it to that form; `name` may be anything")
+    if text in RESERVED_PERMALINKS:
+        raise broken("must not be a word Postal's own addresses use", "choose another one")
+    return text
+
+
 def _pattern(pattern: str, rule: str, fix: str) -> BeforeValidator:
     def parse(value: Any) -> str:
         text = _text(value, rule, fix)
@@ -195,6 +260,11 @@ EmailAddress = Annotated[str, BeforeValidator(_email)]
 HostKey = Annotated[str, BeforeValidator(_host_key)]
 PrivateKey = Annotated[SecretStr, AfterValidator(_private_key)]
 OneLineSecret = Annotated[SecretStr, AfterValidator(_one_line)]
+LongSecret = Annotated[SecretStr, AfterValidator(_long_secret)]
+CredentialKey = Annotated[SecretStr, AfterValidator(_credential_key)]
+Certificate = Annotated[str, BeforeValidator(_certificate)]
+PostalVersion = Annotated[str, BeforeValidator(_postal_version)]
+Permalink = Annotated[str, BeforeValidator(_permalink)]
 Port = Annotated[int, Field(ge=1, le=65535)]
 Selector = Annotated[
     str,
@@ -222,5 +292,43 @@ CloudflareId = Annotated[
         r"[0-9a-f]{32}",
         "must be a Cloudflare zone ID: 32 hexadecimal digits",
         "copy it from the zone's overview page, right-hand column",
+    ),
+]
+AbsolutePath = Annotated[
+    str,
+    _pattern(
+        r"/[A-Za-z0-9._/@+-]+", "must be an absolute path on the host, without blanks", "write it from the root on"
+    ),
+]
+ImageName = Annotated[
+    str,
+    _pattern(
+        r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?(:[0-9]+)?(/[a-z0-9]+([._-]+[a-z0-9]+)*)*(:[A-Za-z0-9_][A-Za-z0-9_.-]{0,127})?",
+        "must be a container image: registry/path",
+        "write it as ghcr.io/postalserver/postal, without https://",
+    ),
+]
+ImageDigest = Annotated[
+    str,
+    _pattern(
+        r"sha256:[0-9a-f]{64}",
+        "must be an image digest: sha256: and 64 hexadecimal digits",
+        "copy it from `docker buildx imagetools inspect IMAGE`",
+    ),
+]
+WebUrl = Annotated[
+    str,
+    _pattern(
+        r"https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?(/[^\s\"\x00-\x1f]*)?",
+        "must be a URL with http or https",
+        "write it as https://example.com/path",
+    ),
+]
+Schedule = Annotated[
+    str,
+    _pattern(
+        r"[A-Za-z0-9*,:./ -]{3,80}",
+        "must be a systemd calendar expression (systemd.time(7))",
+        "write it as `daily` or `*-*-* 02:30:00`",
     ),
 ]

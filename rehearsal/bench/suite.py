@@ -13,8 +13,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from mailstack.bundle import command_line, payload
+from mailstack.initialise import rehearsal_config
 from mailstack.postfix.relay import RelayDefinition, role_settings
-from mailstack.stackfile import read_stack_file, throwaway
 from rehearsal.bench.docker import inspect
 from rehearsal.bench.relay_host import set_up_guide
 from rehearsal.bench.throughput import BenchError, Load, Relay, compare
@@ -79,7 +79,7 @@ def _preview() -> None:
         engines = {"empty": _empty_engine(Path(folder))}
         for stack in ("local", "prod"):
             engine = Engine(stack, Path(folder) / stack, lambda _line: None)
-            engine.configure(read_stack_file(ROOT / f"Pulumi.{stack}.yaml", throwaway))
+            engine.configure(rehearsal_config(ROOT / f"Pulumi.{stack}.yaml"))
             engine.select()
             engines[stack] = engine
         for engine in engines.values():  # as on a user's machine: modules are compiled once, not at every preview

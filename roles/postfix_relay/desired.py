@@ -50,6 +50,11 @@ Persistent=true
 [Install]
 WantedBy=timers.target
 """
+AFTER_UNIT = """# Managed by mailstack: Postfix listens on an address that this unit waits for.
+[Unit]
+Wants={unit}
+After={unit}
+"""
 
 
 class Desired:
@@ -111,6 +116,9 @@ def desired(settings: Dict[str, Any], secrets: Dict[str, Any], facts: Dict[str, 
         raise RoleError("settings", str(error)) from None
     files += maps
     files += _tools(platform, facts)
+    if settings.get("after_unit"):
+        text = AFTER_UNIT.format(unit=settings["after_unit"])
+        files += [DesiredFile(path, text) for path in paths.AFTER_UNIT_DROP_INS]
     map_type = references["map_type"] or "texthash"
     return Desired(files, indexed, map_type, left_out, dict(parameters))
 

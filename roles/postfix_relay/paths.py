@@ -1,6 +1,7 @@
 """Where things live on the host."""
 
 __all__ = [
+    "AFTER_UNIT_DROP_INS",
     "CANDIDATE",
     "CONFIG_DIRECTORY",
     "LOG_SERVICE",
@@ -23,6 +24,11 @@ SASL_MAP = "/etc/postfix/mailstack/sasl_passwd"
 CANDIDATE = "/etc/postfix/.mailstack-candidate"
 STATISTICS = "/usr/local/sbin/mailstack-relay-stats"
 SYSTEM_UNITS = "/etc/systemd/system"
+# Debian runs the daemon as an instance, postfix@-; elsewhere it is postfix itself.
+AFTER_UNIT_DROP_INS = (
+    "/etc/systemd/system/postfix.service.d/mailstack-after.conf",
+    "/etc/systemd/system/postfix@.service.d/mailstack-after.conf",
+)
 LOG_SERVICE = "mailstack-postfix-log.service"
 LOG_TIMER = "mailstack-postfix-log.timer"
 # Where systemd notes when a persistent timer last ran.

@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from mailstack.stackfile import new_dkim_key, read_stack_file, throwaway
+from mailstack.stackfile import new_dkim_key
 from rehearsal.engine import Engine, find_cli
 from rehearsal.rehearse import Rehearsal
 from tests.engine.stage import Stage
+from tests.relay_only import relay_only
 
 ROOT = Path(__file__).resolve().parents[2]
 # Not "local": a demo that runs at the same time keeps its hosts.
@@ -50,8 +51,8 @@ def stack_files() -> dict[str, str]:
 @pytest.fixture(scope="session")
 def rehearsal() -> Iterator[Rehearsal]:
     """The local stack's hosts and stand-ins; the relay host is reached through sudo, and one DKIM key is ours."""
-    raw = read_stack_file(ROOT / "Pulumi.local.yaml", throwaway)
-    raw["hosts"]["relay1"]["user"] = "admin"
+    raw = relay_only()
+    raw["hosts"]["mail1"]["user"] = "admin"
     raw["ssh"] = {"connect_attempts": 2}
     raw["domains"][0]["dkim"].append({"selector": "ours", "private_key": new_dkim_key()})
     with Rehearsal(STACK, raw, lambda _line: None) as running:

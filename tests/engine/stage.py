@@ -219,7 +219,7 @@ class Stage:
         """Do what an administrator does in the console; without arguments, what the stack declares."""
         rule = google_rule(
             domains=list(domains),
-            allowed_ips=[f"{self.rehearsal.hosts['relay1'].address}/32"],
+            allowed_ips=[f"{self.rehearsal.hosts['mail1'].address}/32"],
             allowed_senders="domain-addresses",
             require_tls=True,
             login=login,
@@ -231,7 +231,7 @@ class Stage:
         """Hand a message to the relay; return its subject."""
         subject = f"engine-{secrets.token_hex(8)}"
         argv = ["python3", "-c", SUBMIT, sender, subject]
-        self.ground.exec(self.rehearsal.hosts["relay1"], argv)
+        self.ground.exec(self.rehearsal.hosts["mail1"], argv)
         return subject
 
     def deliver(self, sender: str) -> ReceivedMessage:
@@ -243,13 +243,13 @@ class Stage:
                 if message.header("Subject") == subject:
                     return message
             time.sleep(0.1)
-        raise AssertionError(f"nothing arrived in {ARRIVAL_SECONDS} s: {self.on('relay1', 'postqueue', '-p')}")
+        raise AssertionError(f"nothing arrived in {ARRIVAL_SECONDS} s: {self.on('mail1', 'postqueue', '-p')}")
 
     def wait_for_queue(self, *, empty: bool = False) -> None:
         """Wait until the relay has tried what it holds and keeps it (or, with ``empty``, holds nothing)."""
         deadline = time.monotonic() + ARRIVAL_SECONDS
         while time.monotonic() < deadline:
-            queue = self.on("relay1", "postqueue", "-j")
+            queue = self.on("mail1", "postqueue", "-j")
             if (not queue.strip()) if empty else '"deferred"' in queue:
                 return
             time.sleep(0.1)

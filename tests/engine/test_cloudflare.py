@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from mailstack.dns_declaration import dns_records
-from mailstack.stackfile import read_stack_file, throwaway
+from mailstack.initialise import rehearsal_config
 from rehearsal.engine import Engine
 from rehearsal.rehearse import Rehearsal
 from tests.engine.conftest import missing
@@ -24,7 +24,7 @@ def production(cli: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     reason = missing("cloudflare")
     if reason is not None:
         pytest.skip(reason)
-    raw = read_stack_file(ROOT / "Pulumi.prod.yaml", throwaway)
+    raw = rehearsal_config(ROOT / "Pulumi.prod.yaml")
     with Rehearsal(STACK, raw, lambda _line: None) as rehearsal:
         lines: list[str] = []
         engine = Engine(STACK, tmp_path_factory.mktemp("engine-prod"), lines.append)

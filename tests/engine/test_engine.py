@@ -13,9 +13,9 @@ from tests.engine.stage import Stage
 
 pytestmark = [pytest.mark.engine, pytest.mark.hosts]
 
-COMPONENTS = {"ns1", "relay1", "relay", "relay-rule", "dns"}
-ROLES_OF = {"relay1": {"relay1-preflight", "relay-postfix", "relay-rule-probe"}, "ns1": {"ns1-preflight", "dns-server"}}
-COMMANDS = ROLES_OF["relay1"] | ROLES_OF["ns1"]
+COMPONENTS = {"ns1", "mail1", "relay", "relay-rule", "dns"}
+ROLES_OF = {"mail1": {"mail1-preflight", "relay-postfix", "relay-rule-probe"}, "ns1": {"ns1-preflight", "dns-server"}}
+COMMANDS = ROLES_OF["mail1"] | ROLES_OF["ns1"]
 
 
 def test_preview_registers_every_resource_and_touches_no_host(deployed: Stage) -> None:
@@ -23,7 +23,7 @@ def test_preview_registers_every_resource_and_touches_no_host(deployed: Stage) -
     assert preview is not None
     assert preview.code == 0
     assert preview.planned == dict.fromkeys(COMPONENTS | COMMANDS | {f"mailstack-{deployed.engine.stack}"}, "create")
-    assert deployed.logged_by_preview == {"relay1": "", "ns1": ""}
+    assert deployed.logged_by_preview == {"mail1": "", "ns1": ""}
 
 
 def test_up_logs_in_once_per_role(deployed: Stage) -> None:
@@ -71,8 +71,8 @@ def test_one_changed_setting_runs_one_role_on_one_host(deployed: Stage) -> None:
         assert (changed.code, changed.changes) == (0, {"relay-postfix": "updated"})
         after = deployed.ssh_logs()
         assert after["ns1"] == before["ns1"]
-        assert after["relay1"].count("Accepted publickey") == before["relay1"].count("Accepted publickey") + 1
-        assert "smtp_destination_concurrency_limit = 7" in deployed.on("relay1", "postconf", "-n")
+        assert after["mail1"].count("Accepted publickey") == before["mail1"].count("Accepted publickey") + 1
+        assert "smtp_destination_concurrency_limit = 7" in deployed.on("mail1", "postconf", "-n")
 
 
 def test_a_changed_rule_is_probed_again_and_nothing_else_runs(deployed: Stage) -> None:
@@ -93,7 +93,7 @@ def test_a_stack_without_a_rule_has_no_probe(deployed: Stage) -> None:
 
 
 def test_a_hand_edit_is_found_by_the_rehearsal_and_not_by_refresh(deployed: Stage) -> None:
-    deployed.on("relay1", "sh", "-c", "echo '# by hand' >> /etc/postfix/main.cf")
+    deployed.on("mail1", "sh", "-c", "echo '# by hand' >> /etc/postfix/main.cf")
     before = deployed.ssh_logs()
     refresh = deployed.run("refresh", "--yes", "--skip-preview")
     assert (refresh.code, refresh.changes) == (0, {})
@@ -102,12 +102,12 @@ def test_a_hand_edit_is_found_by_the_rehearsal_and_not_by_refresh(deployed: Stag
 
     drift = deployed.rehearsal.drift()
     assert any("main.cf" in what for what in drift)
-    assert deployed.on("relay1", "tail", "-n", "1", "/etc/postfix/main.cf") == "# by hand\n", "drift changes nothing"
+    assert deployed.on("mail1", "tail", "-n", "1", "/etc/postfix/main.cf") == "# by hand\n", "drift changes nothing"
 
     config = engine_config(deployed.declared)
     run_program(deployed.engine.stack, config, InProcessBackend(lambda _line: None))
     assert deployed.rehearsal.drift() == []
-    assert deployed.on("relay1", "tail", "-n", "1", "/etc/postfix/main.cf") != "# by hand\n"
+    assert deployed.on("mail1", "tail", "-n", "1", "/etc/postfix/main.cf") != "# by hand\n"
 
 
 def test_a_host_created_anew_is_updated_in_place(deployed: Stage) -> None:
@@ -116,11 +116,11 @@ def test_a_host_created_anew_is_updated_in_place(deployed: Stage) -> None:
     deployed.ground.remove(old)
     deployed.replace_host("ns1", new)
     assert (new.address, new.host_key) != (old.address, old.host_key)
-    before = deployed.ssh_log("relay1")
+    before = deployed.ssh_log("mail1")
 
     changed = deployed.up()
     assert (changed.code, changed.changes) == (0, {"ns1-preflight": "updated", "dns-server": "updated"})
-    assert deployed.ssh_log("relay1") == before
+    assert deployed.ssh_log("mail1") == before
     assert deployed.ssh_log("ns1").count("Accepted publickey") == len(ROLES_OF["ns1"])
     answer = dns.query.udp(dns.message.make_query("mailstack.test", "MX"), new.address, timeout=5)
     assert "smtp.google.com" in answer.to_text()

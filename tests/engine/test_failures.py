@@ -14,8 +14,8 @@ pytestmark = [pytest.mark.engine, pytest.mark.hosts]
 def test_a_refused_configuration_fails_with_its_reason_and_mail_still_flows(deployed: Stage) -> None:
     raw = copy.deepcopy(deployed.declared)
     raw["relay"]["extra_parameters"] = {"default_process_limit": "many"}
-    running = deployed.on("relay1", "cat", "/var/spool/postfix/pid/master.pid")
-    main_cf = deployed.on("relay1", "cat", "/etc/postfix/main.cf")
+    running = deployed.on("mail1", "cat", "/var/spool/postfix/pid/master.pid")
+    main_cf = deployed.on("mail1", "cat", "/etc/postfix/main.cf")
 
     failed = deployed.up(raw)
     assert failed.code == 1
@@ -27,8 +27,8 @@ def test_a_refused_configuration_fails_with_its_reason_and_mail_still_flows(depl
     assert "bad numerical configuration: default_process_limit = many" in diagnostics
     assert "Traceback" not in failed.text
 
-    assert deployed.on("relay1", "cat", "/var/spool/postfix/pid/master.pid") == running
-    assert deployed.on("relay1", "cat", "/etc/postfix/main.cf") == main_cf
+    assert deployed.on("mail1", "cat", "/var/spool/postfix/pid/master.pid") == running
+    assert deployed.on("mail1", "cat", "/etc/postfix/main.cf") == main_cf
     assert deployed.deliver("app@mailstack.test").ehlo == "relay.mailstack.test"
     assert deployed.engine.outputs()["smtp_port"] == 25, "applications still find the relay"
 
@@ -36,7 +36,7 @@ def test_a_refused_configuration_fails_with_its_reason_and_mail_still_flows(depl
     with deployed.put_back():
         mended = deployed.up(raw)
         assert (mended.code, mended.changes) == (0, {"relay-postfix": "updated"})
-        assert "default_process_limit = 150" in deployed.on("relay1", "postconf", "-n")
+        assert "default_process_limit = 150" in deployed.on("mail1", "postconf", "-n")
 
 
 def test_a_refusing_upstream_fails_the_probe_with_cause_and_fix(deployed: Stage) -> None:
@@ -67,7 +67,7 @@ def test_a_refusing_upstream_fails_the_probe_with_cause_and_fix(deployed: Stage)
 
 def test_bad_settings_are_all_told_before_anything_is_registered(deployed: Stage) -> None:
     raw = copy.deepcopy(deployed.declared)
-    raw["relais"] = {"host": "relay1"}
+    raw["relais"] = {"host": "mail1"}
     raw["relay"].update(host="relay9", conccurrency=7)
     before = registered(deployed)
     logs = deployed.ssh_logs()
@@ -77,7 +77,7 @@ def test_bad_settings_are_all_told_before_anything_is_registered(deployed: Stage
         for field, fix in (
             ("mailstack:relais", "did you mean relay?"),
             ("mailstack:relay.conccurrency", "did you mean concurrency?"),
-            ("mailstack:relay.host", "did you mean relay1?"),
+            ("mailstack:relay.host", "did you mean mail1?"),
         ):
             line = next(line for line in attempt.text.splitlines() if f"- {field}" in line)
             assert fix in line
@@ -90,7 +90,7 @@ def test_bad_settings_are_all_told_before_anything_is_registered(deployed: Stage
 @pytest.mark.parametrize(
     ("key", "value", "kind"),
     [
-        ("hosts", ["relay1"], "object"),
+        ("hosts", ["mail1"], "object"),
         ("domains", {"name": "mailstack.test"}, "array<object>"),
         ("environment", {"a": 1}, "string"),
     ],

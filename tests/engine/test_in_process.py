@@ -53,19 +53,19 @@ def test_a_second_run_finds_nothing_to_change(rehearsal: Rehearsal) -> None:
 
 def test_a_failing_role_stops_the_run_and_says_why_without_a_secret(rehearsal: Rehearsal) -> None:
     raw = copy.deepcopy(rehearsal.raw)
-    raw["hosts"]["relay1"]["minimum_memory_mb"] = 1_000_000
+    raw["hosts"]["mail1"]["minimum_memory_mb"] = 1_000_000
     raw["relay"]["upstream"].update(auth="sasl", username="relay@mailstack.test", password=PASSWORD)
     lines: list[str] = []
     backend = InProcessBackend(lines.append)
     with pytest.raises(ResourceFailedError) as failure:
         run_program("engine-tests", engine_config(raw), backend)
     text = str(failure.value)
-    assert text.startswith("relay1-preflight failed with exit code 1\n")
+    assert text.startswith("mail1-preflight failed with exit code 1\n")
     assert "[preflight] FAILED in step" in text
     assert "1000000" in text.replace(",", "").replace(" ", "")
     performed = {name for _, name in backend.performed}
     assert not {"relay-postfix", "relay-rule-probe"} & performed
-    key = raw["hosts"]["relay1"]["private_key"].splitlines()[2]
+    key = raw["hosts"]["mail1"]["private_key"].splitlines()[2]
     for secret in (PASSWORD, key):
         assert secret not in text
         assert not any(secret in line for line in lines)

@@ -24,7 +24,7 @@ def with_login(stage: Stage, password: str) -> dict[str, Any]:
 def planted(stage: Stage) -> list[str]:
     """Return the passwords, and a line from the middle of each private key."""
     dkim = stage.declared["domains"][0]["dkim"][1]["private_key"]
-    keys = [stage.declared["hosts"]["relay1"]["private_key"], dkim]
+    keys = [stage.declared["hosts"]["mail1"]["private_key"], dkim]
     return [FIRST, SECOND, *(key.splitlines()[2] for key in keys)]
 
 
@@ -41,12 +41,12 @@ def test_a_changed_password_runs_relay_and_probe_only_and_shows_nowhere(deployed
         before = deployed.ssh_logs()
         raw = with_login(deployed, SECOND)
         preview = deployed.preview(raw, "--diff")
-        with deployed.watch_processes("relay1", secrets) as processes:
+        with deployed.watch_processes("mail1", secrets) as processes:
             second = deployed.up(raw)
         assert (second.code, second.changes) == (0, {"relay-postfix": "updated", "relay-rule-probe": "updated"})
         after = deployed.ssh_logs()
         assert after["ns1"] == before["ns1"]
-        assert after["relay1"].count("Accepted publickey") == before["relay1"].count("Accepted publickey") + 2
+        assert after["mail1"].count("Accepted publickey") == before["mail1"].count("Accepted publickey") + 2
         assert deployed.deliver("app@mailstack.test").auth_user == USER
         assert {"postfix_relay", "relay_probe"} <= set(processes.modules), "the watch saw the roles"
         assert processes.secrets == []
@@ -63,11 +63,11 @@ def test_a_changed_password_runs_relay_and_probe_only_and_shows_nowhere(deployed
             for name in deployed.rehearsal.hosts:
                 assert secret not in deployed.on(name, "journalctl", "--no-pager", "--output", "json")
         readable = {"/etc/postfix/mailstack/sasl_passwd", "/etc/postfix/mailstack/sasl_passwd.db"}
-        found = deployed.files_with("relay1", secrets)
+        found = deployed.files_with("mail1", secrets)
         assert set(found) == readable, "the password is where Postfix reads it, and only there"
-        assert deployed.on("relay1", "stat", "-c", "%a %U", *found).splitlines() == ["600 root"] * 2
+        assert deployed.on("mail1", "stat", "-c", "%a %U", *found).splitlines() == ["600 root"] * 2
         assert deployed.files_with("ns1", secrets) == []
-    assert deployed.files_with("relay1", secrets) == [], "without a login the password is gone"
+    assert deployed.files_with("mail1", secrets) == [], "without a login the password is gone"
     deployed.enter_rule()
 
 

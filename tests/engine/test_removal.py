@@ -24,7 +24,7 @@ def test_destroy_refuses_while_mail_is_queued_and_then_leaves_nothing(deployed: 
     assert "postqueue -f" in refused.text
 
     stage.rehearsal.google.clear_faults()
-    stage.on("relay1", "postqueue", "-f")
+    stage.on("mail1", "postqueue", "-f")
     stage.wait_for_queue(empty=True)
     stage.deployed = False
     destroyed = stage.run("destroy", "--yes", "--skip-preview")

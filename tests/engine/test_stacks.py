@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from mailstack.stackfile import read_stack_file, throwaway
+from mailstack.initialise import rehearsal_config
 from rehearsal.engine import Engine
 from tests.engine.conftest import missing
 from tests.engine.stage import PLANNED
@@ -20,9 +20,9 @@ def test_the_engine_previews_every_committed_stack(cli: None, stack: str, tmp_pa
         pytest.skip(reason)
     lines: list[str] = []
     engine = Engine(stack, tmp_path, lines.append)
-    engine.configure(read_stack_file(ROOT / f"Pulumi.{stack}.yaml", throwaway))
+    engine.configure(rehearsal_config(ROOT / f"Pulumi.{stack}.yaml"))
     engine.select()
     planned = {name: what for _, name, what in PLANNED.findall(engine.preview())}
     assert set(planned.values()) == {"create"}
-    assert {"relay-postfix", "relay-rule-probe", "relay1-preflight"} <= set(planned)
+    assert {"relay-postfix", "relay-rule-probe", "mail1-preflight"} <= set(planned)
     assert ("dns-server" in planned) == (stack != "prod")

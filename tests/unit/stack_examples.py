@@ -74,6 +74,45 @@ def example(**changes: Any) -> dict[str, Any]:
     return copy.deepcopy(settings)
 
 
+def postal_example(**changes: Any) -> dict[str, Any]:
+    """Return a production stack with Postal and Caddy beside the relay on one host."""
+    settings = example()
+    settings["domains"][0]["dkim"][1]["selector"] = "postal-202611"
+    settings["domains"][1]["mx"] = [{"preference": 10, "exchange": "mx.example.com"}]
+    settings["domains"][1]["dkim"] = [{"selector": "postal-202611", "private_key": dkim_key()}]
+    settings["postal"] = {
+        "host": "relay1",
+        "web_hostname": "postal.example.com",
+        "smtp_hostname": "mx.example.com",
+        "signing_key": dkim_key(),
+        "secret_key": "s" * 64,
+        "database": {"password": "database-password", "root_password": "database-root-password"},
+        "admin": {"email": "admin@example.com", "password": "admin-password-1"},
+        "organizations": [
+            {
+                "name": "Example",
+                "permalink": "example",
+                "mail_servers": [
+                    {
+                        "name": "Applications",
+                        "permalink": "apps",
+                        "domains": ["example.com", "example.org"],
+                        "credentials": [
+                            {"name": "shop", "type": "SMTP", "key": "smtpsmtpsmtpsmtpsmtpsmtp"},
+                            {"name": "shop", "type": "API", "key": "apiapiapiapiapiapiapiapi"},
+                        ],
+                        "routes": [{"name": "in", "domain": "example.org", "http_url": "https://hooks.example.com/in"}],
+                        "track_domains": [{"name": "click", "domain": "example.com"}],
+                    }
+                ],
+            }
+        ],
+    }
+    settings["caddy"] = {"host": "relay1", "acme": {"email": "admin@example.com"}}
+    settings.update(changes)
+    return copy.deepcopy(settings)
+
+
 def with_value(path: str, value: Any, base: Callable[[], dict[str, Any]] = example) -> dict[str, Any]:
     """Return the example with ``value`` at the dotted ``path``; numbers are list places, REMOVE deletes."""
     settings = base()

@@ -210,7 +210,12 @@ def test_extra_parameters_come_last_and_win() -> None:
 
 
 def test_every_reason_belongs_to_a_parameter_the_relay_can_have() -> None:
-    full = define(masquerade_domains=("example.com",), temporary_reply_patterns=("x",))
+    full = define(
+        masquerade_domains=("example.com",),
+        temporary_reply_patterns=("x",),
+        bounce_domains=("rp.example.com",),
+        bounce_host="127.0.0.1",
+    )
     known = set(main_cf(full)) | {name for service in master_cf(full) for name in service.options}
     assert set(REASONS) <= known
 

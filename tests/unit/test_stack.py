@@ -11,13 +11,13 @@ from mailstack.relay_rule import translate
 from mailstack.settings.load import load_settings
 from mailstack.settings.model import Settings
 from mailstack.stack import (
-    preflight_settings,
     probe_settings,
     relay_definition,
     relay_rule,
     under_any,
     weaknesses,
 )
+from mailstack.stack_hosts import preflight_settings
 from mailstack.upstreams import PRESETS
 from tests.unit.stack_examples import HOST_KEY, example
 

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from mailstack.cli import main
-from mailstack.initialise import InitError, initialise, missing_secrets
+from mailstack.initialise import InitError, initialise, missing_secrets, rehearsal_config
 from mailstack.settings.load import load_settings
 from mailstack.settings.schema import settings_reference, stack_file_schema
 from mailstack.stackfile import StackFileError, engine_config, read_stack_file, throwaway
@@ -22,7 +22,7 @@ SECRET_KEYS = {"private_key", "password", "api_token"}
 
 @pytest.mark.parametrize("stack", STACKS)
 def test_committed_stack_files_are_valid(stack: str) -> None:
-    settings = load_settings(read_stack_file(Path(f"Pulumi.{stack}.yaml"), throwaway))
+    settings = load_settings(rehearsal_config(Path(f"Pulumi.{stack}.yaml")))
     assert settings.environment == stack
 
 
@@ -165,6 +165,6 @@ def test_init_without_a_cli_says_how_to_get_one(tmp_path: Path, monkeypatch: pyt
 
 
 def test_a_stack_with_all_secrets_needs_none() -> None:
-    raw = read_stack_file(Path("Pulumi.local.yaml"), throwaway)
+    raw = rehearsal_config(Path("Pulumi.local.yaml"))
     raw["ssh"] = {"private_key": "set"}
     assert missing_secrets(raw) == []

@@ -1,0 +1,91 @@
+"""The names that follow from ``postal``: what DNS publishes, Postal believes and the relay routes by."""
+
+from mailstack.settings.model import DkimKey, Domain, Settings
+from mailstack.settings.postal_model import Postal
+
+__all__ = [
+    "base_domain",
+    "bounce_domains",
+    "custom_return_path",
+    "postal_dkim",
+    "relay_name",
+    "return_path_domain",
+    "route_domain",
+    "selector_suffix",
+    "spf_include",
+    "track_domain",
+]
+
+# What Postal puts in front of a sending domain for a return path of its own (custom_return_path_prefix).
+CUSTOM_RETURN_PATH = "psrp"
+
+
+def base_domain(settings: Settings, postal: Postal) -> str:
+    """Return the declared domain that Postal's own names live in: the longest one its web name is below."""
+    names = [domain.name for domain in settings.domains]
+    holding = [name for name in names if postal.web_hostname == name or postal.web_hostname.endswith(f".{name}")]
+    return max(holding, key=len, default=names[0])
+
+
+def return_path_domain(settings: Settings, postal: Postal) -> str:
+    """Return the domain in MAIL FROM of everything Postal sends; bounces come back to it."""
+    return postal.return_path_domain or f"rp.{base_domain(settings, postal)}"
+
+
+def route_domain(settings: Settings, postal: Postal) -> str:
+    """Return the domain of route addresses."""
+    return postal.route_domain or f"routes.{base_domain(settings, postal)}"
+
+
+def track_domain(settings: Settings, postal: Postal) -> str:
+    """Return the name that tracking names of all domains are aliases of."""
+    return postal.track_domain or f"track.{base_domain(settings, postal)}"
+
+
+def custom_return_path(domain: str) -> str:
+    """Return a sending domain's own return path."""
+    return f"{CUSTOM_RETURN_PATH}.{domain}"
+
+
+def bounce_domains(settings: Settings, postal: Postal) -> tuple[str, ...]:
+    """Return every domain that bounces of Postal's mail go to."""
+    own = [custom_return_path(name) for name in postal.sending_domains] if postal.custom_return_paths else []
+    return (return_path_domain(settings, postal), *own)
+
+
+def spf_include(settings: Settings, postal: Postal) -> str:
+    """Return what Postal looks for in the SPF record of its domains: the include of the upstream, where mail leaves.
+
+    An upstream without one leaves the record of the installation itself, spf.<base domain>.
+    """
+    upstream = settings.relay.upstream
+    if upstream.spf_include is not None:
+        return upstream.spf_include
+    source = upstream.provider.spf
+    return source.domain if source is not None else f"spf.{base_domain(settings, postal)}"
+
+
+def relay_name(settings: Settings, postal: Postal) -> str:
+    """Return the name Postal's containers connect to.
+
+    Postal looks it up by DNS alone, so an address or an entry in /etc/hosts would not do. On the same host it
+    stands for the host's side of the container network; its public address may not be on the host at all.
+    """
+    if postal.sending.relay_name is not None:
+        return postal.sending.relay_name
+    if not settings.postal_shares_relay_host:
+        return settings.relay.hostname
+    first, _, rest = settings.relay.hostname.partition(".")
+    return f"{first}-internal.{rest}"
+
+
+def postal_dkim(postal: Postal, domain: Domain) -> DkimKey | None:
+    """Return the key Postal signs ``domain`` with: its own one, whose selector begins with Postal's identifier."""
+    prefix = f"{postal.dkim_identifier}-"
+    own = [key for key in domain.dkim if key.private_key is not None and key.selector.startswith(prefix)]
+    return own[-1] if own else None  # the last one is the newest: a rotation adds below
+
+
+def selector_suffix(postal: Postal, key: DkimKey) -> str:
+    """Return the part of the selector that Postal stores with the domain."""
+    return key.selector.removeprefix(f"{postal.dkim_identifier}-")

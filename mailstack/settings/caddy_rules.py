@@ -1,0 +1,101 @@
+"""Rules of ``caddy`` that need more than one field."""
+
+import difflib
+from collections.abc import Callable, Iterator
+
+from mailstack.settings.caddy_model import Caddy
+from mailstack.settings.model import Settings
+from mailstack.settings.problems import Problem
+
+__all__ = ["CADDY_RULES"]
+
+
+def _machine(settings: Settings, caddy: Caddy) -> Iterator[Problem]:
+    if caddy.host not in settings.hosts:
+        nearest = difflib.get_close_matches(caddy.host, list(settings.hosts), n=1)
+        yield Problem(
+            field="caddy.host",
+            value=caddy.host,
+            rule="must name one of hosts",
+            fix=f"did you mean {nearest[0]}?" if nearest else f"use one of {', '.join(sorted(settings.hosts))}",
+        )
+        return
+    host = settings.hosts[caddy.host]
+    if host.public_ipv4 is None and host.public_ipv6 is None:
+        yield Problem(
+            field=f"hosts.{caddy.host}.public_ipv4",
+            value="",
+            rule="is required, or public_ipv6: the web names point to it",
+            fix="write the address the host is reached at",
+        )
+    postal = settings.postal
+    if postal is not None and postal.host != caddy.host and postal.host in settings.hosts:
+        if settings.hosts[postal.host].private_address is None:
+            yield Problem(
+                field=f"hosts.{postal.host}.private_address",
+                value="",
+                rule=f"is required: Caddy on {caddy.host} reaches Postal's web server there, and nobody else does",
+                fix="write the address of that host in the network both hosts share",
+            )
+        if host.private_address is None:
+            yield Problem(
+                field=f"hosts.{caddy.host}.private_address",
+                value="",
+                rule="is required: Postal's host lets only this address reach its web server",
+                fix="write the address of that host in the network both hosts share",
+            )
+
+
+def _certificates(settings: Settings, caddy: Caddy) -> Iterator[Problem]:
+    for kind, section in (("acme", caddy.acme), ("custom", caddy.custom)):
+        if (caddy.certificates == kind) != (section is not None):
+            needed = caddy.certificates == kind
+            yield Problem(
+                field=f"caddy.{kind}",
+                value="" if needed else "a mapping",
+                rule=f"is required with certificates {kind}"
+                if needed
+                else f"has no use with certificates {caddy.certificates}",
+                fix="add the section" if needed else "remove it",
+            )
+    if caddy.certificates == "internal" and settings.environment == "prod":
+        yield Problem(
+            field="caddy.certificates",
+            value="internal",
+            rule="is not for prod: nobody else trusts Caddy's own CA, mail servers included",
+            fix="use acme, or custom with a certificate of your company",
+        )
+    acme = caddy.acme
+    if acme is not None and (acme.challenge == "dns") != (acme.dns_token is not None):
+        yield Problem(
+            field="caddy.acme.dns_token",
+            value="" if acme.dns_token is None else "[secret]",
+            rule="goes with challenge dns: it writes the challenge record at Cloudflare",
+            fix="set a token with DNS Write for the zone" if acme.dns_token is None else "remove it",
+        )
+
+
+def _policies(settings: Settings, caddy: Caddy) -> Iterator[Problem]:
+    declared = [domain.name for domain in settings.domains]
+    for index, policy in enumerate(caddy.mta_sts):
+        if policy.domain not in declared:
+            yield Problem(
+                field=f"caddy.mta_sts[{index}].domain",
+                value=policy.domain,
+                rule="must be one of domains",
+                fix=f"use one of {', '.join(sorted(declared))}",
+            )
+        if policy.domain in [other.domain for other in caddy.mta_sts[:index]]:
+            yield Problem(
+                field=f"caddy.mta_sts[{index}].domain", value=policy.domain, rule="is listed twice", fix="remove one"
+            )
+    if caddy.extra_names and settings.postal is None:
+        yield Problem(
+            field="caddy.extra_names",
+            value=", ".join(caddy.extra_names),
+            rule="are names of Postal's web UI, and there is no postal",
+            fix="remove them, or add the section postal",
+        )
+
+
+CADDY_RULES: tuple[Callable[[Settings, Caddy], Iterator[Problem]], ...] = (_machine, _certificates, _policies)

@@ -1,0 +1,92 @@
+"""Small programs that run on a neighbour of the stack, where only Debian's Python is."""
+
+__all__ = ["BOUNCE", "CERTIFICATE", "PORT_SCAN", "STATUS", "WEBSITE"]
+
+# Argument: address. Prints the open TCP ports as a JSON list. A dropped packet is no answer within a second, so a
+# port that did not answer is tried twice.
+PORT_SCAN = """
+import asyncio, json, sys
+address, at_once, seconds = sys.argv[1], asyncio.Semaphore(1500), 1.0
+
+async def is_open(port):
+    async with at_once:
+        for _ in range(2):
+            try:
+                _, writer = await asyncio.wait_for(asyncio.open_connection(address, port), seconds)
+            except asyncio.TimeoutError:
+                continue
+            except OSError:
+                return None
+            writer.close()
+            return port
+    return None
+
+async def scan():
+    found = await asyncio.gather(*(is_open(port) for port in range(1, 65536)))
+    print(json.dumps([port for port in found if port]))
+
+asyncio.run(scan())
+"""
+
+# Standard input: JSON with host, recipient (the return path of a message) and headers (of that message). Delivers a
+# delivery status notification (RFC 3464), the message's headers included: Postal knows its mail by one of them.
+BOUNCE = """
+import json, smtplib, sys
+asked = json.loads(sys.stdin.read())
+host, recipient = asked["host"], asked["recipient"]
+text = (
+    "From: MAILER-DAEMON@recipient.test\\r\\nTo: %s\\r\\nSubject: Delivery failed\\r\\nMIME-Version: 1.0\\r\\n"
+    "Content-Type: multipart/report; report-type=delivery-status; boundary=b\\r\\n\\r\\n"
+    "--b\\r\\nContent-Type: text/plain\\r\\n\\r\\nno such user\\r\\n"
+    "--b\\r\\nContent-Type: message/delivery-status\\r\\n\\r\\nReporting-MTA: dns; mx.recipient.test\\r\\n\\r\\n"
+    "Final-Recipient: rfc822; someone@recipient.test\\r\\nAction: failed\\r\\nStatus: 5.1.1\\r\\n"
+    "--b\\r\\nContent-Type: text/rfc822-headers\\r\\n\\r\\n%s\\r\\n--b--\\r\\n"
+) % (recipient, asked["headers"])
+with smtplib.SMTP(host, 25, local_hostname="mx.recipient.test", timeout=20) as smtp:
+    smtp.sendmail("", [recipient], text)
+"""
+
+# Standard input: JSON with url, key, number, wanted, seconds. Prints the status of that message once it is the wanted
+# one, or what it is when the time is over.
+STATUS = """
+import json, sys, time
+import requests
+asked = json.loads(sys.stdin.read())
+
+def call(path, body):
+    answer = requests.post(asked["url"] + path, json=body, headers={"X-Server-API-Key": asked["key"]}, timeout=30)
+    return answer.json()
+
+deadline, status = time.time() + asked["seconds"], ""
+while time.time() < deadline:
+    data = call("/messages/message", {"id": asked["number"], "_expansions": ["status"]})["data"]
+    status = data["status"]["status"]
+    if status == asked["wanted"]:
+        break
+    time.sleep(0.3)
+print(status)
+"""
+
+# Argument: host name. Prints status and certificate issuer of its /login, and where plain HTTP leads.
+WEBSITE = """
+import json, socket, ssl, sys
+import requests
+name = sys.argv[1]
+page = requests.get("https://%s/login" % name, timeout=20)
+plain = requests.get("http://%s/login" % name, timeout=20, allow_redirects=False)
+context = ssl.create_default_context()
+with socket.create_connection((name, 443), 10) as raw, context.wrap_socket(raw, server_hostname=name) as tls:
+    issuer = dict(pair[0] for pair in tls.getpeercert()["issuer"])
+print(json.dumps({"status": page.status_code, "issuer": issuer.get("commonName"),
+                  "redirect": plain.headers.get("Location", ""), "redirect_status": plain.status_code}))
+"""
+
+# Argument: host name. Upgrades SMTP with full verification and prints whom the certificate is for.
+CERTIFICATE = """
+import smtplib, ssl, sys
+name = sys.argv[1]
+with smtplib.SMTP(name, 25, local_hostname="app.rehearsal.test", timeout=20) as smtp:
+    smtp.starttls(context=ssl.create_default_context())
+    certificate = smtp.sock.getpeercert()
+print("%s until %s" % ([value for _, value in certificate["subjectAltName"]], certificate["notAfter"]))
+"""
