@@ -36,8 +36,16 @@ class ThrowawayHost(Protocol):
 
 
 def with_hosts(raw: Mapping[str, Any], hosts: Mapping[str, ThrowawayHost]) -> dict[str, Any]:
-    """Return the configuration with every host replaced by its throw-away twin. No jump host is needed there."""
-    swapped = copy.deepcopy(dict(raw))
+    """Return the configuration with every host replaced by its throw-away twin. No jump host is needed there.
+
+    A declared private address becomes the twin's, wherever it stands: in listen addresses and client networks too.
+    """
+    private = {
+        raw["hosts"][name]["private_address"]: host.address
+        for name, host in hosts.items()
+        if "private_address" in raw["hosts"][name]
+    }
+    swapped: dict[str, Any] = _with_addresses(copy.deepcopy(dict(raw)), private)
     for name, host in hosts.items():
         entry = swapped["hosts"][name]
         entry.pop("jump", None)
@@ -48,6 +56,18 @@ def with_hosts(raw: Mapping[str, Any], hosts: Mapping[str, ThrowawayHost]) -> di
         entry["minimum_memory_mb"] = min(entry.get("minimum_memory_mb", 400), 400)
         entry["minimum_disk_gb"] = min(entry.get("minimum_disk_gb", 2), 2)
     return swapped
+
+
+def _with_addresses(value: Any, replaced: Mapping[str, str]) -> Any:
+    """Return ``value`` with every address that stands alone, or with a mask, replaced."""
+    if isinstance(value, dict):
+        return {key: _with_addresses(item, replaced) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_with_addresses(item, replaced) for item in value]
+    if isinstance(value, str):
+        address, slash, mask = value.partition("/")
+        return f"{replaced[address]}{slash}{mask}" if address in replaced else value
+    return value
 
 
 def with_images(raw: Mapping[str, Any], *, postal: str, mariadb: str) -> dict[str, Any]:

@@ -143,9 +143,9 @@ class Rehearsal:
             )
             for name, host in settings.hosts.items()
         }
-        self._add_addresses(settings)
         self.raw = with_hosts(self._raw, self.hosts)
         self.settings = load_settings(self.raw)
+        self._add_addresses(self.settings)
         self._say(f"[3/6] stand-in for {upstream.host_name}: refuses what Google refuses")
         self.google = self._start_upstream(pki)
         self._surround(authority)
@@ -173,6 +173,8 @@ class Rehearsal:
             wanted += [(server.host, address) for address in server.listen_addresses]
         for name, text in wanted:
             address = ipaddress.ip_address(text)
+            if text == self.hosts[name].address:
+                continue
             if not address.is_loopback and not address.is_unspecified:
                 mask = address.max_prefixlen
                 self.ground.exec(self.hosts[name], ["ip", "address", "add", f"{address}/{mask}", "dev", "lo"])

@@ -16,6 +16,7 @@ from mailstack.bundle import command_line, payload
 from mailstack.initialise import rehearsal_config
 from mailstack.postfix.relay import RelayDefinition, role_settings
 from rehearsal.bench.docker import inspect
+from rehearsal.bench.postal import measure_postal
 from rehearsal.bench.relay_host import set_up_guide
 from rehearsal.bench.throughput import BenchError, Load, Relay, compare
 from rehearsal.engine import Engine, EngineError, find_cli
@@ -47,7 +48,12 @@ DEFINITION = RelayDefinition(
 
 def main(arguments: list[str] | None = None) -> int:
     """Run all parts, or those named; return 1 when a part that could run did not."""
-    parts: dict[str, Callable[[], None]] = {"preview": _preview, "role": _role, "throughput": _throughput}
+    parts: dict[str, Callable[[], None]] = {
+        "preview": _preview,
+        "role": _role,
+        "postal": _postal,
+        "throughput": _throughput,
+    }
     parser = argparse.ArgumentParser(prog="python -m rehearsal.bench.suite", description=__doc__)
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"{', '.join(parts)}; default: all")
     chosen = parser.parse_args(arguments).parts or list(parts)
@@ -139,6 +145,11 @@ def _role() -> None:
     _say(f"package alone: {base:.1f} s (median of {INSTALL_ROUNDS}, over SSH)")
     _say(f"relay role on a bare host: {own:.1f} s, ratio {own / base:.2f} (aim 1.25)")
     _say(f"unchanged again: {statistics.median(again):.2f} s (median of {REAPPLY_ROUNDS}, aim 2 s)")
+
+
+def _postal() -> None:
+    """Role postal when nothing changes (aim 3 s), and the way of a message from an application to the upstream."""
+    measure_postal(_say)
 
 
 def _throughput() -> None:
