@@ -3,6 +3,8 @@
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
 PYTHON := .venv/bin/python
+# Tests with hosts mostly wait, for packages and for daemons to start.
+TEST_PROCESSES ?= 3
 # A Pulumi CLI installed by scripts/install-pulumi.sh is found like one on PATH.
 export PATH := $(CURDIR)/.tools/bin:$(PATH)
 PURE_36 := roles mailstack/postfix/render.py mailstack/postfix/platforms.py \
@@ -35,7 +37,8 @@ check: setup
 	$(PYTHON) -m pytest -q tests/unit tests/graph
 
 test: setup
-	$(PYTHON) -m pytest -rs --durations=15 tests
+	$(PYTHON) -m pytest -q tests/unit tests/graph
+	$(PYTHON) -m pytest -rs --durations=15 -n $(TEST_PROCESSES) --dist loadgroup tests/rehearsal tests/roles tests/engine
 
 bench: setup
 	$(PYTHON) -m rehearsal.bench.suite

@@ -6,7 +6,7 @@ __all__ = ["BOUNCE", "CERTIFICATE", "PORT_SCAN", "STATUS", "WEBSITE"]
 # port that did not answer is tried twice.
 PORT_SCAN = """
 import asyncio, json, sys
-address, at_once, seconds = sys.argv[1], asyncio.Semaphore(1500), 1.0
+address, at_once, seconds = sys.argv[1], asyncio.Semaphore(6000), 1.0
 
 async def is_open(port):
     async with at_once:

@@ -36,6 +36,7 @@ from rehearsal.ground import (
     remove_ground,
     stop_docker_if_ours,
 )
+from rehearsal.ground.docker import docker
 from rehearsal.in_process import InProcessBackend, ResourceFailedError, run_program
 from rehearsal.pki import PrivateCa, ServerPki, make_server_pki
 from rehearsal.site import Check, Site
@@ -78,7 +79,10 @@ def tear_down(stack: str, say: Say) -> int:
     name = _name(stack, keep=True)
     remove_ground(name)
     shutil.rmtree(STATE / f"engine-{name}", ignore_errors=True)
-    stop_docker_if_ours(log=say)
+    if docker(["ps", "--quiet"]):
+        say("Docker stays: something else runs on it")
+    else:
+        stop_docker_if_ours(log=say)
     say(f"nothing of the rehearsal of {stack} is left")
     return 0
 

@@ -20,7 +20,8 @@ HEAD = """# Written by mailstack; changes made here are lost. Contains no secret
 #
 # cap_drop, cap_add: the image's ruby carries the file capability cap_net_bind_service=+ep. Where that capability is
 #   outside the bounding set the kernel refuses to run ruby at all, so every service needs it, not only smtp.
-# no-new-privileges stays off for the same reason: it would take the file capability away, and with it port 25.
+# no-new-privileges stays off: it would take that capability away, and with it port 25 wherever the engine does not
+#   open low ports to everybody (host networking, Docker before 20.10).
 # command: what `postal worker` and the others run (bin/postal), without that shell script around it: a shell as
 #   process 1 does not pass SIGTERM on, every stop would end in SIGKILL, and a killed worker loses mail it has locked.
 # /config is shared by four services: its SELinux label must be the shared one (z); Z would lock out all but one.

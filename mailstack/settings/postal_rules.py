@@ -2,6 +2,7 @@
 
 import difflib
 import ipaddress
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 
@@ -327,6 +328,15 @@ def _database(settings: Settings, postal: Postal) -> Iterator[Problem]:
                 value="",
                 rule=f"is required with kind {database.kind}",
                 fix="run `mailstack init`, which makes it" if key == "root_password" else "write where the server is",
+            )
+    passwords = {"password": database.password, "root_password": database.root_password}
+    for key, secret in passwords.items():
+        if secret is not None and re.search(r'["\\]', secret.get_secret_value()):
+            yield Problem(
+                field=f"postal.database.{key}",
+                value="[secret]",
+                rule='must not hold " or \\: Postal copies it unescaped into a file of its own',
+                fix="let `mailstack init` make it",
             )
     own = postal.database_host
     if own is not None and own != postal.host and own in settings.hosts and settings.hosts[own].private_address is None:

@@ -15,6 +15,9 @@ RUN_ARGUMENTS: Sequence[str] = (
     "--mount", f"type=volume,target={DATA_ROOT}",
     # dockerd wants to set this, and /proc/sys is read-only in a host.
     "--sysctl", "net.ipv4.ip_forward=1",
+    # A container that tries a mail port outside shall be told at once, and be told again the next time: the kernel
+    # otherwise saves its "unreachable" messages, and the attempt lasts until it times out.
+    "--sysctl", "net.ipv4.icmp_ratelimit=0",
 )  # fmt: skip
 
 COPY_TIMEOUT = 600.0

@@ -24,7 +24,8 @@ _REMOVE = {
     "image": ["image", "rm", "--force"],
 }
 
-_GONE = ("No such", "not found", "already in progress")
+# "exit status 1" is what `docker network rm` adds below its messages; alone it says nothing.
+_GONE = ("No such", "not found", "already in progress", "exit status 1")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,9 +10,10 @@ from rehearsal.ground.archive import Entry
 from rehearsal.ground.daemon import ensure_docker
 from rehearsal.ground.docker import docker, docker_try
 from rehearsal.ground.errors import GroundError
-from rehearsal.ground.image import ensure_bare_image, exists, pull
+from rehearsal.ground.image import ensure_bare_image, ensure_base_image, exists, image_tag, pull
+from rehearsal.ground.machine import read_machine
 from rehearsal.ground.state import STATE_ROOT, exclusive, private_directory
-from rehearsal.images.build import Layer, build, folder_layers, slim_layer
+from rehearsal.images.build import Config, Layer, build, folder_layers, slim_layer
 
 __all__ = [
     "MARIADB_IMAGE",
@@ -22,6 +23,7 @@ __all__ = [
     "POSTAL_VERSION_BROKEN",
     "POSTAL_VERSION_NEXT",
     "Images",
+    "ensure_docker_host_image",
     "ensure_images",
     "ensure_service_image",
     "remove_outdated_images",
@@ -46,8 +48,12 @@ POSTAL_VARIABLE = "MAILSTACK_POSTAL_IMAGE"
 SERVICE_PACKAGES = ("ca-certificates", "docker-registry", "pebble", "unbound")
 """Registry, ACME server and resolver of a rehearsal."""
 
+DOCKER_PACKAGES = ("docker.io", "docker-compose", "iptables")
+"""Docker as Debian has it."""
+
 _REPOSITORIES = tuple(
-    f"mailstack-rehearsal-{name}" for name in ("slim", "services", "postal-packages", "postal", "mariadb")
+    f"mailstack-rehearsal-{name}"
+    for name in ("slim", "services", "postal-packages", "postal", "mariadb", "docker-host")
 )
 
 _ASK_AGAIN = 24 * 3600.0
@@ -189,6 +195,27 @@ def ensure_service_image(log: Log) -> str:
     return layers[-1].tag
 
 
+def _docker_host_layer() -> Layer:
+    return Layer(
+        repository="mailstack-rehearsal-docker-host",
+        base=image_tag(read_machine()),
+        packages=DOCKER_PACKAGES,
+        config=Config(command=("/sbin/init",), environment={"container": "docker"}),
+    )
+
+
+def ensure_docker_host_image(log: Log) -> str:
+    """Return an image for ``create_host(image=..., docker=True)`` in which Debian's Docker is installed already.
+
+    For tests of what runs on Docker, not of how it gets there. Raises ``GroundError``.
+    """
+    ensure_docker(log)
+    ensure_base_image(log)
+    layer = _docker_host_layer()
+    _build_all([[layer]], log)
+    return layer.tag
+
+
 def ensure_images(log: Log) -> Images:
     """Return all images a rehearsal needs; build what is missing or whose recipe has changed.
 
@@ -213,7 +240,7 @@ def remove_outdated_images(log: Log) -> tuple[str, ...]:
     """Remove images of older recipes, unless something runs on them."""
     removed = []
     with exclusive(".images"):
-        present = _recipes(log).tags()
+        present = _recipes(log).tags() | {_docker_host_layer().tag}
         # An image goes only after those built on it: newest first, which is how Docker lists them.
         for tag in docker(["image", "ls", "--format", "{{.Repository}}:{{.Tag}}"]).split():
             if tag.partition(":")[0] not in _REPOSITORIES or tag in present:

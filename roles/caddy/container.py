@@ -72,6 +72,7 @@ class Container(Runtime):
     def _create(self) -> List[str]:
         return [
             *("docker", "create", "--name", CONTAINER, "--network", "host", "--restart", "unless-stopped"),
+            *("--stop-timeout", "40"),  # longer than the grace period in the Caddyfile
             *("--log-driver", "json-file", "--log-opt", "max-size=20m", "--log-opt", "max-file=5"),
             *self._options(),
             *("--entrypoint", "caddy", self.image, "run", "--config", paths.CADDYFILE, "--adapter", "caddyfile"),

@@ -102,8 +102,9 @@ def gather(settings: Dict[str, Any], secrets: Dict[str, Any], runtime: Runtime, 
     facts["files"] = ["the configuration is missing"]
     if version is not None:  # the owners of the files exist only once the package does
         facts["files"] = file_faults(caddy_files(settings, secrets, runtime))
-    if facts["active"]:
+    if facts["active"] or other is not None:
         facts["served"] = served(settings)
+    if facts["active"]:
         facts["sites"] = site_faults(settings, runtime, facts["served"])
     facts["smtp"], facts["smtp_facts"] = _smtp(settings, runtime)
     return facts

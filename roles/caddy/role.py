@@ -85,6 +85,9 @@ class Caddy(Role):
         if any(change.step not in OUTSIDE for change in changes):
             self._activate()
         self.smtp.install()
+        # Only now: until here systemd watched the pair that was brought to the SMTP server before.
+        for path in self.host["stale"]:
+            shutil.rmtree(path, ignore_errors=True)
 
     def _resume(self) -> None:
         """Undo what a killed run left half done, so that a later failure falls back to something that worked."""
@@ -114,11 +117,11 @@ class Caddy(Role):
             _drop_empty_pairs()
             State.end(transaction)
             raise
+        restart = needs_restart(self.host, changed_units)
         try:
             if other is not None:
                 self.say("placement", f"stopping Caddy as a {other.placement}")
                 other.halt()
-            restart = needs_restart(self.host, changed_units)
             self.say("activate", "starting Caddy anew" if restart else "reloading Caddy")
             if restart:
                 self.runtime.restart()
@@ -130,13 +133,11 @@ class Caddy(Role):
             self.say("roll back", str(error))
             transaction.restore()
             _drop_empty_pairs()
-            back = self._roll_back(other)
+            back = self._roll_back(other, restart)
             State.end(transaction)
             raise RoleError("activate", f"{error}\nlast lines of Caddy:\n{log}\n{back}") from None
         if other is not None:
             other.stop()
-        for path in self.host["stale"]:
-            shutil.rmtree(path, ignore_errors=True)
         State.end(transaction)
 
     def _write(self, transaction: Any, files: List[DesiredFile]) -> None:
@@ -183,7 +184,7 @@ class Caddy(Role):
                 raise RoleError("serve", "\n".join(faults))
             time.sleep(POLL_SECONDS)
 
-    def _roll_back(self, other: Any) -> str:
+    def _roll_back(self, other: Any, restart: bool) -> str:
         """Have Caddy use the files that are back; return in words how that went."""
         try:
             if other is not None:
@@ -193,10 +194,19 @@ class Caddy(Role):
             if not self.host["active"]:
                 self.runtime.stop()
                 return "the files are as before; Caddy is stopped, as it was"
-            self.runtime.restart()
+            if restart or not self._reloads():
+                self.runtime.restart()
         except (RoleError, CommandError) as error:
             return f"the previous files are back, but Caddy does not run with them: {error}"
         return "the previous configuration is back and running"
+
+    def _reloads(self) -> bool:
+        """Try to go back without breaking off requests; tell whether that worked."""
+        try:
+            self.runtime.reload()
+        except (RoleError, CommandError):
+            return False
+        return True
 
     # -- proving ------------------------------------------------------------------------------------------
 

@@ -38,6 +38,8 @@ CapabilityBoundingSet=CAP_NET_BIND_SERVICE
 NoNewPrivileges=yes
 Restart=on-failure
 RestartSec=5
+# Longer than the grace period in the Caddyfile.
+TimeoutStopSec=40
 """
 # The packages of Fedora's family run Caddy in the domain of web servers, which may keep sockets of this type only.
 SELINUX_SOCKET = "ExecStartPre=-+/usr/bin/chcon -t httpd_var_run_t /run/mailstack-caddy\n"
@@ -123,6 +125,7 @@ class Service(Runtime):
     def restart(self) -> None:
         """Restart the unit; it is ready when this returns."""
         systemctl("daemon-reload")
+        run(["systemctl", "unmask", "--runtime", UNIT], check=False)  # an installation that was cut off masks it
         systemctl("enable", UNIT)
         run(["systemctl", "reset-failed", UNIT], check=False)
         systemctl("restart", UNIT)

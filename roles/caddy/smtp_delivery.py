@@ -19,6 +19,7 @@ __all__ = ["SmtpDelivery"]
 Say = Callable[[str, str], None]
 # Two restarts of the container with their waits, at most.
 DELIVERY_SECONDS = 900
+ATTEMPTS = 3
 
 
 class SmtpDelivery:
@@ -47,13 +48,18 @@ class SmtpDelivery:
 
     def deliver(self, say: Say) -> None:
         """Run the program where the SMTP server lacks the current certificate. Raises RoleError with its words."""
-        if self.config is None or not findings(self.config)[0]:
-            return
-        say("smtp", f"bringing the certificate of {self.config['name']} to {self.config['directory']}")
-        forget_refusal()  # whoever applies wants it tried now
         unit = f"{paths.SMTP_UNIT}.service"
-        if not run(["systemctl", "start", unit], check=False, timeout=DELIVERY_SECONDS).ok:
-            raise RoleError("smtp", f"{unit} failed; the timer tries again. Its last lines:\n{unit_log(unit, 8)}")
+        missing: List[str] = []
+        # More than once: a start joins a run that is under way, and that one may have seen what was there before.
+        for _ in range(ATTEMPTS):
+            missing = [] if self.config is None else findings(self.config)[0]
+            if self.config is None or not missing:
+                return
+            say("smtp", f"bringing the certificate of {self.config['name']} to {self.config['directory']}")
+            forget_refusal()  # whoever applies wants it tried now
+            if not run(["systemctl", "start", unit], check=False, timeout=DELIVERY_SECONDS).ok:
+                raise RoleError("smtp", f"{unit} failed; the timer tries again. Its last lines:\n{unit_log(unit, 8)}")
+        raise RoleError("smtp", "{}\nlast lines of {}:\n{}".format("; ".join(missing), unit, unit_log(unit, 8)))
 
     def facts(self) -> Optional[Dict[str, Any]]:
         """Return facts about the certificate of the SMTP server."""

@@ -22,8 +22,8 @@ DEFAULT_MTU = 1500
 class Facts:
     """What was found. ``engine`` is the running daemon's version, None where none answers.
 
-    ``command``: whether there is a ``docker`` program at all. ``users``: names of the containers on the network.
-    ``info``: ``docker info`` as an object, empty without a daemon.
+    ``command``: whether there is a ``docker`` program; ``unit``: whether systemd knows docker.service. ``users``: names
+    of the containers on the network. ``info``: ``docker info`` as an object, empty without a daemon.
     """
 
     def __init__(self, family: str, release: Dict[str, str], packages: Dict[str, str]) -> None:
@@ -32,6 +32,7 @@ class Facts:
         self.release = release
         self.packages = packages
         self.command = False
+        self.unit = False
         self.engine: Optional[str] = None
         self.compose: List[str] = []
         self.compose_version: Optional[str] = None
@@ -53,6 +54,11 @@ class Facts:
     def engine_package(self) -> str:
         """The package the engine came in; empty where it came without one (a snap, a binary)."""
         return next((name for name in ENGINE_PACKAGES if name in self.packages), "")
+
+    @property
+    def installed(self) -> bool:
+        """Whether there is an engine, running or not. The ``docker`` program alone may be for other hosts."""
+        return self.unit or bool(self.engine_package)
 
 
 def engine_version() -> Optional[str]:
@@ -90,6 +96,7 @@ def gather(network: Network, state_directory: str) -> Facts:
     """Read the host."""
     facts = Facts(package_family(), os_release(), installed_packages([*ENGINE_PACKAGES, *OTHER_PACKAGES]))
     facts.command = run(["docker", "--version"], check=False).ok
+    facts.unit = run(["systemctl", "cat", "docker.service"], check=False).ok
     facts.active = service_is_active("docker.service")
     facts.enabled = service_is_enabled("docker.service")
     facts.daemon_json = read(paths.DAEMON_JSON)
@@ -101,7 +108,8 @@ def gather(network: Network, state_directory: str) -> Facts:
     facts.network_unit_ready = service_is_active(paths.NETWORK_UNIT) and service_is_enabled(paths.NETWORK_UNIT)
     facts.selinux_enforcing = (read("/sys/fs/selinux/enforce") or "0").strip() == "1"
     if facts.command:
-        facts.engine = engine_version()
+        # A question to a stopped Docker would start it by way of docker.socket.
+        facts.engine = engine_version() if facts.active or not facts.unit else None
         facts.compose, facts.compose_version = compose_command()
     if facts.engine is not None:
         _ask_daemon(facts, network)

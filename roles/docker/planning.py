@@ -49,8 +49,8 @@ def plan(facts: Facts, wanted: Desired, warnings: List[str]) -> List[Step]:
         steps.append(("resume", "a run was cut off while it changed Docker: start from what was there before"))
     steps += _packages(facts, wanted, warnings)
     steps += _daemon(facts, wanted, warnings)
-    if not facts.active:
-        steps.append(("service", "docker.service is not running"))
+    if not facts.active or (facts.installed and facts.engine is None):
+        steps.append(("service", "docker.service is not running, or does not answer"))
     if not facts.enabled:
         steps.append(("service", "docker.service does not start at boot"))
     steps += _network(facts, wanted.network, warnings)
@@ -84,7 +84,9 @@ def _refuse_overlap(facts: Facts, network: networks.Network) -> None:
             f"subnet {network.subnet} of network {network.name} overlaps what this host already reaches: {listed}. "
             "Nothing was changed. Choose another private subnet (RFC 1918) in docker.network",
         )
-    if facts.network is None and network.bridge in facts.interfaces:
+    # A daemon that does not answer may have made that bridge.
+    known = facts.engine is not None or not facts.installed
+    if known and facts.network is None and network.bridge in facts.interfaces:
         raise RoleError(
             "network",
             f"an interface named {network.bridge} is there already and belongs to something else: "
@@ -93,11 +95,16 @@ def _refuse_overlap(facts: Facts, network: networks.Network) -> None:
 
 
 def _packages(facts: Facts, wanted: Desired, warnings: List[str]) -> List[Step]:
-    installed = facts.command or bool(facts.engine_package)
-    if installed and facts.compose:
+    if facts.engine is not None and not facts.unit:
+        raise RoleError(
+            "packages",
+            f"Docker {facts.engine} is here, but not as docker.service (a snap, or rootless): that is not supported. "
+            "Remove it, then repeat",
+        )
+    if facts.installed and facts.compose:
         _warn_about_source(facts, wanted, warnings)
         return []
-    if not installed:
+    if not facts.installed:
         _refuse_rhel_without_repository(facts, wanted)
         return [("packages", f"Docker Engine and Compose are not installed (source: {wanted.source})")]
     if not facts.engine_package:
@@ -149,6 +156,8 @@ def _daemon(facts: Facts, wanted: Desired, warnings: List[str]) -> List[Step]:
 
 
 def _network(facts: Facts, network: networks.Network, warnings: List[str]) -> List[Step]:
+    if facts.installed and facts.engine is None:
+        return [("network", f"network {network.name} cannot be seen while Docker does not answer")]
     if facts.network is None:
         return [("network", f"network {network.name} ({network.subnet} on {network.bridge}) is missing")]
     wrong, better = networks.differences(network, facts.mtu, facts.network)

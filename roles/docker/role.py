@@ -103,7 +103,7 @@ class Docker(Role):
         if leftover is not None:
             leftover.restore()
             leftover.close()
-        if self.host.command:
+        if self.host.installed:
             # The daemon may run with settings that are no longer in the file.
             systemctl("restart", "docker.service")
             daemon.wait_until_it_answers()
@@ -130,14 +130,18 @@ class Docker(Role):
         )
 
     def _start(self) -> None:
-        if self.host.active and self.host.enabled:
+        if self.host.active and self.host.enabled and self.host.engine is not None:
             return
         run(["systemctl", "reset-failed", "docker.service"], check=False)
-        systemctl("enable", "--now", "docker.service")
+        systemctl("enable", "docker.service")
+        # A daemon that runs and does not answer needs a new start.
+        systemctl("restart" if self.host.active and self.host.engine is None else "start", "docker.service")
         daemon.wait_until_it_answers()
 
     def _make_network(self) -> None:
         network, facts = self.wanted.network, self.host
+        if facts.users:
+            return  # the plan has refused, or only warned
         if facts.network is not None:
             wrong, better = networks.differences(network, facts.mtu, facts.network)
             if not wrong and not better:

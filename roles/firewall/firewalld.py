@@ -64,7 +64,8 @@ def zone_text(wanted: Wanted, ssh_ports: Sequence[int]) -> str:
         port = f'<port port="{opening.port}" protocol="{opening.protocol}"/>'
         lines += [_rich(source, port) for source in opening.sources]
     lines += [_rich(network, "") for network in wanted.trusted]
-    return "\n".join([*lines, "</zone>", ""])
+    # A rule that is there twice would be a warning at every reload.
+    return "\n".join([*dict.fromkeys(lines), "</zone>", ""])
 
 
 def _rich(source: str, element: str) -> str:

@@ -27,7 +27,8 @@ class Firewall(Role):
     ``container``), ``trusted_networks``, ``undo_seconds``, ``confirm``. A change is taken back after ``undo_seconds``,
     and at a reboot before that, unless the role runs again with ``confirm`` over another connection.
     Facts in the summary: ``kind``, ``ssh_ports``, ``undo`` (``armed``, ``seconds``), ``confirmed`` (only with
-    ``confirm``: whether there was something to confirm).
+    ``confirm``: whether there was something to confirm). A confirmation that comes too late makes the change again,
+    under a new undo, and fails: the next one can succeed.
     """
 
     name = "firewall"
@@ -38,6 +39,7 @@ class Firewall(Role):
         self.wanted: Wanted
         self.ssh_ports: List[int] = []
         self.uplinks: List[str] = []
+        self.taken_back = ""
 
     def _state(self) -> State:
         return State(self.state_directory())
@@ -115,17 +117,13 @@ class Firewall(Role):
     def _plan_confirmation(self, steps: Sequence[Tuple[str, str]]) -> Plan:
         undo = self._undo()
         self.facts["confirmed"] = undo.armed
-        if not undo.armed and undo.fired:
-            raise RoleError(
-                "confirm",
-                f"there is nothing left to confirm: the change was taken back at {undo.fired}. Apply it again, and "
-                f"confirm within undo_seconds ({self.wanted.undo_seconds})",
-            )
+        if steps and not undo.armed and undo.fired:
+            # Whoever runs roles may not run the change itself again: its settings are the same.
+            self.taken_back = undo.fired
+            return [Change(step, what, _done_by_apply) for step, what in steps]
         if steps:
-            raise RoleError(
-                "confirm",
-                "the firewall is not as declared, so it is not confirmed: " + "; ".join(what for _, what in steps),
-            )
+            listed = "; ".join(what for _, what in steps)
+            raise RoleError("confirm", f"the firewall is not as declared, so it is not confirmed: {listed}")
         if not undo.armed:
             self.say("confirm", "there was nothing to confirm")
             return []
@@ -141,11 +139,20 @@ class Firewall(Role):
 
     def apply(self, changes: Plan) -> None:
         """Carry out the plan with the undo armed; a change that fails is taken back at once."""
-        if self.wanted.confirm:
+        if self.wanted.confirm and not self.taken_back:
             Role.apply(self, changes)
             return
         if not changes:
             return
+        self._apply_under_undo(changes)
+        if self.taken_back:
+            raise RoleError(
+                "confirm",
+                f"the change was not confirmed in time and was taken back at {self.taken_back}. It has been made "
+                f"again: repeat this within {self.wanted.undo_seconds} s (undo_seconds) to confirm it",
+            )
+
+    def _apply_under_undo(self, changes: Plan) -> None:
         for change in changes:
             self.say(change.step, change.what)
         self._install()

@@ -69,7 +69,7 @@ def _write(wanted: Desired) -> None:
     shutil.rmtree(paths.CANDIDATE, ignore_errors=True)
     os.makedirs(paths.CANDIDATE, mode=0o750)
     os.chown(paths.CANDIDATE, 0, paths.USER_ID)
-    os.chmod(paths.CANDIDATE, 0o750)  # noqa: S103 - the container\'s user may pass
+    os.chmod(paths.CANDIDATE, 0o750)  # noqa: S103 - the container's user may pass
     for file in wanted.files:
         there = os.path.join(paths.CANDIDATE, os.path.basename(file.path))
         write(OwnedFile(there, file.content, file.mode, file.uid, file.gid))

@@ -6,6 +6,7 @@ __all__ = [
     "BACKUP_TIMER",
     "BIN",
     "CANDIDATE",
+    "CERTIFICATE_SERVICE",
     "COMPOSE",
     "CONFIG",
     "LIB",
@@ -29,6 +30,8 @@ SIGNING_KEY = CONFIG + "/signing.key"
 # Delivered by role caddy, which restarts only the smtp container when they change.
 SMTP_CERTIFICATE = CONFIG + "/smtp.cert"
 SMTP_KEY = CONFIG + "/smtp.key"
+# Its unit, which compares the certificate that is served with the one that was delivered.
+CERTIFICATE_SERVICE = "mailstack-smtp-certificate.service"
 # A new configuration is tried here, with the image it is meant for, before it replaces anything.
 CANDIDATE = ROOT + "/.candidate"
 LIB = ROOT + "/lib"

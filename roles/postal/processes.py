@@ -171,4 +171,4 @@ def prepare_directories() -> None:
     os.chmod(paths.ROOT, 0o755)  # noqa: S103 - what is secret below has its own mode
     os.makedirs(paths.CONFIG, exist_ok=True)
     os.chown(paths.CONFIG, 0, paths.USER_ID)
-    os.chmod(paths.CONFIG, 0o750)  # noqa: S103 - the container\'s user may pass
+    os.chmod(paths.CONFIG, 0o750)  # noqa: S103 - the container's user may pass

@@ -1,13 +1,13 @@
 """Taking Postal off a host. Mail and keys live in the database and in backups: those stay."""
 
+import contextlib
 import os
 import shutil
-from typing import Any, Dict, List
+from typing import Any, Callable, Dict, List
 
 from postal import backup_setup, paths
 from postal.processes import Processes
 from rolelib.containers import require_docker
-from rolelib.files import read
 
 __all__ = ["remove"]
 
@@ -22,26 +22,28 @@ def remove(settings: Dict[str, Any], processes: Processes) -> List[str]:
         done.append("Postal's containers removed")
     backup_setup.remove_units([paths.BACKUP_TIMER, paths.BACKUP_SERVICE])
     if os.path.isdir(paths.ROOT):
-        kept = _keep_delivered_certificate()
-        shutil.rmtree(paths.ROOT)
-        _put_back(kept)
+        _clear(paths.CONFIG, keep=_delivered)
+        _clear(paths.ROOT, keep=lambda name: name == os.path.basename(paths.CONFIG))
         backups = settings["backup"]["directory"]
         done.append(f"{paths.ROOT} removed; the databases stay, and so do the backups in {backups}")
     shutil.rmtree(paths.STATE, ignore_errors=True)
     return done
 
 
-def _keep_delivered_certificate() -> Dict[str, str]:
+def _delivered(name: str) -> bool:
     """The SMTP certificate belongs to role caddy, which is removed on its own."""
-    found = {path: read(path) for path in (paths.SMTP_CERTIFICATE, paths.SMTP_KEY)}
-    return {path: text for path, text in found.items() if text is not None}
+    return name.lstrip(".").startswith(("smtp.", "smtp-pair"))
 
 
-def _put_back(kept: Dict[str, str]) -> None:
-    from rolelib.owned_files import OwnedFile, write  # noqa: PLC0415 - only where there is something to put back
-
-    for path, text in kept.items():
-        write(OwnedFile(path, text, 0o400, paths.USER_ID, paths.USER_ID))
-    if kept:
-        os.chown(paths.CONFIG, 0, paths.USER_ID)
-        os.chmod(paths.CONFIG, 0o750)  # noqa: S103 - the container\'s user may pass
+def _clear(directory: str, keep: Callable[[str], bool]) -> None:
+    """Remove what is in ``directory``, and itself where nothing is kept."""
+    for name in os.listdir(directory) if os.path.isdir(directory) else ():
+        path = os.path.join(directory, name)
+        if keep(name):
+            continue
+        if os.path.isdir(path) and not os.path.islink(path):
+            shutil.rmtree(path)
+        else:
+            os.unlink(path)
+    with contextlib.suppress(OSError):  # not empty
+        os.rmdir(directory)

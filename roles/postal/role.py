@@ -16,8 +16,9 @@ from postal.desired import Desired, desired, expected_containers, provision_dige
 from postal.processes import Processes
 from postal.state import State
 from rolelib import containers
+from rolelib.commands import run
 from rolelib.containers import Container
-from rolelib.host import RoleError
+from rolelib.host import RoleError, unit_log
 from rolelib.owned_files import differs
 from rolelib.protocol import Change, Plan, Role
 
@@ -79,7 +80,9 @@ class Postal(Role):
 
     def _container_changes(self, wanted: Desired, image: Optional[str]) -> Plan:
         changes = []
-        migrated = self.state.applied().get("migrated_image")
+        web = self._container("web")
+        # A restored host does not remember, but what runs on its databases tells.
+        migrated = self.state.applied().get("migrated_image", web.image if web is not None else None)
         if migrated is not None and image != migrated:
             changes.append(
                 self._change("upgrade", f"the databases were last used by another image than {self._reference()}")
@@ -150,6 +153,7 @@ class Postal(Role):
         self.database_answers = True
         self._require_client_image()
         image = containers.image_id(self._reference())
+        # Not known after a restore: then a migration that finds nothing to do costs less than one that is missing.
         migrate = database["migrations"] > 0 and self.state.applied().get("migrated_image") != image
         self.processes.replace(wanted, database, migrate)
         self.state.record(
@@ -158,6 +162,14 @@ class Postal(Role):
             workers=self.settings["compose"]["worker_replicas"],
         )
         self.found = containers.containers(PROJECT)
+        self._compare_served_certificate()
+
+    def _compare_served_certificate(self) -> None:
+        unit = paths.CERTIFICATE_SERVICE
+        if not self.settings["smtp_certificate"] or not os.path.exists(f"{paths.SYSTEM_UNITS}/{unit}"):
+            return
+        if not run(["systemctl", "start", unit], check=False).ok:
+            self.warnings.append(f"the SMTP server does not show the delivered certificate: {unit_log(unit, 3)}")
 
     def _require_client_image(self) -> None:
         client = self.settings["database"]["client_image"]
@@ -187,15 +199,14 @@ class Postal(Role):
     def verify(self) -> None:
         """Prove that every process is healthy and every kind of login works; judge what Postal sees in DNS."""
         seconds = self.settings["checks"]["health_seconds"]
-        containers.wait_until_healthy(PROJECT, expected_containers(self.settings), seconds)
-        self.found = containers.containers(PROJECT)
+        self.found = containers.wait_until_healthy(PROJECT, expected_containers(self.settings), seconds)
         self._remember_provisioned()
         self._check_dns()
         if self.settings["checks"]["api"]:
             self.facts["api"] = checks.check_api(self.settings, self.secrets.get("credentials", {}))
         if self.settings["checks"]["smtp"]:
             self.facts["smtp_auth"] = checks.check_smtp(self.settings, self.secrets.get("credentials", {}))
-        self.facts["image"] = containers.image_id(self._reference())
+        self.facts["image"] = self.found[0].image
         self.facts["version"] = self.settings["image"]["tag"]
         # Each one's own check has just passed; what Docker says may be a quarter of a minute old.
         self.facts["containers"] = dict.fromkeys(PROCESSES, "healthy")

@@ -146,25 +146,25 @@ def run_once(
     return run([*argv, image, *command], stdin=stdin, check=False, timeout=timeout)
 
 
-def wait_until_healthy(project: str, expected: Dict[str, int], seconds: int) -> None:
-    """Return once every service has its number of containers and each one's own health check passes.
+def wait_until_healthy(project: str, expected: Dict[str, int], seconds: int) -> List[Container]:
+    """Return the containers once every service has its number of them and each one's own health check passes.
 
     The check is run here as well as by Docker, whose next one may be a quarter of a minute away.
     Raises RoleError naming the service, what its health check said and its last log lines.
     """
     deadline = time.monotonic() + seconds
     while True:
-        trouble = _unhealthy(project, expected)
+        found = containers(project)
+        trouble = _unhealthy(found, expected)
         if trouble is None:
-            return
+            return found
         service, text, container = trouble
         if time.monotonic() >= deadline or (container is not None and container.restarts >= 3):
             raise RoleError("health", f"{service} is not healthy: {text}\n{_log(container)}".rstrip())
         time.sleep(0.5)
 
 
-def _unhealthy(project: str, expected: Dict[str, int]) -> "Optional[tuple[str, str, Optional[Container]]]":
-    found = containers(project)
+def _unhealthy(found: List[Container], expected: Dict[str, int]) -> "Optional[tuple[str, str, Optional[Container]]]":
     for service in sorted(expected):
         mine = [each for each in found if each.service == service]
         if len(mine) != expected[service]:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from rehearsal.ground import Ground, GroundError, Host, clean_leftovers, daemon, image, pieces
+from rehearsal.ground import Ground, GroundError, Host, clean_leftovers, daemon, image, leftovers, pieces
 from rehearsal.ground.archive import Entry, pack, pack_tree, unpack_file
 from rehearsal.ground.image import image_tag
 from rehearsal.ground.keys import make_key
@@ -231,6 +231,20 @@ def test_making_the_image_from_packages_without_root_says_what_to_do(
     machine = Machine(mirrors=(), apt_settings=(), apt_logins={}, certificates=(), bundle=None)
     with pytest.raises(GroundError, match=r"needs root.*Fix:"):
         image._bootstrap(machine, print, tmp_path / "build.log")
+
+
+def test_what_another_run_has_removed_in_the_meantime_is_no_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    network = Piece(kind="network", identity="1", labels={}, running=False)
+
+    def answer(said: bytes) -> None:
+        result = subprocess.CompletedProcess([], 1, b"", said + b"\nexit status 1\n")
+        monkeypatch.setattr(leftovers, "docker_try", lambda arguments: result)
+
+    answer(b"Error response from daemon: network 1 not found")
+    leftovers._remove([network])
+    answer(b"Error response from daemon: network 1 has active endpoints")
+    with pytest.raises(GroundError, match=r"active endpoints$"):
+        leftovers._remove([network])
 
 
 # --- with Docker ----------------------------------------------------------------------------------------

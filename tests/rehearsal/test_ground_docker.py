@@ -9,7 +9,7 @@ import pytest
 from rehearsal.ground import Ground, GroundError, Host
 from rehearsal.ground.docker import docker, docker_bytes, docker_try
 from rehearsal.ground.inner_docker import data_volume
-from rehearsal.images import ensure_service_image
+from rehearsal.images import ensure_docker_host_image, ensure_service_image
 
 pytestmark = pytest.mark.hosts
 
@@ -45,9 +45,8 @@ def ground() -> Iterator[Ground]:
 @pytest.fixture(scope="module")
 def host(ground: Ground) -> Host:
     """A host with Docker, a network as the stack has it, and a container listening on a mail port."""
-    made = ground.create_host("inner1", aliases=["inner1.example.com"], docker=True, memory_mb=1024, unsafe_dpkg=True)
-    install = ["apt-get", "install", "--yes", "--no-install-recommends", "docker.io", "iptables"]
-    ground.exec(made, ["env", "DEBIAN_FRONTEND=noninteractive", *install])
+    image = ensure_docker_host_image(lambda _line: None)
+    made = ground.create_host("inner1", image=image, aliases=["inner1.example.com"], docker=True, memory_mb=1024)
     ground.exec(made, ["docker", "load"], input=archive(ensure_service_image(lambda _line: None)))
     bridge = ["--opt", "com.docker.network.bridge.name=br-mailstack", "--subnet", "172.29.25.0/24"]
     ground.exec(made, ["docker", "network", "create", *bridge, "--gateway", GATEWAY, "mailstack"])

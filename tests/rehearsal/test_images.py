@@ -20,6 +20,7 @@ from rehearsal.images import (
     Images,
     Registry,
     catalogue,
+    ensure_docker_host_image,
     ensure_images,
     start_registry,
 )
@@ -167,9 +168,8 @@ def registry(ground: Ground, ca: PrivateCa, images: Images) -> Registry:
 @pytest.fixture(scope="module")
 def host(ground: Ground, ca: PrivateCa, registry: Registry) -> Host:
     """A host with Docker that has pulled both applications from the registry."""
-    made = ground.create_host("mail1", docker=True, ca_certificates=[ca.certificate], unsafe_dpkg=True)
-    install = ["apt-get", "install", "--yes", "--no-install-recommends", "docker.io", "iptables"]
-    ground.exec(made, ["env", "DEBIAN_FRONTEND=noninteractive", *install])
+    image = ensure_docker_host_image(lambda _line: None)
+    made = ground.create_host("mail1", image=image, docker=True, ca_certificates=[ca.certificate])
     for name in (registry.postal(POSTAL_VERSION), registry.mariadb):
         ground.exec(made, ["docker", "pull", "--quiet", name])
     return made

@@ -5,16 +5,14 @@ With MAILSTACK_POSTAL_IMAGE the same tests run on another image, such as Postal'
 
 import re
 import smtplib
-import ssl
 from collections.abc import Iterator
-from email.message import EmailMessage
 from urllib.parse import urlencode
 
-import dkim
 import pytest
 
 from rehearsal.ground import Ground, wait_for_port
 from rehearsal.images import ensure_images
+from tests.rehearsal.mail_tools import client, header, mail, signature_is_valid
 from tests.rehearsal.postal_site import ADMIN_PASSWORD, SELECTOR, WEB_HOST, PostalSite, eventually
 
 pytestmark = pytest.mark.hosts
@@ -27,39 +25,6 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostalSite]:
     images = ensure_images(print)
     with Ground("postal-mail") as ground:
         yield PostalSite(ground, images, tmp_path_factory.mktemp("postal") / "config")
-
-
-def mail(recipient: str, sender: str = "news@signed.example") -> EmailMessage:
-    message = EmailMessage()
-    message["From"] = f"News <{sender}>"
-    message["To"] = recipient
-    message["Subject"] = "Grüße   mit  Abständen"
-    message.set_content("Hello  \n.a line with a dot\n\n\n")
-    return message
-
-
-def client(site: PostalSite, *, tls: bool = False) -> smtplib.SMTP:
-    connection = smtplib.SMTP(site.smtp.address, 25, timeout=20)
-    if tls:
-        context = ssl.create_default_context(cafile=str(site.folder / "ca.pem"))
-        connection._host = "mx.example.com"  # type: ignore[attr-defined] # the name in the certificate
-        connection.starttls(context=context)
-    connection.ehlo("app.example.com")
-    return connection
-
-
-def header(raw: str, name: str) -> str:
-    head = raw.split("\r\n\r\n", 1)[0].replace("\r\n\t", " ").replace("\r\n ", " ")
-    found = [line for line in head.split("\r\n") if line.lower().startswith(f"{name.lower()}:")]
-    assert len(found) == 1, found
-    return found[0].split(":", 1)[1].strip()
-
-
-def signature_is_valid(raw: str, records: dict[str, str]) -> bool:
-    """Verify with dkimpy; ``records``: name to TXT record, all there is in the DNS."""
-    published = {f"{name}.".encode(): text.encode() for name, text in records.items()}
-    valid: bool = dkim.verify(raw.encode("latin-1"), dnsfunc=lambda name, timeout=5: published.get(name))
-    return valid
 
 
 # --- from the application to the relay -------------------------------------------------------------------

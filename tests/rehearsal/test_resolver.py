@@ -8,7 +8,7 @@ import dns.reversename
 import pytest
 
 from rehearsal.ground import Ground, GroundError, Host, Service, wait_for_port
-from rehearsal.images import ensure_service_image
+from rehearsal.images import ensure_docker_host_image, ensure_service_image
 from rehearsal.resolver import _config, set_resolver, start_resolver, use_resolver
 
 ZONE = "corp.example"
@@ -203,10 +203,8 @@ def test_a_host_asks_the_resolver_and_only_it_also_after_a_reboot(
 
 @pytest.mark.hosts
 def test_containers_on_a_host_resolve_through_it(ground: Ground, resolver: Service) -> None:
-    docker_host = ground.create_host("docker1", docker=True, unsafe_dpkg=True)
+    docker_host = ground.create_host("docker1", image=ensure_docker_host_image(lambda _line: None), docker=True)
     use_resolver(ground, docker_host, resolver)
-    install = ["apt-get", "install", "--yes", "--no-install-recommends", "docker.io", "iptables"]
-    ground.exec(docker_host, ["env", "DEBIAN_FRONTEND=noninteractive", *install])
     # The host's own programs are image enough.
     pack = (
         "tar -C / -c bin lib lib64 usr/bin usr/lib64 usr/lib/x86_64-linux-gnu etc/nsswitch.conf | docker import - own:1"

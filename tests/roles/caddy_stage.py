@@ -141,11 +141,7 @@ class CaddyHost:
     def _fingerprint(self, arguments: str) -> str:
         command = ["openssl", "s_client", *arguments.split()]
         shown = subprocess.run(command, input="", capture_output=True, text=True, timeout=20, check=False).stdout
-        start = shown.find("-----BEGIN CERTIFICATE-----")
-        if start < 0:
-            return ""
-        pem = shown[start : shown.index("-----END CERTIFICATE-----") + len("-----END CERTIFICATE-----")]
-        return fingerprint(pem)
+        return fingerprint(shown) if "-----END CERTIFICATE-----" in shown else ""
 
     def process(self) -> str:
         return self.sh("systemctl show -p MainPID --value caddy").strip()
@@ -172,8 +168,10 @@ class CaddyHost:
 
 
 def fingerprint(pem: str) -> str:
-    """SHA-256 of a certificate's DER form."""
-    return hashlib.sha256(ssl.PEM_cert_to_DER_cert(pem)).hexdigest()
+    """SHA-256 of the DER form of the first certificate in a text."""
+    end = "-----END CERTIFICATE-----"
+    first = pem[pem.index("-----BEGIN CERTIFICATE-----") : pem.index(end) + len(end)]
+    return hashlib.sha256(ssl.PEM_cert_to_DER_cert(first)).hexdigest()
 
 
 def wait_until(condition: Any, seconds: float) -> bool:

@@ -113,6 +113,15 @@ def test_check_reports_what_was_changed_by_hand_and_changes_nothing(machine: Mac
     assert machine.run("check").code == 0
 
 
+def test_a_stopped_docker_is_started_and_keeps_its_network(machine: Machine) -> None:
+    identity = machine.sh("docker network inspect -f '{{.Id}}' mailstack")
+    machine.sh("systemctl stop docker.socket docker.service")
+    assert machine.run("check").status == "drift"
+    done = machine.run()
+    assert (done.code, done.status) == (0, "changed"), done.progress
+    assert machine.sh("docker network inspect -f '{{.Id}}' mailstack") == identity
+
+
 def test_containers_outlive_a_change_of_the_daemon(machine: Machine, tiny: str) -> None:
     machine.sh("jq --version >/dev/null 2>&1 || true; echo '{\"debug\": false}' >/etc/docker/daemon.json")
     machine.sh(

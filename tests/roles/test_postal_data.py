@@ -128,9 +128,8 @@ def test_mail_is_not_replaced_by_a_backup_unless_asked_and_is_dumped_then(site: 
 
 
 def test_a_backup_brings_everything_back_on_an_empty_host(site: PostalSite) -> None:
-    site.sh(BACKUP)
     before = site.sql(EVERYTHING)
-    site.sh(f"cp {newest(site)} /root/kept.tar")
+    site.sh(f"cp $({BACKUP}) /root/kept.tar")
     assert site.postal("remove").code == 0
     site.database["remove_data"] = True
     assert site.mariadb("remove").code == 0
@@ -150,7 +149,7 @@ def test_a_backup_brings_everything_back_on_an_empty_host(site: PostalSite) -> N
 
 def test_a_backup_comes_back_where_only_docker_and_the_database_are(site: PostalSite) -> None:
     before = site.sql(EVERYTHING)
-    site.sh(f"mkdir -p /root/bare; {BACKUP}; cp {newest(site)} /root/bare/kept.tar")
+    site.sh(f"mkdir -p /root/bare; cp $({BACKUP}) /root/bare/kept.tar")
     assert site.postal("remove").code == 0
     site.sql("DROP DATABASE postal; DROP DATABASE `postal-server-1`;")
     site.sh("cd /root/bare && tar -xf kept.tar program")

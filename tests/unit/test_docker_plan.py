@@ -65,7 +65,7 @@ def fresh(release: dict[str, str] | None = None) -> Facts:
 def done(**changes: Any) -> Facts:
     """A host on which the role has run."""
     facts = Facts("apt", DEBIAN, {"docker.io": "20.10.24", "docker-compose": "1.29.2"})
-    facts.command = facts.active = facts.enabled = facts.network_unit_ready = True
+    facts.command = facts.unit = facts.active = facts.enabled = facts.network_unit_ready = True
     facts.engine = "20.10.24"
     facts.compose = ["docker-compose"]
     facts.daemon_json = daemon_json.render(daemon_json.merged({}, [], False, False))
@@ -144,6 +144,14 @@ def test_a_binary_docker_without_compose_is_not_touched() -> None:
         steps(done(compose=[], packages={}))
 
 
+def test_a_docker_without_its_unit_is_refused_and_a_lone_client_does_not_count() -> None:
+    with pytest.raises(RoleError, match=r"not as docker\.service"):
+        steps(done(unit=False, packages={}))
+    client = fresh()
+    client.command = True
+    assert steps(client) == steps(fresh())
+
+
 def test_podman_in_dockers_clothes_is_refused() -> None:
     with pytest.raises(RoleError, match="podman-docker"):
         steps(done(packages={"podman-docker": "4"}))
@@ -152,7 +160,8 @@ def test_podman_in_dockers_clothes_is_refused() -> None:
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
-        ({"active": False}, ["service"]),
+        ({"active": False, "engine": None, "network": None}, ["service", "network"]),
+        ({"engine": None, "network": None}, ["service", "network"]),
         ({"enabled": False}, ["service"]),
         ({"daemon_json": None}, ["daemon"]),
         ({"network": None, "interfaces": ["eth0"]}, ["network"]),

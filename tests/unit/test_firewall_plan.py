@@ -401,10 +401,15 @@ def test_nothing_to_confirm_is_no_error(scene: Scene) -> None:
     assert scene.plan() == []
 
 
-def test_a_change_that_was_taken_back_cannot_be_confirmed(scene: Scene) -> None:
+def test_a_change_that_was_taken_back_is_made_again_but_not_confirmed(scene: Scene) -> None:
     (scene.directory / "undone").write_text("2026-11-21T08:00:05Z\n")
-    with pytest.raises(RoleError, match="taken back at 2026-11-21T08:00:05Z"):
-        scene.plan()
+    scene.steps = [("ufw", "ufw is not enabled")]
+    assert scene.plan() == ["ufw"]
+
+
+def test_a_change_taken_back_that_nobody_wants_any_more_is_forgotten(scene: Scene) -> None:
+    (scene.directory / "undone").write_text("2026-11-21T08:00:05Z\n")
+    assert scene.plan() == []
 
 
 def test_a_firewall_that_is_not_as_declared_is_not_confirmed(scene: Scene) -> None:

@@ -36,6 +36,7 @@ BAD: list[tuple[str, Any, str, str, str]] = [
     ("postal.secret_key", REMOVE, "postal.secret_key", "is required", "mailstack init"),
     ("postal.database.password", REMOVE, "postal.database.password", "is required", "mailstack init"),
     ("postal.database.root_password", REMOVE, "postal.database.root_password", "is required", "mailstack init"),
+    ("postal.database.password", 'with"quote-mark', "postal.database.password", "unescaped", "mailstack init"),
     ("postal.database.address", "db.example.com", "postal.database.address", "no use with kind container", "kind"),
     ("postal.database.kind", "external", "postal.database.address", "is required with kind external", "where"),
     ("postal.database.host", "db9", "postal.database.host", "must name one of hosts", "relay1"),

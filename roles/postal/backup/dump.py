@@ -96,8 +96,10 @@ def _add_text(tar: tarfile.TarFile, name: str, text: str, work: str) -> None:
 def _add_installation(tar: tarfile.TarFile) -> None:
     """Add the files a new host needs: configuration, keys, what belongs to what, and these programs."""
     for name in sorted(os.listdir(paths.CONFIG)) if os.path.isdir(paths.CONFIG) else ():
-        if not name.startswith("."):
-            tar.add(os.path.join(paths.CONFIG, name), f"config/{name}")
+        # The certificate is a link to its latest delivery; what the archive needs is the file.
+        path = os.path.realpath(os.path.join(paths.CONFIG, name))
+        if os.path.isfile(path) and not name.startswith("."):
+            tar.add(path, f"config/{name}")
     for name in STATE_FILES:
         path = os.path.join(paths.STATE, name)
         if os.path.exists(path):

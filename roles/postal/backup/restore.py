@@ -129,7 +129,7 @@ def _install_files(work: str, bare: bool) -> None:
     """Put the archive's configuration in place, and on a host without any the compose file and the programs too."""
     os.makedirs(paths.CONFIG, exist_ok=True)
     os.chown(paths.CONFIG, 0, paths.USER_ID)
-    os.chmod(paths.CONFIG, 0o750)  # noqa: S103 - the container\'s user may pass
+    os.chmod(paths.CONFIG, 0o750)  # noqa: S103 - the container's user may pass
     pairs: List[List[str]] = [[os.path.join(work, "config"), paths.CONFIG]]
     if bare:
         pairs += [
@@ -165,7 +165,7 @@ def _keep_identities(work: str) -> None:
         with open(applied, encoding="utf-8") as stream:
             document = json.load(stream)
         # The passwords in the database are those of the backup: no digest of a newer one may stand for them.
-        for name in ("fingerprint", "digest", "migrated_image"):
+        for name in ("fingerprint", "digest"):
             document.pop(name, None)
         with open(applied, "w", encoding="utf-8") as stream:
             json.dump(document, stream)

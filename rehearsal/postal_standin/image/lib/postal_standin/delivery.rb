@@ -11,6 +11,13 @@ module PostalStandin
     # A verdict reached without sending: status Held, HardFail or Processed.
     Verdict = Struct.new(:status, :details)
 
+    # Everything a server in Development mode has is held, unless somebody queued it by hand.
+    def self.development_hold(queued)
+      return if queued.manual? || queued.server.mode != "Development"
+
+      Verdict.new("Held", "Server is in development mode.")
+    end
+
     # transports: shared by the messages of one batch, so that they use one session.
     def initialize(queued, transports)
       @queued = queued

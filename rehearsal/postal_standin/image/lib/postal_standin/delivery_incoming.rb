@@ -16,7 +16,7 @@ module PostalStandin
       end
 
       def verdict
-        (bounce_verdict if @message.bounce) || hold_verdict || route_verdict
+        (bounce_verdict if @message.bounce) || Delivery.development_hold(@queued) || route_verdict
       end
 
       def send_message
@@ -56,12 +56,6 @@ module PostalStandin
         original.add_delivery(status: "Bounced",
                               details: "We've received a bounce message for this e-mail. " \
                                        "See <msg:#{@message.id}> for details.")
-      end
-
-      def hold_verdict
-        return if @queued.manual? || @queued.server.mode != "Development"
-
-        Verdict.new("Held", "Server is in development mode.")
       end
 
       def route_verdict

@@ -19,12 +19,12 @@ module PostalStandin
         return Verdict.new("HardFail", "Message's domain no longer exist") unless @message.domain
         return Verdict.new("HardFail", "Message doesn't have an RCPT to") if @message.rcpt_to.to_s.empty?
 
-        @message.update(tag: @message.headers["x-postal-tag"].last) if !@message.tag && @message.headers["x-postal-tag"]
+        add_tag
         held = reason_to_hold unless @queued.manual?
         return Verdict.new("Held", held) if held
 
         add_headers
-        Verdict.new("Held", "Server is in development mode.") if @queued.server.mode == "Development" && !@queued.manual?
+        Delivery.development_hold(@queued)
       end
 
       def send_message
@@ -43,6 +43,11 @@ module PostalStandin
       end
 
       private
+
+      def add_tag
+        tag = @message.headers["x-postal-tag"]&.last
+        @message.update(tag: tag) if tag && !@message.tag
+      end
 
       def reason_to_hold
         if @message.credential&.hold?

@@ -42,7 +42,9 @@ module PostalStandin
     end
 
     def histogram_lines(name, labels, histogram)
-      buckets = BUCKETS.zip(histogram.buckets).map { |limit, count| line("#{name}_bucket", { **labels, le: limit }, count) }
+      buckets = BUCKETS.zip(histogram.buckets).map do |limit, count|
+        line("#{name}_bucket", { **labels, le: limit }, count)
+      end
       [*buckets, line("#{name}_bucket", { **labels, le: "+Inf" }, histogram.count),
        line("#{name}_sum", labels, histogram.sum), line("#{name}_count", labels, histogram.count)].join
     end

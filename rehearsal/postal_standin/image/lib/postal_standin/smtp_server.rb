@@ -52,7 +52,8 @@ module PostalStandin
     def load_tls_context
       chain = OpenSSL::X509::Certificate.load(File.read(@settings.tls_certificate_path))
       OpenSSL::SSL::SSLContext.new.tap do |context|
-        context.add_certificate(chain.first, OpenSSL::PKey.read(File.read(@settings.tls_private_key_path)), chain.drop(1))
+        key = OpenSSL::PKey.read(File.read(@settings.tls_private_key_path))
+        context.add_certificate(chain.first, key, chain.drop(1))
         context.ciphers = @settings.tls_ciphers if @settings.tls_ciphers
       end
     end
@@ -96,8 +97,11 @@ module PostalStandin
       end
     end
 
+    # A database connection is taken only by the lines that need one, and given back after each.
     def answer(session, line)
-      ActiveRecord::Base.connection_pool.with_connection { session.receive(line) }
+      session.receive(line)
+    ensure
+      ActiveRecord::Base.clear_active_connections!
     end
 
     def reply(socket, lines)

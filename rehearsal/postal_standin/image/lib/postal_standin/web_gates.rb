@@ -34,17 +34,19 @@ module PostalStandin
     end
   end
 
-  # Gives the database connection back after every request. An error is a 500 without details.
+  # Gives the database connection back after every request that took one. An error is a 500 without details.
   class DatabaseConnection
     def initialize(app)
       @app = app
     end
 
     def call(env)
-      ActiveRecord::Base.connection_pool.with_connection { @app.call(env) }
+      @app.call(env)
     rescue StandardError => e
       Postal.logger.error("#{e.class}: #{e.message}\n#{Array(e.backtrace).first(5).join("\n")}")
       [500, { "Content-Type" => "text/plain" }, ["Internal Server Error"]]
+    ensure
+      ActiveRecord::Base.clear_active_connections!
     end
   end
 end

@@ -76,8 +76,8 @@ module PostalStandin
     def jwks
       key = Postal.signing_key
       numbers = OpenSSL::ASN1::Sequence([OpenSSL::ASN1::Integer(key.n), OpenSSL::ASN1::Integer(key.e)])
-      entry = { kty: "RSA", n: number(key.n), e: number(key.e), kid: OpenSSL::Digest.hexdigest("SHA256", numbers.to_der),
-                use: "sig", alg: "RS256" }
+      identity = OpenSSL::Digest.hexdigest("SHA256", numbers.to_der)
+      entry = { kty: "RSA", n: number(key.n), e: number(key.e), kid: identity, use: "sig", alg: "RS256" }
       [200, { "Content-Type" => "application/json; charset=utf-8" }, [JSON.generate(keys: [entry])]]
     end
 

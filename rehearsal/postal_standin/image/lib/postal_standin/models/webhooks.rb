@@ -1,6 +1,6 @@
 # frozen_string_literal: true
 
-# Events reported to an application by HTTP. The stand-in records the requests; see ../../../README.md for what is sent.
+# Events reported to an application by HTTP. The stand-in records the requests and sends none.
 class Webhook < ApplicationRecord
   include HasUUID
 
