@@ -38,7 +38,9 @@ check: setup
 
 test: setup
 	$(PYTHON) -m pytest -q tests/unit tests/graph
-	$(PYTHON) -m pytest -rs --durations=15 -n $(TEST_PROCESSES) --dist loadgroup tests/rehearsal tests/roles tests/engine
+	# A module keeps its hosts; those of tests/engine share one stack.
+	$(PYTHON) -m pytest -rs --durations=25 -n $(TEST_PROCESSES) --dist loadfile tests/rehearsal tests/roles
+	$(PYTHON) -m pytest -rs --durations=10 tests/engine
 
 bench: setup
 	$(PYTHON) -m rehearsal.bench.suite

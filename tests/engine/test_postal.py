@@ -107,4 +107,6 @@ def test_destroy_takes_everything_away_that_was_asked_for(whole: Whole) -> None:
     host = whole.rehearsal.hosts["mail1"]
     containers = whole.rehearsal.ground.exec(host, ["docker", "ps", "--all", "--quiet"]).stdout
     assert containers == ""
-    assert whole.rehearsal.ground.exec(host, ["test", "-e", "/opt/postal"], check=False).returncode == 1
+    assert (
+        whole.rehearsal.ground.exec(host, ["test", "-e", "/opt/postal/config/postal.yml"], check=False).returncode == 1
+    )
