@@ -1,23 +1,21 @@
 """Rules of ``caddy`` that need more than one field."""
 
-import difflib
 from collections.abc import Callable, Iterator
 
 from mailstack.settings.caddy_model import Caddy
 from mailstack.settings.model import Settings
-from mailstack.settings.problems import Problem
+from mailstack.settings.problems import Problem, one_of
 
 __all__ = ["CADDY_RULES"]
 
 
 def _machine(settings: Settings, caddy: Caddy) -> Iterator[Problem]:
     if caddy.host not in settings.hosts:
-        nearest = difflib.get_close_matches(caddy.host, list(settings.hosts), n=1)
         yield Problem(
             field="caddy.host",
             value=caddy.host,
             rule="must name one of hosts",
-            fix=f"did you mean {nearest[0]}?" if nearest else f"use one of {', '.join(sorted(settings.hosts))}",
+            fix=one_of(settings.hosts, caddy.host),
         )
         return
     host = settings.hosts[caddy.host]
@@ -83,7 +81,7 @@ def _policies(settings: Settings, caddy: Caddy) -> Iterator[Problem]:
                 field=f"caddy.mta_sts[{index}].domain",
                 value=policy.domain,
                 rule="must be one of domains",
-                fix=f"use one of {', '.join(sorted(declared))}",
+                fix=one_of(declared, policy.domain),
             )
         if policy.domain in [other.domain for other in caddy.mta_sts[:index]]:
             yield Problem(

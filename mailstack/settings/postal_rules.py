@@ -1,6 +1,5 @@
 """Rules of ``postal`` and ``caddy`` that need more than one field."""
 
-import difflib
 import ipaddress
 import re
 from collections import Counter
@@ -17,7 +16,7 @@ from mailstack.postal_names import (
 )
 from mailstack.settings.model import Settings
 from mailstack.settings.postal_model import MailServer, Postal, slug
-from mailstack.settings.problems import Problem
+from mailstack.settings.problems import Problem, one_of
 
 __all__ = ["POSTAL_RULES"]
 
@@ -27,12 +26,6 @@ SIZE_MARGIN_BYTES = 500_000
 MEBIBYTE = 1024 * 1024
 SMALLEST_NETWORK, WIDEST_NETWORK = 28, 16
 GOOD_RSA_BITS = 2048
-
-
-def _one_of(names: Iterable[str], wanted: str) -> str:
-    known = sorted(names)
-    nearest = difflib.get_close_matches(wanted, known, n=1)
-    return f"did you mean {nearest[0]}?" if nearest else f"use one of {', '.join(known)}"
 
 
 def _below(name: str, parents: Iterable[str]) -> bool:
@@ -48,7 +41,7 @@ def _twice(field: str, what: str, values: Iterable[str]) -> Iterator[Problem]:
 def _machines(settings: Settings, postal: Postal) -> Iterator[Problem]:
     for field, name in (("postal.host", postal.host), ("postal.database.host", postal.database.host)):
         if name is not None and name not in settings.hosts:
-            yield Problem(field=field, value=name, rule="must name one of hosts", fix=_one_of(settings.hosts, name))
+            yield Problem(field=field, value=name, rule="must name one of hosts", fix=one_of(settings.hosts, name))
     host = settings.hosts.get(postal.host)
     if host is not None and host.public_ipv4 is None and host.public_ipv6 is None:
         yield Problem(
@@ -134,7 +127,7 @@ def _organizations(settings: Settings, postal: Postal) -> Iterator[Problem]:
                         field=f"{field}.domains[{place}]",
                         value=name,
                         rule="must be one of domains: only those have SPF, DKIM and DMARC records",
-                        fix=_one_of(declared, name),
+                        fix=one_of(declared, name),
                     )
             yield from _twice(f"{field}.domains", "domain", server.domains)
             yield from _twice(f"{field}.credentials", "identity", (key.identity for key in server.credentials))
@@ -176,7 +169,7 @@ def _routes(settings: Settings, postal: Postal, field: str, server: MailServer) 
                 field=f"{where}.domain",
                 value=route.domain,
                 rule="must be one of the mail server's domains",
-                fix=_one_of(server.domains, route.domain),
+                fix=one_of(server.domains, route.domain),
             )
         elif postal.smtp_hostname not in exchangers.get(route.domain, []):
             yield Problem(
@@ -194,7 +187,7 @@ def _tracking(settings: Settings, field: str, server: MailServer) -> Iterator[Pr
                 field=f"{field}.track_domains[{index}].domain",
                 value=tracked.domain,
                 rule="must be one of the mail server's domains",
-                fix=_one_of(server.domains, tracked.domain),
+                fix=one_of(server.domains, tracked.domain),
             )
         if settings.caddy is None:
             yield Problem(
@@ -381,7 +374,7 @@ def _pools(_settings: Settings, postal: Postal) -> Iterator[Problem]:
                 field="postal.organizations",
                 value=f"{label}: ip_pool {server.ip_pool}",
                 rule="must name one of ip_pools",
-                fix=_one_of(names, server.ip_pool) if names else "declare the pool, or remove the key",
+                fix=one_of(names, server.ip_pool) if names else "declare the pool, or remove the key",
             )
 
 

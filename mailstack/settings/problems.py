@@ -1,9 +1,10 @@
 """What is wrong with a stack's settings, in words a person can act on."""
 
+import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-__all__ = ["Problem", "SettingsError"]
+__all__ = ["Problem", "SettingsError", "one_of"]
 
 SHOWN_VALUE_CHARACTERS = 80
 
@@ -25,6 +26,13 @@ class Problem:
         value = self.value if len(self.value) <= SHOWN_VALUE_CHARACTERS else self.value[:SHOWN_VALUE_CHARACTERS] + "…"
         found = f" is {value}" if value else ""
         return f"mailstack:{self.field}{found}: {self.rule}. Fix: {self.fix}."
+
+
+def one_of(names: Iterable[str], wanted: str) -> str:
+    """Return the fix for a name that is none of ``names``: the nearest of them, or all."""
+    known = sorted(names)
+    nearest = difflib.get_close_matches(wanted, known, n=1)
+    return f"did you mean {nearest[0]}?" if nearest else f"use one of {', '.join(known)}"
 
 
 class SettingsError(ValueError):

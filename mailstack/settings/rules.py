@@ -1,6 +1,5 @@
 """Rules that need more than one field of the settings."""
 
-import difflib
 import ipaddress
 import re
 from collections import Counter
@@ -15,7 +14,7 @@ from mailstack.relay_rule import rule_problems
 from mailstack.settings.caddy_rules import CADDY_RULES
 from mailstack.settings.model import Domain, Host, Jump, Settings
 from mailstack.settings.postal_rules import POSTAL_RULES
-from mailstack.settings.problems import Problem
+from mailstack.settings.problems import Problem, one_of
 from mailstack.stack import relay_definition, relay_rule, under_any
 from mailstack.stack_caddy import caddy_definition
 from mailstack.stack_postal import postal_definition
@@ -40,12 +39,6 @@ def find_problems(settings: Settings) -> Iterator[Problem]:
         yield from _relay_definition(settings)
         yield from _postal_definition(settings)
         yield from _caddy_definition(settings)
-
-
-def _one_of(names: Iterable[str], wanted: str) -> str:
-    known = sorted(names)
-    nearest = difflib.get_close_matches(wanted, known, n=1)
-    return f"did you mean {nearest[0]}?" if nearest else f"use one of {', '.join(known)}"
 
 
 def _duplicates(values: Iterable[str]) -> list[str]:
@@ -101,7 +94,7 @@ def _domains(settings: Settings) -> Iterator[Problem]:
                     field=f"domains[{index}].spf.lookups.{name}",
                     value=str(domain.spf.lookups[name]),
                     rule="counts an include that is not there",
-                    fix=_one_of(domain.spf.include, name) if domain.spf.include else "remove it",
+                    fix=one_of(domain.spf.include, name) if domain.spf.include else "remove it",
                 )
         yield from _dkim(f"domains[{index}]", domain)
 
@@ -139,7 +132,7 @@ def _relay_host(settings: Settings) -> Iterator[Problem]:
             field="relay.host",
             value=relay.host,
             rule="must name one of hosts",
-            fix=_one_of(settings.hosts, relay.host),
+            fix=one_of(settings.hosts, relay.host),
         )
         return
     host = settings.relay_host
@@ -180,7 +173,7 @@ def _relay_names(settings: Settings) -> Iterator[Problem]:
                     field=f"relay.{key}[{index}]",
                     value=name,
                     rule="must be one of domains: only those have SPF, DKIM and DMARC records",
-                    fix=_one_of(names, name),
+                    fix=one_of(names, name),
                 )
         for name in _duplicates(listed or ()):
             yield Problem(field=f"relay.{key}", value=name, rule="the domain is listed twice", fix="remove one")
@@ -394,7 +387,7 @@ def _relay_rule(settings: Settings) -> Iterator[Problem]:
                 field=f"relay_rule.domains[{index}]",
                 value=name,
                 rule="must be one of domains",
-                fix=_one_of(names, name),
+                fix=one_of(names, name),
             )
     sender = declared.probe.sender
     if sender is not None and sender.rpartition("@")[2] not in names:
@@ -456,7 +449,7 @@ def _dns_server(settings: Settings) -> Iterator[Problem]:
     if server.host not in settings.hosts:
         yield Problem(
             field="dns.server.host", value=server.host, rule="must name one of hosts",
-            fix=_one_of(settings.hosts, server.host),
+            fix=one_of(settings.hosts, server.host),
         )  # fmt: skip
         return
     host = settings.hosts[server.host]

@@ -10,7 +10,7 @@ import stat
 import tempfile
 from typing import Dict, List, Optional
 
-__all__ = ["DesiredFile", "Transaction", "differs", "read", "write"]
+__all__ = ["DesiredFile", "Transaction", "difference", "differs", "read", "replace", "write"]
 
 
 class DesiredFile:
@@ -45,38 +45,47 @@ def read(path: str) -> Optional[str]:
 
 def differs(desired: DesiredFile) -> Optional[str]:
     """Say in words how the file on disk differs from ``desired``; None when it does not."""
-    current = read(desired.path)
-    if current is None:
-        return f"{desired.path} is missing"
-    if current != desired.content:
-        return f"{desired.path} has other content"
-    status = os.stat(desired.path)
-    if stat.S_IMODE(status.st_mode) != desired.mode:
-        return f"{desired.path} has mode {stat.S_IMODE(status.st_mode):04o}, not {desired.mode:04o}"
-    uid, gid = _owner(desired)
-    if (status.st_uid, status.st_gid) != (uid, gid):
-        return f"{desired.path} is not owned by {desired.owner}:{desired.group}"
-    return None
+    return difference(desired.path, desired.content, desired.mode, _owner(desired))
 
 
 def write(desired: DesiredFile) -> None:
-    """Replace the file in one step: a reader sees the old content or the new, never a part."""
-    directory = os.path.dirname(desired.path)
+    """Replace the file in one step, with the SELinux label of its place."""
+    replace(desired.path, desired.content, desired.mode, _owner(desired))
+    _relabel(desired.path)
+
+
+def difference(path: str, content: str, mode: int, owner: "tuple[int, int]") -> Optional[str]:
+    """Say in words how the file at ``path`` differs; None when it does not. ``owner`` is user and group, as numbers."""
+    current = read(path)
+    if current is None:
+        return f"{path} is missing"
+    if current != content:
+        return f"{path} has other content"
+    status = os.stat(path)
+    if stat.S_IMODE(status.st_mode) != mode:
+        return f"{path} has mode {stat.S_IMODE(status.st_mode):04o}, not {mode:04o}"
+    if (status.st_uid, status.st_gid) != owner:
+        return "{} is owned by {}:{}, not {}:{}".format(path, status.st_uid, status.st_gid, *owner)
+    return None
+
+
+def replace(path: str, content: str, mode: int, owner: "tuple[int, int]") -> None:
+    """Replace a file in one step: a reader sees the old content or the new, never a part."""
+    directory = os.path.dirname(path)
     os.makedirs(directory, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=directory, prefix=".mailstack-")
     try:
         with os.fdopen(handle, "w", encoding="utf-8", errors="surrogateescape") as stream:
-            stream.write(desired.content)
+            stream.write(content)
             stream.flush()
             os.fsync(stream.fileno())
-        os.chown(temporary, *_owner(desired))
-        os.chmod(temporary, desired.mode)
-        os.replace(temporary, desired.path)
+        os.chown(temporary, *owner)
+        os.chmod(temporary, mode)
+        os.replace(temporary, path)
     except BaseException:
         with contextlib.suppress(OSError):
             os.unlink(temporary)
         raise
-    _relabel(desired.path)
 
 
 def _owner(desired: DesiredFile) -> "tuple[int, int]":

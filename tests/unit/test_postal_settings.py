@@ -59,7 +59,7 @@ BAD: list[tuple[str, Any, str, str, str]] = [
     ("caddy.acme.challenge", "dns", "caddy.acme.dns_token", "goes with challenge dns", "token"),
     ("caddy.acme.email", "nobody", "caddy.acme.email", "mail address", "name@example.com"),
     ("caddy.mta_sts", [{"domain": "example.net", "mx": ["mx.example.com"]}], "caddy.mta_sts[0].domain", "one of domains",
-     "example.com"),
+     "did you mean example"),
     ("postal.organizations.0.permalink", "admin", "postal.organizations[0].permalink", "Postal's own addresses", "another"),
     ("postal.organizations.0.permalink", "Ex ample", "postal.organizations[0].permalink", "permalink", "name"),
     (f"{SERVER}.domains", ["example.com", "example.net"], f"{FIELD}.domains[1]", "must be one of domains", "example"),
