@@ -2,30 +2,41 @@
 
 __all__ = ["BOUNCE", "CERTIFICATE", "PORT_SCAN", "STATUS", "WEBSITE"]
 
-# Argument: address. Prints the open TCP ports as a JSON list. A dropped packet is no answer within a second, so a
-# port that did not answer is tried twice.
+# Argument: address. Prints the open TCP ports as a JSON list. A firewall that drops is no answer at all: each port gets
+# the time of two SYN packets (the kernel repeats the first after a second), thousands of ports at once.
 PORT_SCAN = """
-import asyncio, json, sys
-address, at_once, seconds = sys.argv[1], asyncio.Semaphore(6000), 1.0
+import errno, json, resource, select, socket, sys, time
+most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+address, at_once, seconds = sys.argv[1], min(4000, most - 50), 2.5
+closed = (errno.ECONNREFUSED, errno.EHOSTUNREACH, errno.ENETUNREACH, errno.ECONNRESET, errno.ETIMEDOUT)
 
-async def is_open(port):
-    async with at_once:
-        for _ in range(2):
-            try:
-                _, writer = await asyncio.wait_for(asyncio.open_connection(address, port), seconds)
-            except asyncio.TimeoutError:
-                continue
-            except OSError:
-                return None
-            writer.close()
-            return port
-    return None
+def scan(ports):
+    poll, waiting, found = select.epoll(), {}, []
+    for port in ports:
+        one = socket.socket()
+        one.setblocking(False)
+        code = one.connect_ex((address, port))
+        if code not in (0, errno.EINPROGRESS) + closed:
+            raise OSError(code, "no verdict on port %d" % port)
+        waiting[one.fileno()] = (port, one)
+        poll.register(one, select.EPOLLOUT)
+    deadline = time.monotonic() + seconds
+    while waiting and time.monotonic() < deadline:
+        for number, _ in poll.poll(0.1, at_once):
+            port, one = waiting.pop(number)
+            poll.unregister(one)
+            if one.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == 0:
+                found.append(port)
+            one.close()
+    for _, one in waiting.values():
+        one.close()
+    poll.close()
+    return found
 
-async def scan():
-    found = await asyncio.gather(*(is_open(port) for port in range(1, 65536)))
-    print(json.dumps([port for port in found if port]))
-
-asyncio.run(scan())
+every = range(1, 65536)
+parts = [every[start:start + at_once] for start in range(0, len(every), at_once)]
+print(json.dumps(sorted(port for part in parts for port in scan(part))))
 """
 
 # Standard input: JSON with host, recipient (the return path of a message) and headers (of that message). Delivers a
