@@ -38,8 +38,11 @@ check: setup
 
 test: setup
 	$(PYTHON) -m pytest -q tests/unit tests/graph
+	# test_ground starts a Docker daemon of its own and has its time limits: it runs alone.
+	$(PYTHON) -m pytest -q tests/rehearsal/test_ground.py
 	# A module keeps its hosts; those of tests/engine share one stack.
-	$(PYTHON) -m pytest -rs --durations=25 -n $(TEST_PROCESSES) --dist loadfile tests/rehearsal tests/roles
+	$(PYTHON) -m pytest -rs --durations=25 -n $(TEST_PROCESSES) --dist loadfile \
+		--ignore=tests/rehearsal/test_ground.py tests/rehearsal tests/roles
 	$(PYTHON) -m pytest -rs --durations=10 tests/engine
 
 bench: setup

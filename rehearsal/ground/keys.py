@@ -1,6 +1,7 @@
 """Makes the SSH keys of a ground with ssh-keygen(1)."""
 
 import subprocess
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,9 +24,17 @@ class KeyPair:
         return self.private_file.read_text(encoding="utf-8")
 
 
+# Hosts are created from several threads, and all of a ground share one login.
+_MAKING = threading.Lock()
+
+
 def make_key(path: Path) -> KeyPair:
     """Make an ed25519 key at ``path`` (mode 0600) unless one is there. Raises ``GroundError``."""
-    public_file = path.with_name(f"{path.name}.pub")
+    with _MAKING:
+        return _make_key(path, path.with_name(f"{path.name}.pub"))
+
+
+def _make_key(path: Path, public_file: Path) -> KeyPair:
     if not (path.exists() and public_file.exists()):
         private_directory(path.parent)
         path.unlink(missing_ok=True)

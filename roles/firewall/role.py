@@ -123,7 +123,8 @@ class Firewall(Role):
             return [Change(step, what, _done_by_apply) for step, what in steps]
         if steps:
             listed = "; ".join(what for _, what in steps)
-            raise RoleError("confirm", f"the firewall is not as declared, so it is not confirmed: {listed}")
+            # Not refused before an apply: to `--check` it is drift like any other.
+            return [Change("confirm", f"the firewall is not as declared, so it is not confirmed: {listed}", _refuse)]
         if not undo.armed:
             self.say("confirm", "there was nothing to confirm")
             return []
@@ -266,6 +267,10 @@ class Firewall(Role):
         done += state.remove_packages()
         shutil.rmtree(self.state_directory(), ignore_errors=True)
         return done
+
+
+def _refuse() -> None:
+    raise RoleError("confirm", "only a firewall that is as declared is confirmed")
 
 
 def _done_by_apply() -> None:

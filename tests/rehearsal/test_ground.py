@@ -356,6 +356,7 @@ def test_a_downloaded_package_is_there_for_the_next_host(ground: Ground, relay: 
 def test_mail_ports_outside_the_ground_are_out_of_reach(ground: Ground, relay: Host, client: Host) -> None:
     listener = "import socket; s = socket.create_server(('', 2525)); s.accept()"
     ground.exec(relay, ["systemd-run", "--unit", "listener", "python3", "-c", listener])
+    ground.exec(relay, ["sh", "-c", "until ss -ltn | grep -q :2525; do sleep 0.1; done"], timeout=30)
     attempt = (
         "import errno, socket, sys\n"
         "try: socket.create_connection((sys.argv[1], int(sys.argv[2])), timeout=5); print('connected')\n"

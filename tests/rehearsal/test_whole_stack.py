@@ -51,7 +51,8 @@ def test_the_demo_fails_when_no_message_can_arrive(monkeypatch: pytest.MonkeyPat
     without_cli(monkeypatch)
     monkeypatch.setattr("rehearsal.rehearse.google_rule", _closed_rule)
     said: list[str] = []
-    assert rehearse("staging", said.append) == 1
+    monkeypatch.setattr("rehearsal.rehearse.rehearsal_config", lambda _path: relay_only())
+    assert rehearse("local", said.append) == 1
     text = "\n".join(said)
     assert "relay-rule-probe failed" in text
     assert "Fix" in text or "fix" in text

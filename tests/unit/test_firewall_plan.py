@@ -412,8 +412,12 @@ def test_a_change_taken_back_that_nobody_wants_any_more_is_forgotten(scene: Scen
     assert scene.plan() == []
 
 
-def test_a_firewall_that_is_not_as_declared_is_not_confirmed(scene: Scene) -> None:
+def test_a_firewall_that_is_not_as_declared_is_drift_and_never_confirmed(scene: Scene) -> None:
     scene.arm("")
     scene.steps = [("ufw", "ufw is not enabled")]
-    with pytest.raises(RoleError, match="so it is not confirmed: ufw is not enabled"):
-        scene.plan()
+    plan = Firewall({**SETTINGS, "confirm": True}, {}).plan()
+    assert [change.what for change in plan] == [
+        "the firewall is not as declared, so it is not confirmed: ufw is not enabled"
+    ]
+    with pytest.raises(RoleError, match="as declared"):
+        plan[0].mend()
