@@ -11,7 +11,7 @@ PURE_36 := roles mailstack/postfix/render.py mailstack/postfix/platforms.py \
 	mailstack/postal/config_keys.py mailstack/postal/render.py mailstack/postal/compose.py mailstack/postal/mariadb.py
 
 help:
-	@echo "make demo       local stack on throw-away hosts, a message delivered and verified (about 3 minutes)"
+	@echo "make demo       local stack on throw-away hosts, messages delivered and verified (about 3 minutes)"
 	@echo "make demo-down  remove what make demo left"
 	@echo "make test       everything that can be tested on this machine"
 	@echo "make check      lint, types, fast tests"
