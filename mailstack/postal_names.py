@@ -1,5 +1,6 @@
 """The names that follow from ``postal``: what DNS publishes, Postal believes and the relay routes by."""
 
+from mailstack.dns import zone_of
 from mailstack.settings.model import DkimKey, Domain, Settings
 from mailstack.settings.postal_model import Postal
 
@@ -23,8 +24,7 @@ CUSTOM_RETURN_PATH = "psrp"
 def base_domain(settings: Settings, postal: Postal) -> str:
     """Return the declared domain that Postal's own names live in: the longest one its web name is below."""
     names = [domain.name for domain in settings.domains]
-    holding = [name for name in names if postal.web_hostname == name or postal.web_hostname.endswith(f".{name}")]
-    return max(holding, key=len, default=names[0])
+    return zone_of(postal.web_hostname, names) or names[0]
 
 
 def return_path_domain(settings: Settings, postal: Postal) -> str:

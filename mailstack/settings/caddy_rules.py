@@ -4,19 +4,14 @@ from collections.abc import Callable, Iterator
 
 from mailstack.settings.caddy_model import Caddy
 from mailstack.settings.model import Settings
-from mailstack.settings.problems import Problem, one_of
+from mailstack.settings.problems import Problem, not_a_host, one_of
 
 __all__ = ["CADDY_RULES"]
 
 
 def _machine(settings: Settings, caddy: Caddy) -> Iterator[Problem]:
     if caddy.host not in settings.hosts:
-        yield Problem(
-            field="caddy.host",
-            value=caddy.host,
-            rule="must name one of hosts",
-            fix=one_of(settings.hosts, caddy.host),
-        )
+        yield not_a_host("caddy.host", caddy.host, settings.hosts)
         return
     host = settings.hosts[caddy.host]
     if host.public_ipv4 is None and host.public_ipv6 is None:

@@ -16,7 +16,7 @@ from mailstack.postal_names import (
 )
 from mailstack.settings.model import Settings
 from mailstack.settings.postal_model import MailServer, Postal, slug
-from mailstack.settings.problems import Problem, one_of
+from mailstack.settings.problems import Problem, not_a_host, one_of
 
 __all__ = ["POSTAL_RULES"]
 
@@ -41,7 +41,7 @@ def _twice(field: str, what: str, values: Iterable[str]) -> Iterator[Problem]:
 def _machines(settings: Settings, postal: Postal) -> Iterator[Problem]:
     for field, name in (("postal.host", postal.host), ("postal.database.host", postal.database.host)):
         if name is not None and name not in settings.hosts:
-            yield Problem(field=field, value=name, rule="must name one of hosts", fix=one_of(settings.hosts, name))
+            yield not_a_host(field, name, settings.hosts)
     host = settings.hosts.get(postal.host)
     if host is not None and host.public_ipv4 is None and host.public_ipv6 is None:
         yield Problem(

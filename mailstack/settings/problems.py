@@ -4,7 +4,7 @@ import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-__all__ = ["Problem", "SettingsError", "one_of"]
+__all__ = ["Problem", "SettingsError", "not_a_host", "one_of"]
 
 SHOWN_VALUE_CHARACTERS = 80
 
@@ -33,6 +33,11 @@ def one_of(names: Iterable[str], wanted: str) -> str:
     known = sorted(names)
     nearest = difflib.get_close_matches(wanted, known, n=1)
     return f"did you mean {nearest[0]}?" if nearest else f"use one of {', '.join(known)}"
+
+
+def not_a_host(field: str, name: str, hosts: Iterable[str]) -> Problem:
+    """Return the problem of a field that names a machine nobody declared."""
+    return Problem(field=field, value=name, rule="must name one of hosts", fix=one_of(hosts, name))
 
 
 class SettingsError(ValueError):

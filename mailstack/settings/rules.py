@@ -14,7 +14,7 @@ from mailstack.relay_rule import rule_problems
 from mailstack.settings.caddy_rules import CADDY_RULES
 from mailstack.settings.model import Domain, Host, Jump, Settings
 from mailstack.settings.postal_rules import POSTAL_RULES
-from mailstack.settings.problems import Problem, one_of
+from mailstack.settings.problems import Problem, not_a_host, one_of
 from mailstack.stack import relay_definition, relay_rule, under_any
 from mailstack.stack_caddy import caddy_definition
 from mailstack.stack_postal import postal_definition
@@ -128,12 +128,7 @@ def _dkim(field: str, domain: Domain) -> Iterator[Problem]:
 def _relay_host(settings: Settings) -> Iterator[Problem]:
     relay = settings.relay
     if relay.host not in settings.hosts:
-        yield Problem(
-            field="relay.host",
-            value=relay.host,
-            rule="must name one of hosts",
-            fix=one_of(settings.hosts, relay.host),
-        )
+        yield not_a_host("relay.host", relay.host, settings.hosts)
         return
     host = settings.relay_host
     for protocol, address in (("ipv4", host.public_ipv4), ("ipv6", host.public_ipv6)):
@@ -447,10 +442,7 @@ def _dns_server(settings: Settings) -> Iterator[Problem]:
     if server is None:
         return
     if server.host not in settings.hosts:
-        yield Problem(
-            field="dns.server.host", value=server.host, rule="must name one of hosts",
-            fix=one_of(settings.hosts, server.host),
-        )  # fmt: skip
+        yield not_a_host("dns.server.host", server.host, settings.hosts)
         return
     host = settings.hosts[server.host]
     names = [domain.name for domain in settings.domains]
