@@ -9,18 +9,16 @@ from typing import Any
 import pulumi
 from pulumi.runtime.config import CONFIG, get_config_env
 
-from mailstack.settings.load import load_settings
-from mailstack.settings.model import Settings
+from mailstack.plan import Plan, load_plan
 from mailstack.settings.problems import SettingsError
-from mailstack.stack import weaknesses
 
-__all__ = ["read_settings"]
+__all__ = ["read_plan"]
 
 
-def read_settings() -> Settings:
-    """Return the checked settings of the current stack.
+def read_plan() -> Plan:
+    """Return the plan of the current stack.
 
-    Secrets arrive as pydantic ``SecretStr`` and leave the program only inside ``Output.secret``.
+    Secrets leave the program only inside ``Output.secret``.
     Raises pulumi.RunError with all mistakes at once. What was weakened on purpose is logged as a warning.
     """
     _end_without_traceback()
@@ -30,12 +28,12 @@ def read_settings() -> Settings:
     # Pulumi.yaml gives optional sections an empty default: they count as absent.
     raw = {key: value for key, value in parsed.items() if value != {}}
     try:
-        settings = load_settings(raw)
+        plan = load_plan(raw)
     except SettingsError as error:
         raise pulumi.RunError(str(error)) from None
-    for sentence in weaknesses(settings):
+    for sentence in plan.warnings:
         pulumi.log.warn(sentence)
-    return settings
+    return plan
 
 
 def _parsed(value: str) -> Any:

@@ -4,7 +4,7 @@ import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-__all__ = ["Problem", "SettingsError", "not_a_host", "one_of"]
+__all__ = ["Problem", "SettingsError", "definition_problems", "not_a_host", "one_of"]
 
 SHOWN_VALUE_CHARACTERS = 80
 
@@ -38,6 +38,11 @@ def one_of(names: Iterable[str], wanted: str) -> str:
 def not_a_host(field: str, name: str, hosts: Iterable[str]) -> Problem:
     """Return the problem of a field that names a machine nobody declared."""
     return Problem(field=field, value=name, rule="must name one of hosts", fix=one_of(hosts, name))
+
+
+def definition_problems(field: str, text: str) -> list["Problem"]:
+    """Return the problems of a definition that checked itself: one a line of ``text``, which names the setting."""
+    return [Problem(field=field, value="", rule=line, fix="correct the setting it names") for line in text.splitlines()]
 
 
 class SettingsError(ValueError):

@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 from mailstack.settings.model import Settings
-from mailstack.stackfile import PROJECT
+from mailstack.settings.stackfile import PROJECT
 
 __all__ = ["settings_reference", "stack_file_schema"]
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from mailstack.settings.load import load_settings
+from mailstack.plan import load_plan
 from mailstack.settings.problems import SettingsError
 from tests.unit.stack_examples import HOST_KEY, REMOVE, dkim_key, example, ssh_key, with_value
 
@@ -256,7 +256,7 @@ def without_removed(value: Any) -> Any:
 
 def problems_of(raw: dict[str, Any]) -> list[str]:
     with pytest.raises(SettingsError) as caught:
-        load_settings(raw)
+        load_plan(raw)
     return [str(problem) for problem in caught.value.problems]
 
 
@@ -273,7 +273,7 @@ def test_the_table_holds_at_least_a_hundred_mistakes() -> None:
 
 
 def test_the_example_is_valid() -> None:
-    assert load_settings(example()).relay.hostname == "relay.example.com"
+    assert load_plan(example()).settings.relay.hostname == "relay.example.com"
 
 
 def test_mistakes_of_every_kind_are_told_in_one_run() -> None:
@@ -314,13 +314,13 @@ def test_a_part_that_was_left_out_is_not_complained_about_twice() -> None:
 )
 def test_a_secret_never_shows_in_a_message(path: str, secret: str) -> None:
     with pytest.raises(SettingsError) as caught:
-        load_settings(with_value(path, secret))
+        load_plan(with_value(path, secret))
     assert "hunter2-planted" not in str(caught.value)
     assert "hunter2-planted" not in repr(caught.value.problems)
 
 
 def test_settings_do_not_print_their_secrets() -> None:
-    settings = load_settings(example())
+    settings = load_plan(example())
     for secret in (ssh_key(), dkim_key(), "t" * 40):
         assert secret.splitlines()[1 if "\n" in secret else 0] not in repr(settings)
 
@@ -350,17 +350,17 @@ def test_every_supported_upstream_is_accepted(upstream: dict[str, Any]) -> None:
     for domain in raw["domains"]:
         domain["mx"] = [{"preference": 10, "exchange": "mx.example.net"}]
     raw["domains"][0]["spf"]["include"] = []
-    assert load_settings(raw).relay.upstream.host_name
+    assert load_plan(raw).settings.relay.upstream.host_name
 
 
 def test_includes_may_have_underscores() -> None:
     raw = with_value("domains.0.spf.include", ["_spf.salesforce.com"])
-    assert load_settings(raw).domains[0].spf.include == ("_spf.salesforce.com",)
+    assert load_plan(raw).settings.domains[0].spf.include == ("_spf.salesforce.com",)
 
 
 def test_a_name_server_cannot_share_the_relays_name_on_another_host() -> None:
     raw = example(dns={**DNS_SERVER, "server": {**DNS_SERVER["server"], "nameservers": ["relay.example.com"]}})
-    assert load_settings(raw).dns.server is not None
+    assert load_plan(raw).settings.dns.server is not None
     raw["hosts"]["ns1"] = {"address": "ns1.example.com", "host_key": HOST_KEY, "public_ipv4": "93.184.216.35"}
     raw["dns"]["server"]["host"] = "ns1"
     assert any("is the relay's name" in line for line in problems_of(raw))

@@ -1,7 +1,10 @@
-"""The names that follow from ``postal``: what DNS publishes, Postal believes and the relay routes by."""
+"""Names that follow from the settings: what DNS publishes, Postal believes and the relay routes by."""
+
+from collections.abc import Iterable
 
 from mailstack.dns import zone_of
-from mailstack.settings.model import DkimKey, Domain, Settings
+from mailstack.settings.domains_model import DkimKey, Domain
+from mailstack.settings.model import Settings
 from mailstack.settings.postal_model import Postal
 
 __all__ = [
@@ -15,10 +18,16 @@ __all__ = [
     "selector_suffix",
     "spf_include",
     "track_domain",
+    "under_any",
 ]
 
 # What Postal puts in front of a sending domain for a return path of its own (custom_return_path_prefix).
 CUSTOM_RETURN_PATH = "psrp"
+
+
+def under_any(name: str, parents: Iterable[str]) -> bool:
+    """Tell whether ``name`` is one of ``parents`` or below one."""
+    return any(name == parent or name.endswith(f".{parent}") for parent in parents)
 
 
 def base_domain(settings: Settings, postal: Postal) -> str:

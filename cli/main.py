@@ -5,12 +5,12 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from mailstack.initialise import InitError, initialise, missing_secrets, rehearsal_config
-from mailstack.settings.load import load_settings
+from mailstack.plan import load_plan
+from mailstack.reach.drift import decrypted_config, find_drift
+from mailstack.settings.initialise import InitError, initialise, missing_secrets, rehearsal_config
 from mailstack.settings.problems import SettingsError
 from mailstack.settings.schema import settings_reference, stack_file_schema
-from mailstack.stack import weaknesses
-from mailstack.stackfile import StackFileError, read_stack_file, throwaway
+from mailstack.settings.stackfile import StackFileError, read_stack_file, throwaway
 
 __all__ = ["main"]
 
@@ -60,10 +60,10 @@ def _init(options: argparse.Namespace) -> int:
 
 def _validate(options: argparse.Namespace) -> int:
     path = ROOT / f"Pulumi.{options.stack}.yaml"
-    settings = load_settings(rehearsal_config(path))
+    plan = load_plan(rehearsal_config(path))
     for step in missing_secrets(read_stack_file(path, throwaway)):
         _say(f"still missing: {step.what}" + ("; `mailstack init` makes it" if step.ours else ""))
-    for sentence in weaknesses(settings):
+    for sentence in plan.warnings:
         _say(f"weakened on purpose: {sentence}")
     _say(f"Pulumi.{options.stack}.yaml is valid. Encrypted values were not opened, so their content is unchecked.")
     return 0
@@ -79,11 +79,7 @@ def _schema(options: argparse.Namespace) -> int:
 
 
 def _drift(options: argparse.Namespace) -> int:
-    from rehearsal.drift import decrypted_config, find_drift  # noqa: PLC0415 - imports Pulumi, the rest does not
-
-    raw = decrypted_config(options.stack, ROOT)
-    load_settings(raw)
-    drift = find_drift(options.stack, raw, _say)
+    drift = find_drift(load_plan(decrypted_config(options.stack, ROOT)), _say)
     for difference in drift:
         _say(f"drift: {difference}")
     _say(f"{len(drift)} differences" if drift else "hosts and records are as declared")
@@ -91,7 +87,7 @@ def _drift(options: argparse.Namespace) -> int:
 
 
 def _rehearse(options: argparse.Namespace) -> int:
-    from rehearsal.rehearse import rehearse, tear_down  # noqa: PLC0415 - needs Docker, the rest does not
+    from rehearsal.rehearse import rehearse, tear_down  # noqa: PLC0415 - needs Pulumi and Docker, the rest does not
 
     if options.down:
         return tear_down(options.stack, _say)

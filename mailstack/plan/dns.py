@@ -1,6 +1,6 @@
 """From settings to DNS: which records follow from the stack, in which zone, and what is wrong with them."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from mailstack.dns import (
@@ -18,11 +18,19 @@ from mailstack.dns import (
     address_mechanism,
     declare,
     public_key_of,
+    rdata_text,
     render_records,
     render_zone,
+    resource_name,
     zone_of,
 )
-from mailstack.postal_names import (
+from mailstack.plan.model import CloudflarePlan, DnsPlan, RoleRun
+from mailstack.plan.shown import Secret, Shown, shown_run
+from mailstack.settings.dns_model import DnsServer
+from mailstack.settings.domains_model import Domain
+from mailstack.settings.hosts_model import Host
+from mailstack.settings.model import Settings
+from mailstack.settings.names import (
     bounce_domains,
     relay_name,
     return_path_domain,
@@ -30,90 +38,130 @@ from mailstack.postal_names import (
     spf_include,
     track_domain,
 )
-from mailstack.settings.model import Domain, Host, Settings
 from mailstack.settings.postal_model import Postal
-from mailstack.settings.problems import Problem
+from mailstack.settings.problems import Problem, SettingsError
 from mailstack.upstreams import SpfSource
 
-__all__ = ["declared", "dns_problems", "dns_records", "server_settings", "zone_outputs", "zone_records"]
+__all__ = ["key_problems", "plan_dns"]
 
 
-def declared(settings: Settings) -> Declared:
-    """Return all records of the stack. Raises DnsRuleError; loading the settings has already ruled that out."""
-    return declare(_declaration(settings))
+def plan_dns(settings: Settings) -> DnsPlan | None:
+    """Return all records of the stack and the way they are published.
+
+    None where the settings are too far off to tell: what is wrong has been said elsewhere. Raises SettingsError with
+    everything the DNS rules say, under the settings' own field names.
+    """
+    if settings.relay.host not in settings.hosts or not _keys_are_usable(settings):
+        return None
+    try:
+        found = declare(_declaration(settings))
+        zones = _by_zone(found, _zones(settings))
+        return _published(settings, found, zones)
+    except DnsRuleError as error:
+        raise SettingsError(_as_problem(settings, problem) for problem in error.problems) from None
 
 
-def dns_records(settings: Settings) -> tuple[Record, ...]:
-    """Return all records of the stack, in zone order."""
-    return declared(settings).records.records
+def _published(settings: Settings, found: Declared, zones: Mapping[str, tuple[Record, ...]]) -> DnsPlan:
+    last = frozenset(record for record in found.records if _goes_last(record, {d.name for d in settings.domains}))
+    cloudflare, server = settings.dns.cloudflare, settings.dns.server
+    run = None if server is None else _server_run(settings, server, zones)
+    return DnsPlan(
+        zones=zones,
+        last=last,
+        texts={zone: render_records(records) for zone, records in zones.items()},
+        warnings=tuple(str(warning) for warning in found.warnings),
+        cloudflare=None
+        if cloudflare is None
+        else CloudflarePlan(api_token=Secret(cloudflare.api_token.get_secret_value()), zone_ids=cloudflare.zones),
+        names_run=run,
+        mail_run=None,
+        shown=_shown(settings, zones, run),
+    )
 
 
-def zone_records(settings: Settings) -> dict[str, tuple[Record, ...]]:
-    """Return zone name to records. Raises ValueError for a record that no zone holds."""
-    zones = _zones(settings)
+def _goes_last(record: Record, domains: Collection[str]) -> bool:
+    """Tell whether a record sends a live domain's mail another way: its MX and DMARC wait for hosts and relay."""
+    if record.type == "MX":
+        return record.name in domains
+    return record.type == "TXT" and record.name.removeprefix("_dmarc.") in domains and record.name not in domains
+
+
+def _by_zone(found: Declared, zones: Collection[str]) -> dict[str, tuple[Record, ...]]:
+    """Sort the records into their zones. A record that no zone holds is somebody else's mistake, said elsewhere."""
     sorted_in: dict[str, list[Record]] = {zone: [] for zone in zones}
-    for record in dns_records(settings):
-        zone = zone_of(record.name, zones)
-        if zone is None:
-            raise ValueError(f"no zone holds {record.name}; there are {', '.join(zones)}")
-        sorted_in[zone].append(record)
+    for record in found.records:
+        zone = _nearest(record.name, sorted_in)
+        if zone is not None:
+            sorted_in[zone].append(record)
     return {zone: tuple(records) for zone, records in sorted_in.items()}
 
 
-def zone_outputs(settings: Settings) -> dict[str, str]:
-    """Return zone name to records in BIND format, for zones kept elsewhere."""
-    return {zone: render_records(records) for zone, records in zone_records(settings).items()}
+def _nearest(name: str, zones: Collection[str]) -> str | None:
+    """Return the longest of ``zones`` that ``name`` is or is below; a look-up for each label, however many zones."""
+    while name:
+        if name in zones:
+            return name
+        name = name.partition(".")[2]
+    return None
 
 
-def server_settings(settings: Settings) -> dict[str, Any]:
-    """Return the settings of role ``dns_server``. Raises ValueError where the settings declare no server."""
-    server = settings.dns.server
-    if server is None:
-        raise ValueError("the settings declare no dns.server")
-    zones = [
+def _server_run(settings: Settings, server: DnsServer, zones: Mapping[str, tuple[Record, ...]]) -> RoleRun:
+    texts = [
         {
             "name": zone,
             "text": render_zone(
                 zone, records, nameservers=server.nameservers, hostmaster=server.hostmaster, ttl=settings.dns.ttl
             ),
         }
-        for zone, records in zone_records(settings).items()
+        for zone, records in zones.items()
     ]
-    return {"server": "auto", "listen": list(server.listen_addresses), "port": server.port, "zones": zones}
+    told = {"server": "auto", "listen": list(server.listen_addresses), "port": server.port, "zones": texts}
+    return RoleRun(name="dns-server", host=server.host, role="dns_server", settings=told, on_destroy="remove")
 
 
-def dns_problems(settings: Settings) -> Iterator[Problem]:
-    """Yield what the DNS rules say about the settings, with the settings' own field names."""
-    usable = True
+def _shown(settings: Settings, zones: Mapping[str, tuple[Record, ...]], run: RoleRun | None) -> Shown:
+    """Return the records one a line; those at Cloudflare are resources of their own, shown there."""
+    found: dict[str, str | Secret] = {"provider": settings.dns.provider, "zones": ", ".join(zones)}
+    if settings.dns.cloudflare is not None:
+        found["api_token"] = Secret(settings.dns.cloudflare.api_token.get_secret_value())
+        return found
+    for records in zones.values():
+        found |= {f"record/{resource_name(record)}": f"{record.ttl} {rdata_text(record)}" for record in records}
+    if run is not None:
+        told = {key: value for key, value in run.settings.items() if key != "zones"}
+        found |= {"host": run.host, **shown_run(run.role, told)}
+    return found
+
+
+def key_problems(settings: Settings) -> Iterator[Problem]:
+    """Yield the private DKIM keys that no public key can be taken from."""
     for number, domain in enumerate(settings.domains):
         for index, key in enumerate(domain.dkim):
             if key.private_key is None:
-                usable = usable and key.public_key is not None
                 continue
             try:
                 public_key_of(key.private_key.get_secret_value())
             except ValueError as error:
-                usable = False
                 yield Problem(
                     field=f"domains[{number}].dkim[{index}].private_key",
                     value="[secret]",
                     rule=str(error),
                     fix="remove it and run `mailstack init`, which makes a 2048-bit RSA key",
                 )
-    if not usable or not _signing_key_is_usable(settings):
-        return
-    try:
-        declare(_declaration(settings))
-        if settings.dns.provider == "server" and settings.dns.server is not None:
-            server_settings(settings)
-    except DnsRuleError as error:
-        for problem in error.problems:
-            yield Problem(
-                field=_field(settings, problem.record),
-                value=f"{problem.record}: {problem.found}",
-                rule=f"{problem.expected} ({problem.rule}, {problem.source})",
-                fix=problem.fix,
-            )
+
+
+def _as_problem(settings: Settings, problem: Any) -> Problem:
+    return Problem(
+        field=_field(settings, problem.record),
+        value=f"{problem.record}: {problem.found}",
+        rule=f"{problem.expected} ({problem.rule}, {problem.source})",
+        fix=problem.fix,
+    )
+
+
+def _keys_are_usable(settings: Settings) -> bool:
+    known = all(key.private_key or key.public_key for domain in settings.domains for key in domain.dkim)
+    return known and not any(key_problems(settings)) and _signing_key_is_usable(settings)
 
 
 def _signing_key_is_usable(settings: Settings) -> bool:
@@ -141,7 +189,8 @@ def _zones(settings: Settings) -> list[str]:
     if settings.dns.cloudflare is not None:
         return list(settings.dns.cloudflare.zones)
     names = [domain.name for domain in settings.domains]
-    return [name for name in names if zone_of(name, [other for other in names if other != name]) is None]
+    declared = frozenset(names)
+    return [name for name in names if _nearest(name.partition(".")[2], declared) is None]
 
 
 def _declaration(settings: Settings) -> DnsDeclaration:

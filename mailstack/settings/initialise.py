@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mailstack.stackfile import PROJECT, new_dkim_key, new_ssh_key, new_word, read_stack_file, throwaway
+from mailstack.settings.stackfile import PROJECT, new_dkim_key, new_ssh_key, new_word, read_stack_file, throwaway
 
 __all__ = ["InitError", "Step", "initialise", "missing_secrets", "rehearsal_config"]
 

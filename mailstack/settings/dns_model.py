@@ -1,0 +1,47 @@
+"""The shape of ``dns``: where the records go."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from mailstack.settings.section import Section
+from mailstack.settings.types import (
+    CloudflareId,
+    DomainName,
+    EmailAddress,
+    HostName,
+    IpAddress,
+    LogicalName,
+    OneLineSecret,
+    Port,
+)
+
+__all__ = ["Cloudflare", "Dns", "DnsServer"]
+
+
+class Cloudflare(Section):
+    """DNS zones held by Cloudflare."""
+
+    api_token: OneLineSecret = Field(description="API token with DNS Read and DNS Write for these zones only.")
+    zones: dict[DomainName, CloudflareId] = Field(min_length=1, description="Zone name to zone ID.")
+
+
+class DnsServer(Section):
+    """An authoritative DNS server on one of the hosts."""
+
+    host: LogicalName = Field(description="Which of `hosts` it runs on.")
+    nameservers: tuple[HostName, ...] = Field(min_length=1, description="NS records of every zone.")
+    hostmaster: EmailAddress = Field(description="Person in the SOA record.")
+    listen_addresses: tuple[IpAddress, ...] = Field(default=(), description="Empty: the host's own addresses.")
+    port: Port = Field(default=53, description="UDP and TCP port.")
+
+
+class Dns(Section):
+    """Where the records go."""
+
+    provider: Literal["cloudflare", "server", "none"] = Field(
+        default="none", description="none: the zone is only a stack output, in BIND format."
+    )
+    ttl: int = Field(default=3600, ge=60, le=86400, description="Seconds.")
+    cloudflare: Cloudflare | None = Field(default=None, description="With provider cloudflare.")
+    server: DnsServer | None = Field(default=None, description="With provider server.")
