@@ -11,6 +11,7 @@ from mailstack.settings.initialise import InitError, initialise, missing_secrets
 from mailstack.settings.problems import SettingsError
 from mailstack.settings.schema import settings_reference, stack_file_schema
 from mailstack.settings.stackfile import StackFileError, read_stack_file, throwaway
+from mailstack.settings.written import Written
 
 __all__ = ["main"]
 
@@ -60,9 +61,12 @@ def _init(options: argparse.Namespace) -> int:
 
 def _validate(options: argparse.Namespace) -> int:
     path = ROOT / f"Pulumi.{options.stack}.yaml"
-    plan = load_plan(rehearsal_config(path))
+    written = Written.in_file(path)
+    plan = load_plan(rehearsal_config(path), written=[written])
     for step in missing_secrets(read_stack_file(path, throwaway)):
         _say(f"still missing: {step.what}" + ("; `mailstack init` makes it" if step.ours else ""))
+    if (close := written.warning()) is not None:
+        _say(f"soon too large: {close}")
     for sentence in plan.warnings:
         _say(f"weakened on purpose: {sentence}")
     _say(f"Pulumi.{options.stack}.yaml is valid. Encrypted values were not opened, so their content is unchecked.")

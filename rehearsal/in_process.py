@@ -166,7 +166,8 @@ def run_program(
     try:
         settings.reset_options(project=project, stack=stack)
         set_mocks(backend, project=project, stack=stack, preview=preview)
-        set_all_config(dict(config))
+        # What a rehearsal is given is thrown away: it counts as encrypted.
+        set_all_config(dict(config), list(config))
         return loop.run_until_complete(_run())
     finally:
         # Resources still in the making end before the caller may take their hosts away.

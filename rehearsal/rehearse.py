@@ -207,13 +207,17 @@ class Rehearsal:
         return start_google(self.ground, pki, granted, host_name=upstream.host_name, service="upstream", ports=ports)
 
     def _start_cloudflare(self, cleanup: ExitStack) -> CloudflareStandin | None:
-        declared = self.settings.dns.cloudflare
+        declared = self.plan.dns.cloudflare
         if declared is None:
             return None
         self._say("      stand-in for the Cloudflare API")
         config = CloudflareStandinConfig(
-            token=declared.api_token.get_secret_value(),
-            zones=tuple(ZoneConfig(id=identity, name=name) for name, identity in declared.zones.items()),
+            token=declared.api_token.value,
+            zones=tuple(
+                # A zone whose ID is looked up has one there too.
+                ZoneConfig(id=identity or hashlib.md5(name.encode(), usedforsecurity=False).hexdigest(), name=name)
+                for name, identity in declared.zone_ids.items()
+            ),
         )
         return cleanup.enter_context(CloudflareStandin(config))
 

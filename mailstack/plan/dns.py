@@ -1,6 +1,7 @@
 """From settings to DNS: which records follow from the stack, in which zone, and what is wrong with them."""
 
 from collections.abc import Collection, Iterator, Mapping
+from functools import cache
 from typing import Any
 
 from mailstack.dns import (
@@ -22,21 +23,23 @@ from mailstack.dns import (
     render_records,
     render_zone,
     resource_name,
-    zone_of,
 )
 from mailstack.plan.model import CloudflarePlan, DnsPlan, RoleRun
 from mailstack.plan.shown import Secret, Shown, shown_run
 from mailstack.settings.dns_model import DnsServer
+from mailstack.settings.domains_model import DkimKey as DeclaredKey
 from mailstack.settings.domains_model import Domain
 from mailstack.settings.hosts_model import Host
 from mailstack.settings.model import Settings
 from mailstack.settings.names import (
     bounce_domains,
+    nearest,
     relay_name,
     return_path_domain,
     route_domain,
     spf_include,
     track_domain,
+    zone_names,
 )
 from mailstack.settings.postal_model import Postal
 from mailstack.settings.problems import Problem, SettingsError
@@ -55,7 +58,7 @@ def plan_dns(settings: Settings) -> DnsPlan | None:
         return None
     try:
         found = declare(_declaration(settings))
-        zones = _by_zone(found, _zones(settings))
+        zones = _by_zone(found, zone_names(settings))
         return _published(settings, found, zones)
     except DnsRuleError as error:
         raise SettingsError(_as_problem(settings, problem) for problem in error.problems) from None
@@ -72,7 +75,10 @@ def _published(settings: Settings, found: Declared, zones: Mapping[str, tuple[Re
         warnings=tuple(str(warning) for warning in found.warnings),
         cloudflare=None
         if cloudflare is None
-        else CloudflarePlan(api_token=Secret(cloudflare.api_token.get_secret_value()), zone_ids=cloudflare.zones),
+        else CloudflarePlan(
+            api_token=Secret(cloudflare.api_token.get_secret_value()),
+            zone_ids={zone: cloudflare.zones.get(zone) for zone in zones},
+        ),
         names_run=run,
         mail_run=None,
         shown=_shown(settings, zones, run),
@@ -90,19 +96,10 @@ def _by_zone(found: Declared, zones: Collection[str]) -> dict[str, tuple[Record,
     """Sort the records into their zones. A record that no zone holds is somebody else's mistake, said elsewhere."""
     sorted_in: dict[str, list[Record]] = {zone: [] for zone in zones}
     for record in found.records:
-        zone = _nearest(record.name, sorted_in)
+        zone = nearest(record.name, sorted_in)
         if zone is not None:
             sorted_in[zone].append(record)
     return {zone: tuple(records) for zone, records in sorted_in.items()}
-
-
-def _nearest(name: str, zones: Collection[str]) -> str | None:
-    """Return the longest of ``zones`` that ``name`` is or is below; a look-up for each label, however many zones."""
-    while name:
-        if name in zones:
-            return name
-        name = name.partition(".")[2]
-    return None
 
 
 def _server_run(settings: Settings, server: DnsServer, zones: Mapping[str, tuple[Record, ...]]) -> RoleRun:
@@ -135,19 +132,28 @@ def _shown(settings: Settings, zones: Mapping[str, tuple[Record, ...]], run: Rol
 
 def key_problems(settings: Settings) -> Iterator[Problem]:
     """Yield the private DKIM keys that no public key can be taken from."""
-    for number, domain in enumerate(settings.domains):
-        for index, key in enumerate(domain.dkim):
-            if key.private_key is None:
-                continue
-            try:
-                public_key_of(key.private_key.get_secret_value())
-            except ValueError as error:
-                yield Problem(
-                    field=f"domains[{number}].dkim[{index}].private_key",
-                    value="[secret]",
-                    rule=str(error),
-                    fix="remove it and run `mailstack init`, which makes a 2048-bit RSA key",
-                )
+    held = {
+        f"domains[{number}].dkim[{index}].private_key": key.private_key
+        for number, domain in enumerate(settings.domains)
+        for index, key in enumerate(domain.dkim)
+    }
+    held |= {f"dkim_keys.{name}.private_key": shared.private_key for name, shared in settings.dkim_keys.items()}
+    for field, private in held.items():
+        if private is None:
+            continue
+        try:
+            _public_half(private.get_secret_value())
+        except ValueError as error:
+            yield Problem(
+                field=field,
+                value="[secret]",
+                rule=str(error),
+                fix="remove it and run `mailstack init`, which makes a 2048-bit RSA key",
+            )
+
+
+# A shared key stands behind a thousand domains: its public half is worked out once.
+_public_half = cache(public_key_of)
 
 
 def _as_problem(settings: Settings, problem: Any) -> Problem:
@@ -160,7 +166,8 @@ def _as_problem(settings: Settings, problem: Any) -> Problem:
 
 
 def _keys_are_usable(settings: Settings) -> bool:
-    known = all(key.private_key or key.public_key for domain in settings.domains for key in domain.dkim)
+    keys = (key for domain in settings.domains for key in domain.dkim)
+    known = all(key.public_key or settings.private_dkim_key(key) for key in keys)
     return known and not any(key_problems(settings)) and _signing_key_is_usable(settings)
 
 
@@ -183,14 +190,6 @@ def _field(settings: Settings, record: str) -> str:
                 return f"domains[{number}].dkim[{index}].public_key"
     names = [(len(domain.name), number) for number, domain in enumerate(settings.domains) if domain.name in record]
     return f"domains[{max(names)[1]}]" if names else "dns"
-
-
-def _zones(settings: Settings) -> list[str]:
-    if settings.dns.cloudflare is not None:
-        return list(settings.dns.cloudflare.zones)
-    names = [domain.name for domain in settings.domains]
-    declared = frozenset(names)
-    return [name for name in names if _nearest(name.partition(".")[2], declared) is None]
 
 
 def _declaration(settings: Settings) -> DnsDeclaration:
@@ -218,7 +217,7 @@ def _hosts(settings: Settings) -> Iterator[MailHost]:
     server = settings.dns.server
     if server is not None and server.host in settings.hosts:
         name = server.nameservers[0]
-        if zone_of(name, _zones(settings)) and name != settings.relay.hostname:
+        if nearest(name, frozenset(zone_names(settings))) and name != settings.relay.hostname:
             yield _public(name, settings.hosts[server.host])
     if settings.postal is not None and settings.postal.host in settings.hosts:
         yield from _postal_hosts(settings, settings.postal)
@@ -312,6 +311,11 @@ def _upstream_spf(settings: Settings) -> tuple[list[SpfInclude], tuple[str, ...]
     return [], tuple(address_mechanism(address) for address in settings.egress_addresses)
 
 
+def _public_key(settings: Settings, key: DeclaredKey) -> str:
+    private = settings.private_dkim_key(key)
+    return key.public_key or _public_half(private.get_secret_value() if private is not None else "")
+
+
 def _sending_domain(settings: Settings, domain: Domain) -> SendingDomain:
     provider, postal = settings.relay.upstream.provider, settings.postal
     includes, own = _upstream_spf(settings)
@@ -334,8 +338,7 @@ def _sending_domain(settings: Settings, domain: Domain) -> SendingDomain:
         dkim=tuple(
             DkimKey(
                 selector=key.selector,
-                public_key=key.public_key
-                or public_key_of(key.private_key.get_secret_value() if key.private_key else ""),
+                public_key=_public_key(settings, key),
                 key_type=key.key_type,
             )
             for key in domain.dkim

@@ -1,6 +1,7 @@
 """From settings to the plan, in one pure step that reports every mistake at once."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, TypeVar
 
 from mailstack.plan.caddy import plan_caddy
@@ -11,25 +12,33 @@ from mailstack.plan.postal import plan_postal
 from mailstack.plan.relay import plan_relay
 from mailstack.plan.relay_rule import checked_rule, plan_relay_rule
 from mailstack.plan.weaknesses import weaknesses
+from mailstack.settings.domains_file import with_domains_file
 from mailstack.settings.load import read_shape
 from mailstack.settings.model import Settings
 from mailstack.settings.problems import Problem, SettingsError
 from mailstack.settings.rules import find_problems
+from mailstack.settings.stackfile import PROJECT_FOLDER
+from mailstack.settings.written import Written
 
 __all__ = ["load_plan", "make_plan"]
 
 Part = TypeVar("Part")
 
 
-def load_plan(raw: Mapping[str, Any]) -> Plan:
+def load_plan(raw: Mapping[str, Any], folder: Path = PROJECT_FOLDER, *, written: Sequence[Written] = ()) -> Plan:
     """Return the plan of a stack from ``raw``: configuration key (without the project prefix) to value.
+
+    ``folder`` is where a domains file is looked for, where ``raw`` names one; nothing else is read.
+    ``written`` are the forms the configuration came in, held against what may not be in clear or too large.
 
     Raises SettingsError with every problem: the shape of each field, the rules that need several fields, and what the
     definitions find. The latter two are also tried on settings whose shape is wrong, with the wrong parts left out, so
     that one run shows everything; what they say about a part that was left out is dropped.
     """
-    shape = read_shape(raw)
+    shape = read_shape(with_domains_file(raw, folder))
     problems = list(shape.problems)
+    for form in written:
+        problems += form.problems(shape.settings)
     if shape.settings is not None:
         try:
             plan = make_plan(shape.settings)

@@ -160,9 +160,9 @@ def postal_secrets(settings: Settings) -> dict[str, Any]:
             for credential in server.credentials
         },
         "dkim": {
-            name: key.private_key.get_secret_value()
+            name: private.get_secret_value()
             for name, key in keys.items()
-            if key is not None and key.private_key is not None
+            if key is not None and (private := settings.private_dkim_key(key)) is not None
         },
         "backup_passphrase": None if passphrase is None else passphrase.get_secret_value(),
     }

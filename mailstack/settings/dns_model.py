@@ -1,8 +1,8 @@
 """The shape of ``dns``: where the records go."""
 
-from typing import Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from mailstack.settings.section import Section
 from mailstack.settings.types import (
@@ -19,11 +19,20 @@ from mailstack.settings.types import (
 __all__ = ["Cloudflare", "Dns", "DnsServer"]
 
 
+def _by_name(value: Any) -> Any:
+    """Let a list of names stand for a mapping without IDs."""
+    return dict.fromkeys(value) if isinstance(value, list) and all(isinstance(name, str) for name in value) else value
+
+
 class Cloudflare(Section):
     """DNS zones held by Cloudflare."""
 
     api_token: OneLineSecret = Field(description="API token with DNS Read and DNS Write for these zones only.")
-    zones: dict[DomainName, CloudflareId] = Field(min_length=1, description="Zone name to zone ID.")
+    zones: Annotated[dict[DomainName, CloudflareId | None], BeforeValidator(_by_name)] = Field(
+        default={},
+        description="Zone name to zone ID, or a list of names: IDs left out are looked up. "
+        "Absent: each of `domains` that is not inside another one is a zone.",
+    )
 
 
 class DnsServer(Section):

@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Iterator
 
 from mailstack.settings.model import Settings
-from mailstack.settings.names import under_any
+from mailstack.settings.names import nearest, under_any, zone_names
 from mailstack.settings.problems import Problem, not_a_host
 
 __all__ = ["DNS_RULES"]
@@ -33,13 +33,14 @@ def _dns_provider(settings: Settings) -> Iterator[Problem]:
                 rule="looks like the account's global API key, which may do anything",
                 fix="create an API token with DNS Read and DNS Write for these zones only",
             )
+        zones = dict.fromkeys(zone_names(settings))
         for name in [*(domain.name for domain in settings.domains), settings.relay.hostname]:
-            if not under_any(name, dns.cloudflare.zones):
+            if nearest(name, zones) is None:
                 yield Problem(
                     field="dns.cloudflare.zones",
-                    value=", ".join(dns.cloudflare.zones),
+                    value=", ".join(zones),
                     rule=f"no zone holds {name}",
-                    fix="add the zone with its ID, as the zone's overview page shows it",
+                    fix="add the zone; its ID, as the zone's overview page shows it, is looked up where it is left out",
                 )
     if dns.provider == "server" and dns.server is not None:
         yield from _dns_server(settings)

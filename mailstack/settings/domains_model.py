@@ -5,9 +5,9 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from mailstack.settings.section import Section
-from mailstack.settings.types import DomainName, EmailAddress, HostName, PrivateKey, Selector, ServiceName
+from mailstack.settings.types import DomainName, EmailAddress, HostName, LogicalName, PrivateKey, Selector, ServiceName
 
-__all__ = ["DkimKey", "Dmarc", "Domain", "MailExchanger", "Spf"]
+__all__ = ["DkimKey", "Dmarc", "Domain", "MailExchanger", "SharedDkimKey", "Spf"]
 
 DmarcAction = Literal["none", "quarantine", "reject"]
 Alignment = Literal["relaxed", "strict"]
@@ -32,14 +32,26 @@ class Spf(Section):
 
 
 class DkimKey(Section):
-    """One DKIM key: its own private key, or the public key another signer shows (RFC 6376)."""
+    """One DKIM key: a private key of its own, one shared by name, or the public key another signer shows (RFC 6376)."""
 
     selector: Selector = Field(description="Name of the key, such as the month it was made in.")
     private_key: PrivateKey | None = Field(default=None, description="RSA private key; `mailstack init` makes it.")
+    key: LogicalName | None = Field(default=None, description="Name of a key in `dkim_keys`, shared by many domains.")
     public_key: str | None = Field(
         default=None, description="Public key, base64: what stands after p= in the signer's record."
     )
     key_type: Literal["rsa", "ed25519"] = Field(default="rsa", description="Kind of public_key.")
+
+    @property
+    def ours(self) -> bool:
+        """Tell whether the private key is in our hands."""
+        return self.public_key is None
+
+
+class SharedDkimKey(Section):
+    """A private key that domains name instead of having one each: it stands once in the configuration."""
+
+    private_key: PrivateKey = Field(description="RSA private key; `mailstack init` makes it.")
 
 
 class Dmarc(Section):

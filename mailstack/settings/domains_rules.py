@@ -10,15 +10,16 @@ __all__ = ["DOMAINS_RULES"]
 
 
 def _domains(settings: Settings) -> Iterator[Problem]:
-    names = [domain.name for domain in settings.domains]
+    seen: set[str] = set()
     for index, domain in enumerate(settings.domains):
-        if domain.name in names[:index]:
+        if domain.name in seen:
             yield Problem(
                 field=f"domains[{index}].name",
                 value=domain.name,
                 rule="the domain is listed twice",
                 fix="merge the two entries: a domain has one SPF and one DMARC record",
             )
+        seen.add(domain.name)
         for name in domain.spf.lookups:
             if name not in domain.spf.include:
                 yield Problem(
@@ -27,20 +28,29 @@ def _domains(settings: Settings) -> Iterator[Problem]:
                     rule="counts an include that is not there",
                     fix=one_of(domain.spf.include, name) if domain.spf.include else "remove it",
                 )
-        yield from _dkim(f"domains[{index}]", domain)
+        yield from _dkim(settings, f"domains[{index}]", domain)
 
 
-def _dkim(field: str, domain: Domain) -> Iterator[Problem]:
+def _dkim(settings: Settings, field: str, domain: Domain) -> Iterator[Problem]:
     for index, key in enumerate(domain.dkim):
         where = f"{field}.dkim[{index}]"
-        if (key.private_key is None) == (key.public_key is None):
+        given = [name for name in ("private_key", "key", "public_key") if getattr(key, name) is not None]
+        if len(given) != 1:
             yield Problem(
                 field=where,
                 value=f"selector {key.selector}",
-                rule="needs either private_key or public_key, not both",
-                fix="private_key for a key of ours (`mailstack init` makes it), public_key for another signer's",
+                rule=f"needs exactly one of private_key, key and public_key; it has {' and '.join(given) or 'none'}",
+                fix="private_key for a key of ours (`mailstack init` makes it), key for one of dkim_keys, "
+                "public_key for another signer's",
             )
-        if key.private_key is not None and key.key_type == "ed25519":
+        if key.key is not None and key.key not in settings.dkim_keys:
+            yield Problem(
+                field=f"{where}.key",
+                value=key.key,
+                rule="must name one of dkim_keys",
+                fix=one_of(settings.dkim_keys, key.key) if settings.dkim_keys else "add the section dkim_keys with it",
+            )
+        if key.ours and key.key_type == "ed25519":
             yield Problem(
                 field=f"{where}.key_type",
                 value="ed25519",

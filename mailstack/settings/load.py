@@ -13,11 +13,10 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from mailstack.settings.model import Settings
-from mailstack.settings.problems import Problem
+from mailstack.settings.problems import Location, Problem, dotted
 
 __all__ = ["Shape", "read_shape"]
 
-Location = tuple[str | int, ...]
 SECRET_FIELDS = frozenset(
     {
         "api_token",
@@ -116,7 +115,7 @@ def _problem(raw: Mapping[str, Any], detail: ErrorDetails) -> Problem:
         rule = rule.format(**context)
     else:
         rule, fix = detail["msg"], "correct the value"
-    return Problem(field=_dotted(location), value=value, rule=rule, fix=fix)
+    return Problem(field=dotted(location), value=value, rule=rule, fix=fix)
 
 
 def _shown(raw: Any, location: Location) -> str:
@@ -135,13 +134,6 @@ def _shown(raw: Any, location: Location) -> str:
         return "a list"
     text = json.dumps(value, ensure_ascii=False, default=str)
     return "[secret]" if "PRIVATE KEY" in text else text
-
-
-def _dotted(location: Location) -> str:
-    text = ""
-    for part in location:
-        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
-    return text
 
 
 def _model_at(location: Location) -> type[BaseModel] | None:
@@ -189,7 +181,7 @@ def _salvage(raw: Mapping[str, Any], error: ValidationError) -> tuple[Settings |
     for _ in range(10):
         for detail in _errors(error):
             location = tuple(part for part in detail["loc"] if part != "[key]")
-            left_out.add(_dotted(location))
+            left_out.add(dotted(location))
             if detail["type"] == "missing":
                 if not _fill(rest, location):
                     _remove(rest, location[:-1])
@@ -206,6 +198,8 @@ def _fill(rest: dict[str, Any], location: Location) -> bool:
     """Put a harmless value where a required one is missing, so that the other rules can be tried."""
     if location == ("environment",):
         rest["environment"] = "local"
+    elif not isinstance(rest.get("relay"), dict):
+        return False  # taken out, because more than these two is wrong with it
     elif location == ("relay", "host") and isinstance(rest.get("hosts"), dict) and rest["hosts"]:
         rest["relay"]["host"] = next(iter(rest["hosts"]))
     elif location == ("relay", "hostname"):

@@ -10,7 +10,7 @@ from pydantic import Field, SecretStr
 
 from mailstack.settings.caddy_model import Caddy
 from mailstack.settings.dns_model import Dns
-from mailstack.settings.domains_model import Domain
+from mailstack.settings.domains_model import DkimKey, Domain, SharedDkimKey
 from mailstack.settings.hosts_model import Host, Ssh
 from mailstack.settings.postal_model import Postal
 from mailstack.settings.relay_model import Relay
@@ -32,6 +32,13 @@ class Settings(Section):
     ssh: Ssh = Field(default=Ssh(), description="How Pulumi logs in.")
     hosts: dict[LogicalName, Host] = Field(min_length=1, description="The machines, by a name of your choice.")
     domains: tuple[Domain, ...] = Field(min_length=1, description="The domains mail is sent from.")
+    domains_file: str | None = Field(
+        default=None,
+        description="File in this folder that has `domains` (and zones) instead: for more than a few dozen.",
+    )
+    dkim_keys: dict[LogicalName, SharedDkimKey] = Field(
+        default={}, description="Private DKIM keys that domains share, by a name of your choice."
+    )
     relay: Relay = Field(description="The Postfix relay.")
     relay_rule: RelayRule | None = Field(default=None, description="The rule in the Google Admin console.")
     postal: Postal | None = Field(default=None, description="The Postal mail server.")
@@ -41,6 +48,13 @@ class Settings(Section):
     def host_ssh_key(self, host: Host) -> SecretStr | None:
         """Return the private key for ``host``: its own or the common one; None means the SSH agent."""
         return host.private_key or self.ssh.private_key
+
+    def private_dkim_key(self, key: DkimKey) -> SecretStr | None:
+        """Return the private key behind ``key``: its own or the shared one; None for another signer's."""
+        if key.key is not None:
+            shared = self.dkim_keys.get(key.key)
+            return None if shared is None else shared.private_key
+        return key.private_key
 
     @property
     def postal_shares_relay_host(self) -> bool:

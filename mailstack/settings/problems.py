@@ -4,7 +4,9 @@ import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-__all__ = ["Problem", "SettingsError", "definition_problems", "not_a_host", "one_of"]
+__all__ = ["Location", "Problem", "SettingsError", "definition_problems", "dotted", "not_a_host", "one_of"]
+
+Location = tuple[str | int, ...]
 
 SHOWN_VALUE_CHARACTERS = 80
 
@@ -26,6 +28,14 @@ class Problem:
         value = self.value if len(self.value) <= SHOWN_VALUE_CHARACTERS else self.value[:SHOWN_VALUE_CHARACTERS] + "…"
         found = f" is {value}" if value else ""
         return f"mailstack:{self.field}{found}: {self.rule}. Fix: {self.fix}."
+
+
+def dotted(location: Location) -> str:
+    """Return a place in the configuration as `pulumi config set --path` takes it: ``domains[0].dkim[1].key``."""
+    text = ""
+    for part in location:
+        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
+    return text
 
 
 def one_of(names: Iterable[str], wanted: str) -> str:
