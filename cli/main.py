@@ -13,7 +13,7 @@ from mailstack.settings.schema import settings_reference, stack_file_schema
 from mailstack.settings.stackfile import StackFileError, read_stack_file, throwaway
 from mailstack.settings.written import Written
 
-__all__ = ["main"]
+__all__ = ["commands", "main"]
 
 # The exit code of a role's --check, and of this command, when something differs.
 EXIT_DRIFT = 2
@@ -25,19 +25,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="mailstack", description="Mail stack as code: helpers around the Pulumi program."
     )
-    commands = parser.add_subparsers(dest="command", required=True)
+    parsers = parser.add_subparsers(dest="command", required=True)
     for name, text in (
         ("init", "make the secrets a stack needs, encrypted into its file by Pulumi"),
         ("validate", "check a stack file without an engine, a host or its secrets"),
         ("drift", "compare hosts and records with the declaration; changes nothing, exits with 2 on a difference"),
         ("rehearse", "bring a stack up on throw-away hosts and send a message through it"),
     ):
-        command = commands.add_parser(name, help=text, description=text)
+        # The files we write on hosts call it `mailstack check`, after the --check of the roles.
+        aliases = ["check"] if name == "drift" else []
+        command = parsers.add_parser(name, aliases=aliases, help=text, description=text)
         command.add_argument("--stack", required=True, help="stack name: reads Pulumi.<stack>.yaml")
         if name == "rehearse":
             command.add_argument("--keep", action="store_true", help="leave the hosts up (remove: --down)")
             command.add_argument("--down", action="store_true", help="only remove what an earlier --keep left")
-    schema = commands.add_parser("schema", help="print the JSON schema of a stack file")
+    schema = parsers.add_parser("schema", help="print the JSON schema of a stack file")
     schema.add_argument("--write", action="store_true", help="write it, and settings.md, to docs/reference")
     options = parser.parse_args(arguments)
     try:
@@ -98,4 +100,16 @@ def _rehearse(options: argparse.Namespace) -> int:
     return rehearse(options.stack, _say, keep=options.keep)
 
 
-_COMMANDS = {"init": _init, "validate": _validate, "schema": _schema, "drift": _drift, "rehearse": _rehearse}
+_COMMANDS = {
+    "init": _init,
+    "validate": _validate,
+    "schema": _schema,
+    "drift": _drift,
+    "check": _drift,
+    "rehearse": _rehearse,
+}
+
+
+def commands() -> tuple[str, ...]:
+    """Return the names of all commands."""
+    return tuple(_COMMANDS)

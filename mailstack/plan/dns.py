@@ -24,6 +24,7 @@ from mailstack.dns import (
     render_zone,
     resource_name,
 )
+from mailstack.dns.records import RecordType
 from mailstack.plan.model import CloudflarePlan, DnsPlan, RoleRun
 from mailstack.plan.shown import Secret, Shown, shown_run
 from mailstack.settings.dns_model import DnsServer
@@ -65,9 +66,10 @@ def plan_dns(settings: Settings) -> DnsPlan | None:
 
 
 def _published(settings: Settings, found: Declared, zones: Mapping[str, tuple[Record, ...]]) -> DnsPlan:
-    last = frozenset(record for record in found.records if _goes_last(record, {d.name for d in settings.domains}))
+    places = frozenset(place for domain in settings.domains for place in _last_places(domain.name))
+    last = frozenset(record for record in found.records if (record.name, record.type) in places)
     cloudflare, server = settings.dns.cloudflare, settings.dns.server
-    run = None if server is None else _server_run(settings, server, zones)
+    names_run, mail_run = (None, None) if server is None else _server_runs(settings, server, zones)
     return DnsPlan(
         zones=zones,
         last=last,
@@ -79,17 +81,15 @@ def _published(settings: Settings, found: Declared, zones: Mapping[str, tuple[Re
             api_token=Secret(cloudflare.api_token.get_secret_value()),
             zone_ids={zone: cloudflare.zones.get(zone) for zone in zones},
         ),
-        names_run=run,
-        mail_run=None,
-        shown=_shown(settings, zones, run),
+        names_run=names_run,
+        mail_run=mail_run,
+        shown=_shown(settings, zones, mail_run),
     )
 
 
-def _goes_last(record: Record, domains: Collection[str]) -> bool:
-    """Tell whether a record sends a live domain's mail another way: its MX and DMARC wait for hosts and relay."""
-    if record.type == "MX":
-        return record.name in domains
-    return record.type == "TXT" and record.name.removeprefix("_dmarc.") in domains and record.name not in domains
+def _last_places(domain: str) -> tuple[tuple[str, RecordType], ...]:
+    """Return names and types that send a live domain's mail another way: they wait for hosts and relay."""
+    return (domain, "MX"), (f"_dmarc.{domain}", "TXT"), (f"_mta-sts.{domain}", "TXT")
 
 
 def _by_zone(found: Declared, zones: Collection[str]) -> dict[str, tuple[Record, ...]]:
@@ -102,7 +102,10 @@ def _by_zone(found: Declared, zones: Collection[str]) -> dict[str, tuple[Record,
     return {zone: tuple(records) for zone, records in sorted_in.items()}
 
 
-def _server_run(settings: Settings, server: DnsServer, zones: Mapping[str, tuple[Record, ...]]) -> RoleRun:
+def _server_runs(
+    settings: Settings, server: DnsServer, zones: Mapping[str, tuple[Record, ...]]
+) -> tuple[RoleRun, RoleRun]:
+    """Return the run that comes first, holding MX and DMARC of live domains as they are, and the one that ends it."""
     texts = [
         {
             "name": zone,
@@ -113,7 +116,15 @@ def _server_run(settings: Settings, server: DnsServer, zones: Mapping[str, tuple
         for zone, records in zones.items()
     ]
     told = {"server": "auto", "listen": list(server.listen_addresses), "port": server.port, "zones": texts}
-    return RoleRun(name="dns-server", host=server.host, role="dns_server", settings=told, on_destroy="remove")
+    held = [list(place) for domain in settings.domains for place in _last_places(domain.name)]
+    first = RoleRun(
+        name="dns-server",
+        host=server.host,
+        role="dns_server",
+        settings={**told, "hold": held},
+        on_destroy="remove",
+    )
+    return first, RoleRun(name="dns-server-mail", host=server.host, role="dns_server", settings=told)
 
 
 def _shown(settings: Settings, zones: Mapping[str, tuple[Record, ...]], run: RoleRun | None) -> Shown:

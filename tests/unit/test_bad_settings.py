@@ -48,7 +48,7 @@ BAD: list[tuple[str, Any, str, str, str]] = [
         "one SSH host key",
         "one line with one",
     ),
-    ("hosts.relay1.host_key", f"{HOST_KEY} a\rb", "hosts.relay1.host_key", "one SSH host key", "one line with one"),
+    ("hosts.relay1.host_key", f"{HOST_KEY} a\rb", "hosts.relay1.host_key", "one SSH host key", "one line"),
     ("hosts.relay1.host_key", "AAAA", "hosts.relay1.host_key", "one SSH host key", "ssh-keyscan"),
     ("hosts.relay1.host_key", "ssh-rsa AAAAB3NzaC1yc2E=", "hosts.relay1.host_key", "SHA-1", "ssh-keyscan -t ed25519"),
     ("hosts.relay1.host_key", "ssh-dss AAAA", "hosts.relay1.host_key", "one SSH host key", "ssh-keyscan"),
