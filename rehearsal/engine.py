@@ -1,35 +1,81 @@
-"""Runs ``__main__.py`` with a real Pulumi CLI on a file back end of its own, away from the user's stacks."""
+"""Runs ``__main__.py`` with the real Pulumi engine on a file back end of its own, away from the user's stacks.
+
+Two ways to the same engine. A full installation runs the program through its language host, as every user does. The CLI
+that ``make engine`` builds has none: there the program runs in a process of ours, which the engine calls back
+(``inline_host``). Plugins that cannot be had are stood in for (``plugins``).
+"""
 
 import json
 import os
 import secrets
 import shutil
 import subprocess
-from collections.abc import Callable, Mapping
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-__all__ = ["Engine", "EngineError", "find_cli"]
+from rehearsal.plugins import launchers
+from rehearsal.sealing import Sealer
+
+__all__ = ["Cli", "Engine", "EngineError", "find_cli"]
 
 ROOT = Path(__file__).resolve().parent.parent
+BUILT = ROOT / ".tools/engine/bin/pulumi"
+# Commands that run the program, and so need to know where it is.
+WITH_PROGRAM = frozenset({"up", "preview", "destroy", "refresh"})
 
 
 class EngineError(RuntimeError):
     """A Pulumi command failed; the text is the end of what it printed."""
 
 
-def find_cli() -> str | None:
-    """Return the Pulumi CLI on PATH, or None."""
-    return shutil.which("pulumi")
+@dataclass(frozen=True, kw_only=True)
+class Cli:
+    """A Pulumi CLI; ``inline`` where it has no language host."""
+
+    path: Path
+    inline: bool
+
+    def __str__(self) -> str:
+        """Name it, for people."""
+        return f"{self.path}{' (built by make engine; the program runs inline)' if self.inline else ''}"
+
+
+def find_cli() -> Cli | None:
+    """Return the engine to use: an installed one, else the one that ``make engine`` built, else None."""
+    found = shutil.which("pulumi")
+    if found is not None:
+        beside = Path(found).resolve().parent / "pulumi-language-python"
+        if beside.is_file() or shutil.which("pulumi-language-python"):
+            return Cli(path=Path(found), inline=False)
+    return Cli(path=BUILT, inline=True) if BUILT.is_file() else None
 
 
 class Engine:
     """One stack on a file back end in ``folder``. The passphrase lives beside it and is worth as little."""
 
-    def __init__(self, stack: str, folder: Path, log: Callable[[str], None], *, project_folder: Path = ROOT) -> None:
-        """Prepare the back end; nothing is started. ``project_folder`` holds Pulumi.yaml."""
+    def __init__(
+        self,
+        stack: str,
+        folder: Path,
+        log: Callable[[str], None],
+        *,
+        project_folder: Path = ROOT,
+        plugins: Mapping[str, str] | None = None,
+    ) -> None:
+        """Prepare the back end; nothing is started. ``project_folder`` holds Pulumi.yaml and the program.
+
+        ``plugins`` maps a plugin to a module that takes its place. Raises EngineError where there is no CLI.
+        """
+        cli = find_cli()
+        if cli is None:
+            raise EngineError("there is no Pulumi CLI: scripts/install-pulumi.sh installs it, `make engine` builds it")
+        self.cli = cli
         self.stack = stack
         self.folder = folder
         self.config_file = folder / f"Pulumi.{stack}.yaml"
@@ -40,8 +86,10 @@ class Engine:
         if not passphrase.exists():
             passphrase.touch(mode=0o600)
             passphrase.write_text(secrets.token_hex(16))
+        self._sealer: Sealer | None = None
         self.environment = {
             **os.environ,
+            "PATH": f"{launchers(folder / 'plugins', plugins)}:{cli.path.parent}:{os.environ['PATH']}",
             "PULUMI_BACKEND_URL": f"file://{folder / 'state'}",
             "PULUMI_CONFIG_PASSPHRASE": passphrase.read_text(),
             "PULUMI_SKIP_UPDATE_CHECK": "true",
@@ -51,14 +99,18 @@ class Engine:
         shutil.copy(project_folder / "Pulumi.yaml", folder / "Pulumi.yaml")
 
     def configure(self, raw: Mapping[str, Any], project: str = "mailstack") -> None:
-        """Write the stack's configuration (keys without prefix). Its secrets are throw-away ones, so in clear."""
-        salt = {}
-        if self.config_file.exists():  # keep what the engine added, or the state cannot be opened again
-            before = yaml.safe_load(self.config_file.read_text()) or {}
-            salt = {key: value for key, value in before.items() if key != "config"}
-        document = {**salt, "config": {f"{project}:{key}": value for key, value in raw.items()}}
+        """Write the stack's configuration (keys without prefix), its secrets encrypted."""
+        if self._sealer is None:
+            self._sealer = Sealer(self.environment["PULUMI_CONFIG_PASSPHRASE"])
+        sealed = self._sealer.seal(dict(raw))
+        document = {
+            "encryptionsalt": self._sealer.salt,
+            "config": {f"{project}:{key}": value for key, value in sealed.items()},
+        }
         self.config_file.touch(mode=0o600)
-        self.config_file.write_text(yaml.safe_dump(document, sort_keys=False))
+        self.config_file.write_text(
+            yaml.dump(document, sort_keys=False, Dumper=getattr(yaml, "CSafeDumper", yaml.SafeDumper))
+        )
 
     def select(self) -> None:
         """Create the stack where it does not exist."""
@@ -95,9 +147,15 @@ class Engine:
         That is standard output and error in order, with ``quiet`` standard output only. Raises EngineError when it
         fails.
         """
+        if self.cli.inline and arguments[0] in WITH_PROGRAM:
+            with self._program() as address:
+                return self._run([*arguments, "--exec-kind", "auto.inline", f"--client={address}"], quiet, folder)
+        return self._run(list(arguments), quiet, folder)
+
+    def _run(self, arguments: list[str], quiet: bool, folder: Path | None) -> str:
         lines: list[str] = []
         with subprocess.Popen(
-            ["pulumi", *arguments, "--non-interactive", "--color", "never"],
+            [str(self.cli.path), *arguments, "--non-interactive", "--color", "never"],
             cwd=folder or self._project_folder,
             env=self.environment,
             stdin=subprocess.DEVNULL,
@@ -115,6 +173,26 @@ class Engine:
             text = ("".join(lines) + errors).strip()
             raise EngineError(f"pulumi {arguments[0]} failed with exit code {process.returncode}\n{text[-4000:]}")
         return "".join(lines)
+
+    @contextmanager
+    def _program(self) -> Iterator[str]:
+        """Serve the program while a command runs; yield its address."""
+        environment = {**self.environment, "PYTHONPATH": str(ROOT)}
+        with subprocess.Popen(
+            [sys.executable, "-m", "rehearsal.inline_host", str(self._project_folder)],
+            cwd=self._project_folder,
+            env=environment,
+            stdout=subprocess.PIPE,
+            text=True,
+        ) as host:
+            try:
+                assert host.stdout is not None  # noqa: S101 - tells the type checker what PIPE means
+                port = host.stdout.readline().strip()
+                if not port:
+                    raise EngineError("the process that serves the program did not start")
+                yield f"127.0.0.1:{port}"
+            finally:
+                host.terminate()
 
 
 def _own_home(folder: Path) -> Path:

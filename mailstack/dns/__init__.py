@@ -5,7 +5,7 @@ include) is part of its input.
 """
 
 from mailstack.dns.cloudflare import CloudflareInput, decode_content, decode_text, resource_name, to_cloudflare
-from mailstack.dns.declaration import Declared, DnsDeclaration, MailHost, SendingDomain, declare
+from mailstack.dns.declaration import Declared, DnsDeclaration, MailHost, SendingDomain, declare, mta_sts_id
 from mailstack.dns.dkim import DkimKey, KeyRuleError, public_key_of, rsa_bits
 from mailstack.dns.dmarc import DmarcPolicy
 from mailstack.dns.names import NameRuleError, normalise_name
@@ -40,6 +40,7 @@ __all__ = [
     "declare",
     "decode_content",
     "decode_text",
+    "mta_sts_id",
     "next_serial",
     "normalise_name",
     "public_key_of",

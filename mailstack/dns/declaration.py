@@ -1,6 +1,8 @@
 """From a declaration to its record set: one pure function, every rule checked, every problem reported at once."""
 
+import hashlib
 import ipaddress
+import re
 from dataclasses import dataclass, field
 
 from mailstack.dns.addresses import IPAddress, read_address
@@ -33,7 +35,9 @@ from mailstack.dns.spf import (
     read_policy,
 )
 
-__all__ = ["Declared", "DnsDeclaration", "MailHost", "SendingDomain", "declare"]
+__all__ = ["Declared", "DnsDeclaration", "MailHost", "SendingDomain", "declare", "mta_sts_id"]
+
+_POLICY_ID = re.compile(r"[A-Za-z0-9]{1,32}")
 
 DEFAULT_TTL = 3600  # seconds
 MIN_TTL, MAX_TTL = 60, 86400  # seconds; what Cloudflare takes outside Enterprise
@@ -80,8 +84,8 @@ class DnsDeclaration:
     the internet cannot reach. ``complete`` says that the zones hold nothing but these records (a server of our
     own); without it an exchanger below a declared domain that is no declared host is a warning, not an error.
     ``aliases`` are names known to be CNAMEs elsewhere; ``cnames`` maps names to the targets of CNAMEs to declare.
-    ``external_hosts`` are hosts below a declared domain whose
-    addresses are published elsewhere.
+    ``external_hosts`` are hosts below a declared domain whose addresses are published elsewhere. ``mta_sts`` maps
+    domains whose MTA-STS policy is served to the policy's id (see ``mta_sts_id``), which tells senders to fetch it.
     """
 
     ttl: int = DEFAULT_TTL
@@ -92,6 +96,7 @@ class DnsDeclaration:
     aliases: tuple[str, ...] = ()
     cnames: tuple[tuple[str, str], ...] = ()
     external_hosts: tuple[str, ...] = ()
+    mta_sts: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,6 +105,11 @@ class Declared:
 
     records: RecordSet
     warnings: tuple[Problem, ...]
+
+
+def mta_sts_id(policy: str) -> str:
+    """Return the id of a policy's text: the same text has the same one, any other another (RFC 8461 §3.1)."""
+    return hashlib.sha256(policy.encode()).hexdigest()[:32]
 
 
 def declare(declaration: DnsDeclaration) -> Declared:
@@ -238,7 +248,7 @@ class _Declaring:
                 "domain-duplicate",
                 found=f"the domain {name} declared twice",
                 expected="one declaration: two SPF or DMARC records at one name cancel each other",
-                fix="merge the two; SpfPolicy.merged() joins their senders",
+                fix="merge the two into one entry",
             )
             return
         self.domains[name] = _Domain(
@@ -261,7 +271,7 @@ class _Declaring:
                 "mx-null",
                 found='a null MX (".") beside other exchangers',
                 expected="the null MX alone: it says that the domain takes no mail",
-                fix='remove ".", or set mx to null',
+                fix='remove "."; an empty list, mx: [], is the null MX',
             )
         names = [mx.exchange for mx in read]
         for exchange in dict.fromkeys(exchange for exchange in names if names.count(exchange) > 1):
@@ -293,7 +303,7 @@ class _Declaring:
                 "mx-null",
                 found=f"{shown(mx.exchange)} with preference {preference}",
                 expected='a null MX of preference 0 and exchange ".", or a host name',
-                fix="set mx to null if the domain takes no mail",
+                fix="write an empty list, mx: [], if the domain takes no mail",
             )
             return None
         try:
@@ -343,7 +353,7 @@ class _Declaring:
                 "spf-single",
                 found=f"a second SPF record, {shown(text)}",
                 expected="exactly one: with two, receivers answer permerror",
-                fix="put its terms into the domain's spf; SpfPolicy.merged() joins two policies",
+                fix="put its terms into the domain's spf",
             )
         elif lowered.startswith("spf2.0"):
             self.findings.error(
@@ -370,7 +380,8 @@ class _Declaring:
             host = self.hosts.get(name)
             if host is not None and host.source.helo:
                 # A host that says the domain's own name in EHLO shares the domain's one record.
-                policy = SpfPolicy.merged(policy, SpfPolicy(mechanisms=("a",), all=policy.all))
+                own = SpfPolicy(mechanisms=("a",), all=policy.all, redirect=policy.redirect)
+                policy = SpfPolicy.merged(policy, own)
             self.spf[name] = read_policy(policy, name, self.findings, production=self.declaration.production)
         for name, host in self.hosts.items():
             if host.source.helo and name not in self.spf:
@@ -407,7 +418,10 @@ class _Declaring:
             self._check_mx_term(name, term)
         if term.kind == "a":
             self._check_a_term(name, term)
-        if term.kind not in {"include", "redirect"} or term.domain is None:
+        if term.kind not in {"include", "redirect"}:
+            return
+        if term.domain is None:
+            self._check_cost(label, term)
             return
         known = term.domain in self.spf
         is_host = term.domain in self.hosts and term.domain not in self.domains
@@ -419,7 +433,11 @@ class _Declaring:
                 expected="a name with an SPF record for other domains: without one receivers answer permerror",
                 fix=f"write a:{term.domain}" if is_host else f"remove {term.text}, or declare {term.domain}",
             )
-        elif not known and term.cost is None:
+        elif not known:
+            self._check_cost(label, term)
+
+    def _check_cost(self, label: str, term: SpfTerm) -> None:
+        if term.cost is None:
             self.findings.warn(
                 label,
                 "spf-include-cost",
@@ -513,7 +531,7 @@ class _Declaring:
                 "mx-address",
                 found=f"{exchange}, which has no address in this declaration",
                 expected="an A or AAAA record for every exchanger",
-                fix="declare it as a host, or list it in external_hosts if it is published elsewhere",
+                fix="name an exchanger in another zone, or a host of the stack: relay.hostname, postal.smtp_hostname",
             )
 
     def _check_dmarc_cover(self, domain: _Domain) -> None:
@@ -602,6 +620,20 @@ class _Declaring:
             self.data += [(name, Text(value=key.text)) for name, key in domain.keys]
             if domain.dmarc is not None:
                 self._collect_dmarc(domain, domain.dmarc)
+        self._collect_mta_sts()
+
+    def _collect_mta_sts(self) -> None:
+        for domain, identity in self.declaration.mta_sts:
+            label = f"{domain} MTA-STS"
+            if not _POLICY_ID.fullmatch(identity):
+                self.findings.error(
+                    label,
+                    "mta-sts-id",
+                    found=f"the id {shown(identity)}",
+                    expected="1 to 32 letters and digits",
+                    fix="take the one that mta_sts_id makes of the policy",
+                )
+            self._add_below("_mta-sts", domain, f"v=STSv1; id={identity};", label)
 
     def _collect_dmarc(self, domain: _Domain, dmarc: DmarcRecord) -> None:
         self._add_below("_dmarc", domain.name, dmarc.text, f"{domain.name} DMARC")

@@ -73,6 +73,8 @@ RULES: Mapping[str, str] = MappingProxyType(
         "spf-empty": "RFC 7208 §5.1",
         "spf-conflict": "RFC 7208 §4.6.2",
         "spf-host-partial": "RFC 7208 §4.1",
+        # MTA-STS
+        "mta-sts-id": "RFC 8461 §3.1",
         # DKIM
         "dkim-selector": "RFC 6376 §3.1",
         "dkim-selector-duplicate": "RFC 6376 §3.6.2.2",

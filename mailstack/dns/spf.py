@@ -51,15 +51,17 @@ class SpfInclude:
 class SpfPolicy:
     """Who may send for a domain.
 
-    ``mechanisms`` are single terms as in the record ("ip4:198.51.100.7", "mx", "a:mail.example.com",
-    "redirect=_spf.example.com"); they stand first, since most of them cost no lookup. ``includes`` are other
-    domains' records whose cost may be known. ``all`` is what happens to everybody else: "~all" (softfail) or
-    "-all" (fail); None only together with a redirect.
+    ``mechanisms`` are single terms as in the record ("ip4:198.51.100.7", "mx", "a:mail.example.com"); they stand
+    first, since most of them cost no lookup. ``includes`` are other domains' records whose cost may be known; a name
+    there may have macros (RFC 7208 §7). ``all`` is what happens to everybody else: "~all" (softfail), "-all" (fail) or
+    "?all" (nothing is said). ``redirect`` hands everybody else over to another domain's record instead (§6.1); then
+    ``all`` is None.
     """
 
     includes: tuple[SpfInclude, ...] = ()
     mechanisms: tuple[str, ...] = ()
     all: str | None = "~all"
+    redirect: str | None = None
 
     @classmethod
     def merged(cls, *policies: "SpfPolicy") -> "SpfPolicy":
@@ -72,15 +74,17 @@ class SpfPolicy:
             includes=tuple(include for policy in policies for include in policy.includes),
             mechanisms=tuple(mechanism for policy in policies for mechanism in policy.mechanisms),
             all=_mildest({policy.all for policy in policies if policy.all is not None}),
+            redirect=next((policy.redirect for policy in policies if policy.redirect is not None), None),
         )
 
 
 def _mildest(endings: set[str]) -> str | None:
     # One that is not allowed comes first, so that reading the merged policy reports it.
-    wrong = sorted(endings - {"~all", "-all"})
-    return next(iter([*wrong, *(ending for ending in ("~all", "-all") if ending in endings)]), None)
+    wrong = sorted(endings - set(ENDINGS))
+    return next(iter([*wrong, *(ending for ending in ENDINGS if ending in endings)]), None)
 
 
+ENDINGS = ("?all", "~all", "-all")  # the mildest first
 HELO_POLICY = SpfPolicy(mechanisms=("a",), all="-all")  # for the name a relay says in EHLO (RFC 7208 §2.3)
 
 
@@ -142,6 +146,8 @@ def read_policy(policy: SpfPolicy, domain: str, findings: Findings, *, productio
     label = f"{domain} SPF"
     reader = _Reader(domain, label, findings, production=production)
     read = [*map(reader.term, policy.mechanisms), *map(reader.priced_include, policy.includes)]
+    if policy.redirect is not None:
+        read.append(reader.term(f"redirect={policy.redirect}"))
     terms = _one_cost_each(term for term in read if term is not None)
     _check_ending(policy, label, findings)
     _check_set(terms, policy, label, findings, wrong_terms=len(findings.errors) > reader.errors_before)
@@ -162,7 +168,8 @@ def lookup_costs(
     for term in records[domain].terms:
         if term.kind not in _LOOKUP_KINDS:
             continue
-        cost = 1
+        # Where macros decide what is asked for, the stated cost is all there is to go by.
+        cost = 1 if term.cost is None or term.domain is not None else term.cost
         if term.kind in {"include", "redirect"} and term.domain is not None:
             if term.domain in trail:
                 return tuple(costs), (*trail[trail.index(term.domain) :], term.domain)
@@ -194,32 +201,46 @@ def _one_cost_each(terms: Iterable[SpfTerm]) -> list[SpfTerm]:
 
 
 def _check_ending(policy: SpfPolicy, label: str, findings: Findings) -> None:
-    redirects = any(isinstance(item, str) and item.lower().startswith("redirect") for item in policy.mechanisms)
-    if policy.all is None:
-        if not redirects:
-            findings.error(
-                label,
-                "spf-all",
-                found="no all and no redirect",
-                expected="~all or -all: without it everybody else is neutral",
-                fix='set all to "~all", or to "-all" once reports show that all your senders are listed',
-            )
-        return
-    if policy.all not in {"~all", "-all"}:
+    listed = any(isinstance(item, str) and item.lower().startswith("redirect") for item in policy.mechanisms)
+    if listed:
         findings.error(
             label,
-            "spf-all",
-            found=f"all set to {shown(policy.all)}",
-            expected='"~all" or "-all": +all and plain all let anybody send as you, ?all says nothing',
-            fix='set all to "~all"',
+            "spf-redirect",
+            found="redirect= among the mechanisms",
+            expected="redirect on its own: it takes the place of all",
+            fix="give its domain as spf.redirect, and leave spf.all out",
         )
-    if redirects:
+    elif policy.redirect is not None and policy.all is not None:
         findings.error(
             label,
             "spf-redirect",
             found=f"a redirect together with {policy.all}",
             expected="one of the two: receivers ignore redirect when there is an all",
-            fix="replace redirect= by include:, or set all to null",
+            fix="leave spf.all out, or write the redirect's domain into spf.include",
+        )
+    elif policy.redirect is None and policy.all is None:
+        findings.error(
+            label,
+            "spf-all",
+            found="no all and no redirect",
+            expected="~all or -all: without it everybody else is neutral",
+            fix='set all to "~all", or to "-all" once reports show that all your senders are listed',
+        )
+    elif policy.all is not None and policy.all not in ENDINGS:
+        findings.error(
+            label,
+            "spf-all",
+            found=f"all set to {shown(policy.all)}",
+            expected='"~all", "-all" or "?all": +all and plain all let anybody send as you',
+            fix='set all to "~all"',
+        )
+    elif policy.all == "?all":
+        findings.warn(
+            label,
+            "spf-all",
+            found='all set to "?all"',
+            expected='"~all" or "-all": "?all" says nothing about mail that others send in your name',
+            fix='set all to "~all" once reports show that all your senders are listed',
         )
 
 
@@ -348,7 +369,7 @@ class _Reader:
 
     def priced_include(self, item: SpfInclude) -> SpfTerm | None:
         """Read one item of ``SpfPolicy.includes``; None when it broke a rule."""
-        term = self._targeted(f"include:{item.domain}", "include", "", item.domain)
+        term = self.term(f"include:{item.domain}")
         if item.lookups is not None and item.lookups < 1:
             self._refuse(
                 "spf-include-cost",

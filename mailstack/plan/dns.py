@@ -4,6 +4,7 @@ from collections.abc import Collection, Iterator, Mapping
 from functools import cache
 from typing import Any
 
+from mailstack.caddy.definition import MtaStsPolicy
 from mailstack.dns import (
     Declared,
     DkimKey,
@@ -18,6 +19,7 @@ from mailstack.dns import (
     SpfPolicy,
     address_mechanism,
     declare,
+    mta_sts_id,
     public_key_of,
     rdata_text,
     render_records,
@@ -27,6 +29,7 @@ from mailstack.dns import (
 from mailstack.dns.records import RecordType
 from mailstack.plan.model import CloudflarePlan, DnsPlan, RoleRun
 from mailstack.plan.shown import Secret, Shown, shown_run
+from mailstack.settings.caddy_model import Caddy
 from mailstack.settings.dns_model import DnsServer
 from mailstack.settings.domains_model import DkimKey as DeclaredKey
 from mailstack.settings.domains_model import Domain
@@ -210,11 +213,18 @@ def _declaration(settings: Settings) -> DnsDeclaration:
         domains=domains if postal is None else (*domains, *_postal_domains(settings, postal)),
         hosts=tuple(_merged(_hosts(settings))),
         cnames=() if postal is None else tuple(_postal_aliases(settings, postal)),
+        mta_sts=() if settings.caddy is None else tuple(_mta_sts_ids(settings.caddy)),
         ttl=settings.dns.ttl,
         production=settings.environment == "prod",
         # A server of ours serves nothing but what is declared; elsewhere a zone may hold more than we know.
         complete=settings.dns.provider == "server",
     )
+
+
+def _mta_sts_ids(caddy: Caddy) -> Iterator[tuple[str, str]]:
+    for declared in caddy.mta_sts:
+        policy = MtaStsPolicy(domain=declared.domain, mode=declared.mode, mx=declared.mx, max_age=declared.max_age)
+        yield policy.domain, mta_sts_id(policy.text)
 
 
 def _hosts(settings: Settings) -> Iterator[MailHost]:
@@ -345,7 +355,12 @@ def _sending_domain(settings: Settings, domain: Domain) -> SendingDomain:
         name=domain.name,
         # No word about MX and an upstream without mailboxes: the domain's MX records are somebody else's.
         mx=exchangers if exchangers or domain.mx is None else None,
-        spf=SpfPolicy(includes=tuple(includes), mechanisms=(*own, *domain.spf.mechanisms), all=domain.spf.all),
+        spf=SpfPolicy(
+            includes=tuple(includes),
+            mechanisms=(*own, *domain.spf.mechanisms),
+            all=domain.spf.all if domain.spf.redirect is None else None,
+            redirect=domain.spf.redirect,
+        ),
         dkim=tuple(
             DkimKey(
                 selector=key.selector,

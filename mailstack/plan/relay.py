@@ -1,10 +1,11 @@
 """From settings to the relay: the definition that main.cf is rendered from, and the role that brings it to a host."""
 
 import ipaddress
+from collections.abc import Mapping
 from typing import Any, Literal
 
 from mailstack.plan.model import RelayPlan, RoleRun
-from mailstack.plan.shown import Secret, Shown, shown_run
+from mailstack.plan.shown import Secret, Shown, flat, shown_run
 from mailstack.postfix.relay import RelayDefinition, RelayDefinitionError, role_settings
 from mailstack.settings.model import Settings
 from mailstack.settings.names import bounce_domains
@@ -48,8 +49,16 @@ def plan_relay(settings: Settings) -> RelayPlan:
 def _shown(run: RoleRun) -> Shown:
     """Return main.cf parameter by parameter, master.cf service by service, each map entry by entry."""
     told = {key: value for key, value in run.settings.items() if key not in NOT_SHOWN}
+    told["master_cf"] = dict(map(_service_line, told["master_cf"]))
     found: dict[str, str | Secret] = {"host": run.host, "on_destroy": run.on_destroy}
     return found | shown_run(run.role, told, run.secrets)
+
+
+def _service_line(service: Mapping[str, Any]) -> tuple[str, str]:
+    """Return a service of master.cf as name and line: what stands in one of its columns means little by itself."""
+    columns = ("private", "unprivileged", "chroot", "wakeup", "process_limit", "command")
+    options = [f"-o {name}={text}" for name, text in flat(service["options"])]
+    return f"{service['name']} {service['type']}", " ".join([*(service[column] for column in columns), *options])
 
 
 def relay_definition(settings: Settings) -> RelayDefinition:

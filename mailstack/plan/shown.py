@@ -40,17 +40,19 @@ def flat(value: Any, name: str = "") -> Iterator[tuple[str, str]]:
     """Yield (name, text) for everything in plain JSON data.
 
     Names are the keys on the way, joined by ``/``. Entries of a list of mappings are named by what identifies them, so
-    that one more of them is one more line; a list of texts is one line.
+    that one more of them is one more line; a list of texts is one line. What is not set is not shown.
     """
+    if value is None or value == []:
+        return
     if isinstance(value, Mapping):
         for key, item in value.items():
             yield from flat(item, _joined(name, str(key)))
-    elif isinstance(value, str | int | float) or value is None:
+    elif isinstance(value, str | int | float):
         yield name, _text(value)
     elif _is_pairs(value):
         for key, item in value:
             yield from flat(item, _joined(name, key))
-    elif value and all(isinstance(item, Mapping) for item in value):
+    elif all(isinstance(item, Mapping) for item in value):
         for identity, item in _identified(value):
             yield from flat(item or "yes", _joined(name, identity))
     else:
@@ -62,8 +64,6 @@ def _joined(name: str, key: str) -> str:
 
 
 def _text(value: Any) -> str:
-    if value is None:
-        return "none"
     if isinstance(value, bool):
         return "yes" if value else "no"
     return str(value)

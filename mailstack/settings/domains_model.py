@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from mailstack.settings.section import Section
-from mailstack.settings.types import DomainName, EmailAddress, HostName, LogicalName, PrivateKey, Selector, ServiceName
+from mailstack.settings.types import DomainName, EmailAddress, HostName, LogicalName, PrivateKey, Selector, SpfTarget
 
 __all__ = ["DkimKey", "Dmarc", "Domain", "MailExchanger", "SharedDkimKey", "Spf"]
 
@@ -23,12 +23,19 @@ class MailExchanger(Section):
 class Spf(Section):
     """What the SPF record has beyond the upstream's include (RFC 7208)."""
 
-    include: tuple[ServiceName, ...] = Field(default=(), description="Other senders of this domain, by include.")
-    lookups: dict[ServiceName, Annotated[int, Field(ge=1, le=10)]] = Field(
+    include: tuple[SpfTarget, ...] = Field(
+        default=(), description="Other senders of this domain, by include; macros such as %{ir} are allowed."
+    )
+    lookups: dict[SpfTarget, Annotated[int, Field(ge=1, le=10)]] = Field(
         default={}, description="DNS look-ups an include costs, itself and nested ones counted; 1 is assumed."
     )
     mechanisms: tuple[str, ...] = Field(default=(), description="Further mechanisms, such as ip4:192.0.2.1.")
-    all: Literal["~all", "-all"] = Field(default="~all", description="What others get: softfail or fail.")
+    all: Literal["~all", "-all", "?all"] = Field(
+        default="~all", description="What others get: softfail, fail, or nothing said."
+    )
+    redirect: SpfTarget | None = Field(
+        default=None, description="Domain whose record decides about everybody else, instead of all."
+    )
 
 
 class DkimKey(Section):

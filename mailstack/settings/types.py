@@ -36,6 +36,7 @@ __all__ = [
     "Schedule",
     "Selector",
     "ServiceName",
+    "SpfTarget",
     "UserName",
     "WebUrl",
     "broken",
@@ -89,6 +90,16 @@ def _service_name(value: Any) -> str:
     """Return a name that may have service labels, such as _spf.example.net (RFC 8552)."""
     text = _text(value, "must be a domain name", "write the name in quotes").rstrip(".").lower()
     _domain_name(re.sub(r"(^|\.)_(?=[a-z0-9])", r"\1", text))
+    return text
+
+
+def _spf_target(value: Any) -> str:
+    """Return the domain of an SPF term: a name, or one with macros (RFC 7208 §7.1); the DNS rules read the macros."""
+    text = _text(value, "must be a domain name, or one with macros such as %{d}", "write it in quotes")
+    if "%" not in text:
+        return _service_name(text)
+    if re.search(r"\s", text) or len(text) > 253:
+        raise broken("must be one SPF domain with macros (RFC 7208 §7.1)", "remove blanks; 253 characters at most")
     return text
 
 
@@ -255,6 +266,7 @@ def _pattern(pattern: str, rule: str, fix: str) -> BeforeValidator:
 DomainName = Annotated[str, BeforeValidator(_domain_name)]
 HostName = Annotated[str, BeforeValidator(_domain_name)]
 ServiceName = Annotated[str, BeforeValidator(_service_name)]
+SpfTarget = Annotated[str, BeforeValidator(_spf_target)]
 HostAddress = Annotated[str, BeforeValidator(_host_address)]
 IpAddress = Annotated[str, BeforeValidator(_ip(None))]
 Ipv4 = Annotated[str, BeforeValidator(_ip(4))]

@@ -1,16 +1,13 @@
 """One ground with one stack for all tests here: throw-away hosts cost half a minute."""
 
-import os
-import shutil
-import subprocess
 from collections.abc import Iterator
-from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 
 from mailstack.settings.stackfile import new_dkim_key
 from rehearsal.engine import Engine, find_cli
+from rehearsal.plugins import PLUGINS, plugin_in_use
 from rehearsal.rehearse import Rehearsal
 from tests.engine.stage import Stage
 from tests.relay_only import relay_only
@@ -20,26 +17,17 @@ ROOT = Path(__file__).resolve().parents[2]
 STACK = "engine-tests"
 
 
-def missing(plugin: str) -> str | None:
-    """Say what this machine lacks to run the engine with ``plugin``; None when nothing."""
-    if find_cli() is None:
-        return "no pulumi on PATH: scripts/install-pulumi.sh installs it"
-    # The engine takes a plugin only at the very version of its SDK.
-    wanted = version(f"pulumi-{plugin}")
-    listed = subprocess.run(["pulumi", "plugin", "ls"], capture_output=True, text=True, check=False).stdout
-    if [plugin, "resource", wanted] in [line.split()[:3] for line in listed.splitlines()]:
-        return None
-    if shutil.which(f"pulumi-resource-{plugin}") and "PULUMI_IGNORE_AMBIENT_PLUGINS" not in os.environ:
-        return None
-    return f"the CLI has no plugin {plugin} {wanted}: scripts/install-pulumi.sh installs it"
+def pytest_report_header() -> list[str]:
+    """Say which engine and which plugins these tests use."""
+    found = find_cli()
+    return [f"engine: {found or 'none'}", *(plugin_in_use(plugin) for plugin in PLUGINS)]
 
 
 @pytest.fixture(scope="session")
 def cli() -> None:
-    """Skip where no engine can run."""
-    reason = missing("command")
-    if reason is not None:
-        pytest.skip(reason)
+    """Skip where no engine can be had at all."""
+    if find_cli() is None:
+        pytest.skip("no Pulumi CLI: `make engine` builds one where Go is, scripts/install-pulumi.sh installs one")
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -3,7 +3,6 @@
 import json
 import re
 import secrets
-import subprocess
 import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -11,8 +10,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-import yaml
 
 from rehearsal.endpoints import google_rule, with_hosts
 from rehearsal.engine import Engine, EngineError
@@ -24,8 +21,6 @@ __all__ = ["PLANNED", "Run", "Stage", "WatchedProcesses"]
 PLANNED = re.compile(r"^\s*(\+-|\+\+|--|[+~-])\s+\S+:\S+\s+(\S+) (create|update|replace|delete)\b", re.MULTILINE)
 # " ~  command:remote:Command relay-postfix updated (3s) [diff: ~stdin]", as a terminal without colours shows it.
 DONE = re.compile(r"^\s*(\+-|\+\+|--|[+~-])\s+\S+\s+(\S+) (created|updated|replaced|deleted)\b", re.MULTILINE)
-# Values under these keys are secrets; the engine gets them encrypted.
-SECRET_KEYS = frozenset({"private_key", "password", "api_token"})
 ARRIVAL_SECONDS = 30
 # Runs on the relay host, as an application there would.
 SUBMIT = """
@@ -93,7 +88,6 @@ class Stage:
         self.logged_by_preview: dict[str, str] = {}
         self.logged_by_up: dict[str, str] = {}
         self._lines = lines
-        self._sealed: dict[str, str] = {}
         engine.configure({})
         engine.select()
         self.pristine = {name: self.files(name) for name in rehearsal.hosts}
@@ -145,8 +139,8 @@ class Stage:
         )
 
     def configure(self, raw: Mapping[str, Any]) -> None:
-        """Write ``raw``, its secrets encrypted."""
-        self.engine.configure(self._seal(dict(raw)))
+        """Write ``raw``; the engine's folder gets its secrets encrypted."""
+        self.engine.configure(raw)
 
     def up(self, raw: Mapping[str, Any] | None = None) -> Run:
         """Run ``pulumi up`` with ``raw``, or with what is declared."""
@@ -175,27 +169,6 @@ class Stage:
         for path in self.engine.folder.rglob("*"):
             if path.is_file() and "plugins" not in path.parts and path.name != "passphrase":
                 yield path, path.read_bytes()
-
-    def _seal(self, value: Any, key: str = "") -> Any:
-        if isinstance(value, dict):
-            return {name: self._seal(item, name) for name, item in value.items()}
-        if isinstance(value, list):
-            return [self._seal(item) for item in value]
-        return {"secure": self._encrypted(value)} if key in SECRET_KEYS else value
-
-    def _encrypted(self, secret: str) -> str:
-        """Return what Pulumi makes of ``secret``, which travels on standard input, as in `mailstack init`."""
-        if secret not in self._sealed:
-            self.engine.configure({})
-            subprocess.run(
-                ["pulumi", "config", "set", "--secret", "sealed", "--stack", self.engine.stack, "--non-interactive",
-                 "--config-file", str(self.engine.config_file)],
-                input=secret, text=True, check=True, capture_output=True,
-                cwd=self.engine.folder, env=self.engine.environment,
-            )  # fmt: skip
-            written = yaml.safe_load(self.engine.config_file.read_text())
-            self._sealed[secret] = written["config"]["mailstack:sealed"]["secure"]
-        return self._sealed[secret]
 
     # -- the hosts ----------------------------------------------------------------------------------------
 

@@ -8,7 +8,6 @@ import pytest
 from mailstack.settings.initialise import rehearsal_config
 from rehearsal.engine import Engine
 from rehearsal.rehearse import Rehearsal
-from tests.engine.conftest import missing
 from tests.engine.stage import Stage
 
 pytestmark = [pytest.mark.engine, pytest.mark.hosts]
@@ -20,9 +19,6 @@ STACK = "engine-prod"
 @pytest.fixture(scope="module")
 def production(cli: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     """The production stack on a ground of its own, brought up."""
-    reason = missing("cloudflare")
-    if reason is not None:
-        pytest.skip(reason)
     raw = rehearsal_config(ROOT / "Pulumi.prod.yaml")
     with Rehearsal(STACK, raw, lambda _line: None) as rehearsal:
         lines: list[str] = []

@@ -77,7 +77,7 @@ def test_bad_settings_are_all_told_before_anything_is_registered(deployed: Stage
         for field, fix in (
             ("mailstack:relais", "did you mean relay?"),
             ("mailstack:relay.conccurrency", "did you mean concurrency?"),
-            ("mailstack:relay.host", "did you mean mail1?"),
+            ("mailstack:relay.host", "use one of mail1, ns1"),
         ):
             line = next(line for line in attempt.text.splitlines() if f"- {field}" in line)
             assert fix in line

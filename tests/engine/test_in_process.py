@@ -7,9 +7,9 @@ import pytest
 
 from mailstack.settings.stackfile import engine_config
 from rehearsal import rehearse
+from rehearsal.engine import find_cli
 from rehearsal.in_process import InProcessBackend, ResourceFailedError, run_program
 from rehearsal.rehearse import Rehearsal
-from tests.engine.conftest import missing
 from tests.engine.stage import Stage
 
 pytestmark = pytest.mark.hosts
@@ -26,7 +26,7 @@ def test_without_a_cli_the_result_is_the_same(
     rehearsal: Rehearsal, no_cli: None, request: pytest.FixtureRequest
 ) -> None:
     with_engine: dict[str, Any] | None = None
-    if missing("command") is None:
+    if find_cli() is not None:
         deployed: Stage = request.getfixturevalue("deployed")
         with_engine = deployed.engine.outputs()
     outputs = rehearsal.bring_up()

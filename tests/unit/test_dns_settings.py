@@ -1,6 +1,7 @@
 """The records follow from the settings: the upstream decides SPF and MX, keys and hosts decide the rest."""
 
 import ipaddress
+import re
 from typing import Any
 
 import dns.rdatatype
@@ -10,7 +11,7 @@ import pytest
 from mailstack.plan import Plan, load_plan
 from mailstack.settings.problems import SettingsError
 from tests.unit.plan_parts import has_run, role_settings
-from tests.unit.stack_examples import HOST_KEY, dkim_key, dkim_public_key, example
+from tests.unit.stack_examples import HOST_KEY, dkim_key, dkim_public_key, example, postal_example
 
 SENDGRID = {"preset": "sendgrid", "auth": "sasl", "username": "apikey", "password": "SG.abc"}
 CUSTOM = {"preset": "custom", "host": "smtp.example.net"}
@@ -85,6 +86,58 @@ def test_only_the_addresses_in_use_are_in_spf_and_in_dns() -> None:
     assert values(raw, "example.org", "TXT") == ["v=spf1 ip4:93.184.216.34 ~all"]
     assert values(raw, "relay.example.com", "A") == ["93.184.216.34"]
     assert values(raw, "relay.example.com", "AAAA") == []
+
+
+MACRO_INCLUDES = ("%{ir}.%{v}.%{d}.spf.has.pphosted.com", "%{ir}.%{d}._spf.myexpurgate.com", "%{d1r+}.spf.example.net")
+
+
+@pytest.mark.parametrize("include", MACRO_INCLUDES)
+def test_an_include_may_have_macros_and_costs_what_is_stated(include: str) -> None:
+    raw = example()
+    raw["domains"][1]["spf"] = {"include": [include], "lookups": {include: 3}}
+    assert values(raw, "example.org", "TXT") == [f"v=spf1 include:_spf.google.com include:{include} ~all"]
+    raw["domains"][1]["spf"]["lookups"][include] = 8
+    assert any("12 DNS lookups" in line for line in refusals(raw)), "counted with the others"
+
+
+@pytest.mark.parametrize("include", ["%{x}.example.net", "%{d", "%(d).example.net", "%{ir}.1", "a b%{d}"])
+def test_a_wrong_macro_is_refused(include: str) -> None:
+    raw = example()
+    raw["domains"][1]["spf"] = {"include": [include]}
+    assert any("macro" in line for line in refusals(raw))
+
+
+def test_redirect_takes_the_place_of_all() -> None:
+    raw = example()
+    raw["domains"][1]["spf"] = {"redirect": "_spf.example.net"}
+    assert values(raw, "example.org", "TXT") == ["v=spf1 include:_spf.google.com redirect=_spf.example.net"]
+    raw["domains"][1]["spf"]["all"] = "-all"
+    [line] = refusals(raw)
+    assert line.startswith("mailstack:domains[1].spf.all is -all")
+    del raw["domains"][1]["spf"]
+    raw["domains"][1]["spf"] = {"mechanisms": ["redirect=_spf.example.net"]}
+    assert any("give its domain as spf.redirect" in line for line in refusals(raw)), "a fix that can be followed"
+
+
+def test_a_neutral_ending_is_taken_with_a_warning() -> None:
+    raw = example()
+    raw["domains"][1]["spf"] = {"all": "?all"}
+    assert values(raw, "example.org", "TXT") == ["v=spf1 include:_spf.google.com ?all"]
+    assert any('all set to "?all"' in sentence for sentence in load_plan(raw).dns.warnings)
+
+
+def test_a_served_mta_sts_policy_has_its_record_with_an_id_of_the_policys_bytes() -> None:
+    raw = postal_example()
+    policy = {"domain": "example.com", "mode": "testing", "mx": ["smtp.google.com"]}
+    raw["caddy"]["mta_sts"] = [policy]
+    [testing] = values(raw, "_mta-sts.example.com", "TXT")
+    assert re.fullmatch(r"v=STSv1; id=[A-Za-z0-9]{1,32};", testing)
+    assert values(raw, "_mta-sts.example.com", "TXT") == [testing], "the same policy has the same id"
+    policy["mode"] = "enforce"
+    assert values(raw, "_mta-sts.example.com", "TXT") != [testing], "senders fetch a changed policy"
+    plan = load_plan(raw)
+    assert {record.name for record in plan.dns.last if record.type == "TXT"} >= {"_mta-sts.example.com"}
+    assert values(postal_example(), "_mta-sts.example.com", "TXT") == []
 
 
 def test_the_include_of_a_custom_upstream_stands_for_its_addresses() -> None:

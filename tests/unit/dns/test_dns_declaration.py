@@ -320,7 +320,7 @@ def test_modifiers_stand_last() -> None:
 
 
 def test_redirect_replaces_all() -> None:
-    policy = SpfPolicy(mechanisms=("redirect=_spf.example.net",), all=None)
+    policy = SpfPolicy(redirect="_spf.example.net", all=None)
     assert spf_text(domain(spf=policy)) == "v=spf1 redirect=_spf.example.net"
 
 
@@ -340,7 +340,7 @@ def test_lookups_of_declared_domains_are_counted_through_their_own_terms() -> No
 
 def test_redirect_is_counted_like_an_include() -> None:
     inner = domain(name="example.net", spf=SpfPolicy(includes=(SpfInclude(domain="_spf.google.com", lookups=10),)))
-    assert lookups_found(domain(spf=SpfPolicy(mechanisms=("redirect=example.net",), all=None)), inner) == [
+    assert lookups_found(domain(spf=SpfPolicy(redirect="example.net", all=None)), inner) == [
         "11 DNS lookups (redirect=example.net 11)"
     ]
 

@@ -1,0 +1,121 @@
+"""Stand-in for pulumi-resource-cloudflare: ``cloudflare:index/dnsRecord:DnsRecord`` over Cloudflare's HTTP API.
+
+Contract of 6.18.0 (Terraform provider 5): a changed ``zoneId`` replaces, everything else is updated in place by one
+PUT; refresh reads the record and a missing one is gone; import takes ``<zone_id>/<dns_record_id>``. The API's own words
+come back as the error. The address is ``CLOUDFLARE_BASE_URL`` or the API's own; the token comes with the provider.
+"""
+
+import json
+import os
+import urllib.error
+import urllib.request
+from typing import Any
+
+from rehearsal.plugins.differences import differences
+from rehearsal.plugins.provider import UNKNOWN, Difference, Log, PluginError, Properties, plain, serve
+
+__all__ = ["CloudflareProvider"]
+
+KIND = "cloudflare:index/dnsRecord:DnsRecord"
+API = "https://api.cloudflare.com/client/v4"
+SENT = ("name", "type", "content", "ttl", "priority", "proxied", "comment", "tags")
+INPUTS = ("zoneId", *SENT)
+COMPUTED = ("createdOn", "modifiedOn", "proxiable")
+TIMEOUT_SECONDS = 60
+NOT_FOUND = 404
+
+
+class CloudflareProvider:
+    """Keeps DNS records."""
+
+    name = "cloudflare"
+    version = "6.18.0"
+
+    def __init__(self) -> None:
+        """The engine configures it before anything else."""
+        self._token = ""
+        self._url = os.environ.get("CLOUDFLARE_BASE_URL", API).rstrip("/")
+
+    def configure(self, settings: Properties) -> None:
+        """Take the token, and an address where the provider has one."""
+        self._token = settings.get("apiToken") or os.environ.get("CLOUDFLARE_API_TOKEN", "")
+        self._url = (settings.get("baseUrl") or self._url).rstrip("/")
+
+    def diff(self, kind: str, old: Properties, new: Properties) -> Difference:
+        """Compare inputs: another zone replaces."""
+        old = {key: value for key, value in old.items() if key in INPUTS}
+        new = {key: value for key, value in new.items() if key in INPUTS}
+        changes = dict(differences(old, new))
+        return Difference(changes=changes, replaces=tuple(path for path in changes if path == "zoneId"))
+
+    def create(self, kind: str, inputs: Properties, *, preview: bool, log: Log) -> tuple[str, Properties]:
+        """Add the record."""
+        _check(kind)
+        if preview:
+            return "", {**inputs, **dict.fromkeys(COMPUTED, UNKNOWN)}
+        record = self._call("POST", f"/zones/{plain(inputs)['zoneId']}/dns_records", _body(inputs))
+        return record["id"], {**inputs, **_computed(record)}
+
+    def update(
+        self, kind: str, identity: str, old: Properties, inputs: Properties, *, preview: bool, log: Log
+    ) -> Properties:
+        """Write the whole record."""
+        if preview:
+            return {**inputs, **dict.fromkeys(COMPUTED, UNKNOWN)}
+        path = f"/zones/{plain(inputs)['zoneId']}/dns_records/{identity}"
+        return {**inputs, **_computed(self._call("PUT", path, _body(inputs)))}
+
+    def read(self, kind: str, identity: str, inputs: Properties) -> tuple[str, Properties, Properties] | None:
+        """Return the record as the API has it."""
+        _check(kind)
+        zone, separator, record_id = identity.partition("/")
+        if not separator:
+            zone, record_id = str(plain(inputs)["zoneId"]), identity
+        record = self._call("GET", f"/zones/{zone}/dns_records/{record_id}", missing_is_none=True)
+        if record is None:
+            return None
+        found = {"zoneId": zone, **{key: record[key] for key in SENT if record.get(key) not in (None, [])}}
+        return record["id"], found, {**found, **_computed(record)}
+
+    def delete(self, kind: str, identity: str, outputs: Properties, *, log: Log) -> None:
+        """Remove the record; one that is gone is fine."""
+        self._call("DELETE", f"/zones/{plain(outputs)['zoneId']}/dns_records/{identity}", missing_is_none=True)
+
+    def _call(self, method: str, path: str, body: Properties | None = None, *, missing_is_none: bool = False) -> Any:
+        request = urllib.request.Request(
+            f"{self._url}{path}",
+            method=method,
+            data=None if body is None else json.dumps(body).encode(),
+            headers={"Authorization": f"Bearer {self._token}", "Content-Type": "application/json"},
+        )
+        try:
+            with urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS) as response:
+                return json.load(response)["result"]
+        except urllib.error.HTTPError as error:
+            if missing_is_none and error.code == NOT_FOUND:
+                return None
+            said = error.read().decode()
+            raise PluginError(f"{method} {self._url}{path}: {error.code} {error.reason} {said}") from None
+        except OSError as error:
+            raise PluginError(f"{method} {self._url}{path}: {error}") from None
+
+
+def _check(kind: str) -> None:
+    if kind != KIND:
+        raise PluginError(f"the stand-in for the cloudflare plugin does not know {kind}")
+
+
+def _body(inputs: Properties) -> Properties:
+    return {key: value for key, value in plain(inputs).items() if key in SENT}
+
+
+def _computed(record: Properties) -> Properties:
+    return {
+        "createdOn": record.get("created_on"),
+        "modifiedOn": record.get("modified_on"),
+        "proxiable": record.get("proxiable"),
+    }
+
+
+if __name__ == "__main__":
+    serve(CloudflareProvider())

@@ -1,0 +1,51 @@
+"""Puts the stand-ins where the engine finds plugins, unless the real ones are there."""
+
+import os
+import shutil
+import sys
+from collections.abc import Mapping
+from importlib.metadata import version
+from pathlib import Path
+
+__all__ = ["PLUGINS", "launchers", "plugin_in_use"]
+
+PLUGINS = ("command", "cloudflare")
+ROOT = Path(__file__).resolve().parents[2]
+# What the engine starts is an executable of this name on PATH; it hands over its own address.
+LAUNCHER = """#!/bin/sh
+PYTHONPATH={root} exec {python} -m {module} "$@"
+"""
+
+
+def launchers(folder: Path, instead: Mapping[str, str] | None = None) -> Path:
+    """Write an executable for each stand-in that is needed into ``folder`` and return it, to stand on PATH.
+
+    ``instead`` maps a plugin to the module that takes its place, whatever else there is.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    chosen = instead or {}
+    for plugin in PLUGINS:
+        path = folder / f"pulumi-resource-{plugin}"
+        if plugin in chosen or _real(plugin) is None:
+            module = chosen.get(plugin, f"rehearsal.plugins.{plugin}")
+            path.write_text(LAUNCHER.format(root=ROOT, python=sys.executable, module=module))
+            path.chmod(0o755)
+        else:
+            path.unlink(missing_ok=True)
+    return folder
+
+
+def plugin_in_use(plugin: str) -> str:
+    """Say which plugin the engine will use: the real one and where it is, or the stand-in."""
+    real = _real(plugin)
+    return f"plugin {plugin}: {f'real, {real}' if real else 'stand-in (rehearsal/plugins)'}"
+
+
+def _real(plugin: str) -> Path | None:
+    """Return the real plugin: in the CLI's cache at the SDK's version, else on PATH."""
+    home = Path(os.environ.get("PULUMI_HOME") or Path.home() / ".pulumi")
+    cached = home / "plugins" / f"resource-{plugin}-v{version(f'pulumi-{plugin}')}" / f"pulumi-resource-{plugin}"
+    if cached.is_file():
+        return cached
+    found = shutil.which(f"pulumi-resource-{plugin}")
+    return None if found is None or "PULUMI_IGNORE_AMBIENT_PLUGINS" in os.environ else Path(found)

@@ -1,0 +1,230 @@
+"""The provider protocol (``pulumirpc.ResourceProvider``) around a plain Python object.
+
+Values arrive and leave as plain data. A secret or unknown inside keeps the engine's marks: ``plain`` takes secrets'
+marks off, ``has_secret`` finds them. Source: proto/pulumi/provider.proto of github.com/pulumi/pulumi.
+"""
+
+import sys
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import grpc
+from google.protobuf import empty_pb2, json_format, struct_pb2
+from pulumi.runtime import rpc
+from pulumi.runtime.proto import engine_pb2, engine_pb2_grpc, plugin_pb2, provider_pb2, provider_pb2_grpc
+
+__all__ = ["UNKNOWN", "Difference", "PluginError", "Provider", "has_secret", "plain", "secret", "serve"]
+
+UNKNOWN = rpc.UNKNOWN
+# A role's payload is a few hundred kilobytes, a stack's state in one message may be more.
+MAX_MESSAGE_BYTES = 400 * 1024 * 1024
+WORKERS = 16
+Properties = dict[str, Any]
+
+
+class PluginError(RuntimeError):
+    """An operation failed; the text is what the engine shows."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Difference:
+    """What differs between two sets of inputs: path to ``add``, ``update`` or ``delete``; which paths replace."""
+
+    changes: Mapping[str, str] = field(default_factory=dict)
+    replaces: tuple[str, ...] = ()
+
+
+class Provider(Protocol):
+    """What a plugin does. Inputs hold secrets as marked values; what is returned may too."""
+
+    name: str
+    version: str
+
+    def configure(self, settings: Properties) -> None:
+        """Take the provider's own configuration."""
+
+    def diff(self, kind: str, old: Properties, new: Properties) -> Difference:
+        """Compare inputs, secrets' marks taken off."""
+
+    def create(self, kind: str, inputs: Properties, *, preview: bool, log: "Log") -> tuple[str, Properties]:
+        """Return id and outputs. Raises PluginError; then nothing is in the state."""
+
+    def update(
+        self, kind: str, identity: str, old: Properties, inputs: Properties, *, preview: bool, log: "Log"
+    ) -> Properties:
+        """Return the new outputs. Raises PluginError; then the state stays."""
+
+    def read(self, kind: str, identity: str, inputs: Properties) -> tuple[str, Properties, Properties] | None:
+        """Return id, inputs and outputs as they are now; None for a resource that is gone."""
+
+    def delete(self, kind: str, identity: str, outputs: Properties, *, log: "Log") -> None:
+        """Remove the resource. Raises PluginError."""
+
+
+def plain(value: Any) -> Any:
+    """Return ``value`` with the secret marks taken off, at every depth."""
+    if rpc.is_rpc_secret(value):
+        return plain(rpc.unwrap_rpc_secret(value))
+    if isinstance(value, dict):
+        return {key: plain(item) for key, item in value.items()}
+    return [plain(item) for item in value] if isinstance(value, list) else value
+
+
+def has_secret(value: Any) -> bool:
+    """Tell whether something in ``value`` is marked as a secret."""
+    if rpc.is_rpc_secret(value):
+        return True
+    items = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return any(has_secret(item) for item in items)
+
+
+def secret(value: Any) -> Properties:
+    """Return ``value`` marked as a secret."""
+    return {rpc._special_sig_key: rpc._special_secret_sig, "value": value}  # noqa: SLF001 - the SDK has no public name
+
+
+class Log:
+    """Sends lines to the engine, which shows them below the resource."""
+
+    def __init__(self, engine: str, urn: str) -> None:
+        """``engine`` is the engine's address, as it is given to every plugin on its command line."""
+        self._engine = engine
+        self._urn = urn
+
+    def info(self, text: str) -> None:
+        """Show one line."""
+        if not self._engine:
+            return
+        with grpc.insecure_channel(self._engine) as channel:
+            request = engine_pb2.LogRequest(severity=engine_pb2.INFO, message=text, urn=self._urn, ephemeral=False)
+            engine_pb2_grpc.EngineStub(channel).Log(request)
+
+
+def _read(struct: struct_pb2.Struct) -> Properties:
+    found: Properties = _whole(json_format.MessageToDict(struct))
+    return found
+
+
+def _whole(value: Any) -> Any:
+    """Return numbers as the program wrote them: a Struct knows floats only."""
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if isinstance(value, dict):
+        return {key: _whole(item) for key, item in value.items()}
+    return [_whole(item) for item in value] if isinstance(value, list) else value
+
+
+def _written(properties: Properties) -> struct_pb2.Struct:
+    return json_format.ParseDict(properties, struct_pb2.Struct())
+
+
+def _kind(urn: str) -> str:
+    """Return a resource's type: the last part of the type chain in its URN."""
+    return urn.split("::")[2].rpartition("$")[2]
+
+
+class _Servicer(provider_pb2_grpc.ResourceProviderServicer):
+    """Translates between the protocol and a ``Provider``."""
+
+    def __init__(self, provider: Provider, engine: str) -> None:
+        self._provider = provider
+        self._engine = engine
+
+    def GetPluginInfo(self, request: Any, context: Any) -> Any:  # noqa: N802 - the protocol's name, so below
+        return plugin_pb2.PluginInfo(version=self._provider.version)
+
+    def GetSchema(self, request: Any, context: Any) -> Any:  # noqa: N802
+        return provider_pb2.GetSchemaResponse(schema="{}")
+
+    def CheckConfig(self, request: Any, context: Any) -> Any:  # noqa: N802
+        return provider_pb2.CheckResponse(inputs=request.news)
+
+    def DiffConfig(self, request: Any, context: Any) -> Any:  # noqa: N802
+        same = plain(_read(request.olds)) == plain(_read(request.news))
+        kind = provider_pb2.DiffResponse.DIFF_NONE if same else provider_pb2.DiffResponse.DIFF_SOME
+        return provider_pb2.DiffResponse(changes=kind)
+
+    def Configure(self, request: Any, context: Any) -> Any:  # noqa: N802
+        self._provider.configure(plain(_read(request.args)))
+        return provider_pb2.ConfigureResponse(acceptSecrets=True, supportsPreview=True, acceptResources=True)
+
+    def Check(self, request: Any, context: Any) -> Any:  # noqa: N802
+        return provider_pb2.CheckResponse(inputs=request.news)
+
+    def Diff(self, request: Any, context: Any) -> Any:  # noqa: N802
+        old = plain(_read(request.old_inputs)) or plain(_read(request.olds))
+        new = plain(_read(request.news))
+        for path in request.ignoreChanges:
+            new.pop(path, None)
+            old.pop(path, None)
+        found = self._provider.diff(_kind(request.urn), old, new)
+        details = {}
+        for path, change in found.changes.items():
+            name = f"{change.upper()}_REPLACE" if path in found.replaces else change.upper()
+            kind = provider_pb2.PropertyDiff.Kind.Value(name)
+            details[path] = provider_pb2.PropertyDiff(kind=kind, inputDiff=True)
+        some = provider_pb2.DiffResponse.DIFF_SOME if found.changes else provider_pb2.DiffResponse.DIFF_NONE
+        return provider_pb2.DiffResponse(
+            changes=some,
+            replaces=list(found.replaces),
+            diffs=sorted({path.partition("[")[0].partition(".")[0] for path in found.changes}),
+            detailedDiff=details,
+            hasDetailedDiff=True,
+        )
+
+    def Create(self, request: Any, context: Any) -> Any:  # noqa: N802
+        inputs, log = _read(request.properties), Log(self._engine, request.urn)
+        try:
+            identity, outputs = self._provider.create(_kind(request.urn), inputs, preview=request.preview, log=log)
+        except PluginError as error:
+            context.abort(grpc.StatusCode.UNKNOWN, str(error))
+        return provider_pb2.CreateResponse(id="" if request.preview else identity, properties=_written(outputs))
+
+    def Update(self, request: Any, context: Any) -> Any:  # noqa: N802
+        old, inputs, log = _read(request.olds), _read(request.news), Log(self._engine, request.urn)
+        try:
+            outputs = self._provider.update(
+                _kind(request.urn), request.id, old, inputs, preview=request.preview, log=log
+            )
+        except PluginError as error:
+            context.abort(grpc.StatusCode.UNKNOWN, str(error))
+        return provider_pb2.UpdateResponse(properties=_written(outputs))
+
+    def Read(self, request: Any, context: Any) -> Any:  # noqa: N802
+        inputs = _read(request.inputs)
+        try:
+            found = self._provider.read(_kind(request.urn), request.id, inputs or _read(request.properties))
+        except PluginError as error:
+            context.abort(grpc.StatusCode.UNKNOWN, str(error))
+        if found is None:
+            return provider_pb2.ReadResponse()
+        identity, now, outputs = found
+        return provider_pb2.ReadResponse(id=identity, inputs=_written(now), properties=_written(outputs))
+
+    def Delete(self, request: Any, context: Any) -> Any:  # noqa: N802
+        log = Log(self._engine, request.urn)
+        try:
+            self._provider.delete(_kind(request.urn), request.id, _read(request.properties), log=log)
+        except PluginError as error:
+            context.abort(grpc.StatusCode.UNKNOWN, str(error))
+        return empty_pb2.Empty()
+
+    def Cancel(self, request: Any, context: Any) -> Any:  # noqa: N802
+        return empty_pb2.Empty()
+
+
+def serve(provider: Provider) -> None:
+    """Serve ``provider`` until the engine ends this process. Prints the port, as the protocol wants it."""
+    engine = next((argument for argument in sys.argv[1:] if not argument.startswith("-")), "")
+    server = grpc.server(
+        ThreadPoolExecutor(max_workers=WORKERS),
+        options=[("grpc.max_receive_message_length", MAX_MESSAGE_BYTES), ("grpc.max_send_message_length", -1)],
+    )
+    provider_pb2_grpc.add_ResourceProviderServicer_to_server(_Servicer(provider, engine), server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    sys.stdout.write(f"{port}\n")
+    sys.stdout.flush()
+    server.wait_for_termination()
