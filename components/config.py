@@ -10,6 +10,7 @@ from typing import Any
 import pulumi
 from pulumi.runtime.config import CONFIG, get_config_env, get_config_secret_keys_env, is_config_secret
 
+from components.previous import read_previous
 from mailstack.plan import Plan, load_plan
 from mailstack.settings.problems import SettingsError
 from mailstack.settings.stackfile import PROJECT_FOLDER
@@ -42,7 +43,7 @@ def read_plan() -> Plan:
         pulumi.log.warn(close)
     for sentence in plan.warnings:
         pulumi.log.warn(sentence)
-    return plan
+    return plan.versioned(read_previous().seen())
 
 
 def _written(raw: Mapping[str, Any], values: Mapping[str, str], prefix: str) -> list[Written]:

@@ -1,12 +1,12 @@
 """What a plan is made of: plain, frozen data. Whoever reads a plan reads these and nothing else."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, TypeVar
 
 from mailstack.caddy.definition import CaddyDefinition
 from mailstack.dns import Record
-from mailstack.plan.shown import Secret, Shown
+from mailstack.plan.shown import Secret, Seen, Shown, versioned
 from mailstack.postal.definition import PostalDefinition
 from mailstack.postfix.relay import RelayDefinition
 from mailstack.reach.bundle import ROLE_TIMEOUT_SECONDS
@@ -130,6 +130,9 @@ class RelayRulePlan:
     shown: Shown
 
 
+Part = TypeVar("Part", HostPlan, DnsPlan, RelayPlan, CaddyPlan, PostalPlan, RelayRulePlan)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Plan:
     """A stack as data: every definition once. ``warnings`` are what every `pulumi up` reports, one sentence each."""
@@ -142,6 +145,22 @@ class Plan:
     postal: PostalPlan | None
     relay_rule: RelayRulePlan | None
     warnings: tuple[str, ...]
+
+    def versioned(self, seen: Mapping[str, Seen]) -> "Plan":
+        """Return the plan with the versions of its secrets, from what each component had last: name to ``Seen``."""
+
+        def told(name: str, part: Part) -> Part:
+            return replace(part, shown=versioned(part.shown, seen.get(name, {})))
+
+        return replace(
+            self,
+            hosts={name: told(name, host) for name, host in self.hosts.items()},
+            dns=told("dns", self.dns),
+            relay=told("relay", self.relay),
+            caddy=None if self.caddy is None else told("caddy", self.caddy),
+            postal=None if self.postal is None else told("postal", self.postal),
+            relay_rule=None if self.relay_rule is None else told("relay-rule", self.relay_rule),
+        )
 
     def runs(self) -> Iterator[RoleRun]:
         """Yield every run of a role, in an order that respects what builds on what."""

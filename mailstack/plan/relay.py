@@ -2,11 +2,12 @@
 
 import ipaddress
 from collections.abc import Mapping
+from functools import cache
 from typing import Any, Literal
 
 from mailstack.plan.model import RelayPlan, RoleRun
 from mailstack.plan.shown import Secret, Shown, flat, shown_run
-from mailstack.postfix.relay import RelayDefinition, RelayDefinitionError, role_settings
+from mailstack.postfix.relay import RelayDefinition, RelayDefinitionError, main_cf, role_settings
 from mailstack.settings.model import Settings
 from mailstack.settings.names import bounce_domains
 from mailstack.settings.problems import SettingsError, definition_problems
@@ -46,19 +47,68 @@ def plan_relay(settings: Settings) -> RelayPlan:
     return RelayPlan(definition=definition, run=run, shown=_shown(run))
 
 
+# Two definitions that differ in everything: what they share of main.cf is the same for every stack.
+CONTRASTS = (
+    RelayDefinition(hostname="a.example.com", sender_domains=("a.example.com",), upstream_host="smtp.a.example.com"),
+    RelayDefinition(
+        hostname="b.example.org",
+        sender_domains=("b.example.org", "c.example.org"),
+        upstream_host="smtp.b.example.org",
+        upstream_port=465,
+        implicit_tls=True,
+        tls_level="encrypt",
+        ca_file="/etc/ssl/b.pem",
+        sasl_username="b",
+        listen_addresses=("::1",),
+        listen_port=2525,
+        client_networks=("10.0.0.0/8",),
+        masquerade_domains=("b.example.org",),
+        message_size_limit_bytes=1,
+        recipient_limit=1,
+        concurrency=1,
+        ip_protocol="all",
+        bind_address="2001:db8::1",
+        temporary_reply_patterns=("quota",),
+        bounce_domains=("rp.b.example.org",),
+        bounce_host="mx.b.example.org",
+        queue_lifetime_hours=2,
+        bounce_lifetime_hours=1,
+        postmaster="postmaster@b.example.org",
+        after_unit="b.service",
+        extra_parameters={"soft_bounce": True},
+    ),
+)
+
+
+@cache
+def _same_for_all() -> frozenset[str]:
+    """Return the parameters of main.cf that follow from no setting."""
+    one, other = map(main_cf, CONTRASTS)
+    return frozenset(name for name in one if name in other and one[name] == other[name])
+
+
 def _shown(run: RoleRun) -> Shown:
-    """Return main.cf parameter by parameter, master.cf service by service, each map entry by entry."""
+    """Return what is told to the role, value by value; what is the same for every stack as one text each.
+
+    The engine cuts an unchanged text short and shows only the lines of a changed one that differ.
+    """
     told = {key: value for key, value in run.settings.items() if key not in NOT_SHOWN}
-    told["master_cf"] = dict(map(_service_line, told["master_cf"]))
+    parameters = dict(told.pop("main_cf"))
+    services = [_service_line(service) for service in told.pop("master_cf")]
+    extra = run.settings["extra_parameters"]
+    fixed = {name: value for name, value in parameters.items() if name in _same_for_all() and name not in extra}
+    told["main.cf"] = {name: value for name, value in parameters.items() if name not in fixed}
     found: dict[str, str | Secret] = {"host": run.host, "on_destroy": run.on_destroy}
+    found["main.cf of every relay"] = "\n".join(f"{name} = {text}" for name, text in flat(fixed))
+    found["master.cf"] = "\n".join(services)
     return found | shown_run(run.role, told, run.secrets)
 
 
-def _service_line(service: Mapping[str, Any]) -> tuple[str, str]:
-    """Return a service of master.cf as name and line: what stands in one of its columns means little by itself."""
-    columns = ("private", "unprivileged", "chroot", "wakeup", "process_limit", "command")
+def _service_line(service: Mapping[str, Any]) -> str:
+    """Return a service of master.cf as one line of text."""
+    columns = ("name", "type", "private", "unprivileged", "chroot", "wakeup", "process_limit", "command")
     options = [f"-o {name}={text}" for name, text in flat(service["options"])]
-    return f"{service['name']} {service['type']}", " ".join([*(service[column] for column in columns), *options])
+    return " ".join([*(service[column] for column in columns), *options])
 
 
 def relay_definition(settings: Settings) -> RelayDefinition:

@@ -4,13 +4,14 @@ So a reviewer sees in `pulumi preview --diff` what a change does: one line for e
 value of its own: the engine tells which one changed, never what it is.
 """
 
+import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from mailstack.reach.bundle import code_digest
 
-__all__ = ["Secret", "Shown", "flat", "shown_run"]
+__all__ = ["Secret", "Seen", "Shown", "flat", "seen_of", "shown_run", "versioned"]
 
 # What tells the entries of a list of mappings apart, best first. The rest of an entry is its value.
 IDENTITIES = (("name", "type"), ("port", "protocol"), ("address", "port"), ("host", "port"), ("name",))
@@ -18,12 +19,39 @@ IDENTITIES = (("name", "type"), ("port", "protocol"), ("address", "port"), ("hos
 
 @dataclass(frozen=True)
 class Secret:
-    """A text that may only leave the program as a secret."""
+    """A text that may only leave the program as a secret.
+
+    The engine hides old and new value alike, so a change of it would not be seen. ``version`` is shown beside it and
+    goes up by one with every change; a digest of the value would help those who guess passwords.
+    """
 
     value: str = field(repr=False)
+    version: int = 1
+
+    @property
+    def digest(self) -> str:
+        """Return what tells two values apart. It is kept as a secret, too."""
+        return hashlib.sha256(self.value.encode()).hexdigest()
 
 
 Shown = Mapping[str, str | Secret]
+# Name of a secret to its digest and version, as the last update left them.
+Seen = Mapping[str, tuple[str, int]]
+
+
+def versioned(shown: Shown, seen: Seen) -> Shown:
+    """Return ``shown`` with the version of each secret: that of ``seen``, one more where the value is another."""
+
+    def one(name: str, secret: Secret) -> Secret:
+        digest, version = seen.get(name, (secret.digest, 1))
+        return Secret(secret.value, version if digest == secret.digest else version + 1)
+
+    return {name: one(name, text) if isinstance(text, Secret) else text for name, text in shown.items()}
+
+
+def seen_of(shown: Shown) -> dict[str, list[str | int]]:
+    """Return what ``versioned`` has to be given the next time, as plain JSON."""
+    return {name: [text.digest, text.version] for name, text in shown.items() if isinstance(text, Secret)}
 
 
 def shown_run(
@@ -45,6 +73,9 @@ def flat(value: Any, name: str = "") -> Iterator[tuple[str, str]]:
     if value is None or value == []:
         return
     if isinstance(value, Mapping):
+        if list(value) == ["platform"]:  # see mailstack.postfix.render.Reference
+            yield name, f"({value['platform']} of the host)"
+            return
         for key, item in value.items():
             yield from flat(item, _joined(name, str(key)))
     elif isinstance(value, str | int | float):

@@ -1,0 +1,61 @@
+"""What the last update left behind, as the engine's state has it.
+
+The program is told nothing of the state, but the engine answers questions about any stack, this one included
+(``readStackResourceOutputs``, the function behind ``StackReference``). Two things are asked for: which DNS records are
+ours already, and which secrets are others than last time.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import pulumi
+
+from mailstack.plan.shown import Seen
+
+__all__ = ["QUESTION", "SECRETS_SEEN", "Previous", "read_previous"]
+
+QUESTION = "pulumi:pulumi:readStackResourceOutputs"
+# The output every component keeps what it needs for ``Secret.version`` in.
+SECRETS_SEEN = "secrets_seen"
+RECORD = "cloudflare:index/dnsRecord:DnsRecord"
+
+
+class Previous:
+    """The resources of the last update: URN to type and outputs."""
+
+    def __init__(self, resources: Mapping[str, Any]) -> None:
+        """Take the engine's answer."""
+        self._resources = resources
+
+    def seen(self) -> dict[str, Seen]:
+        """Return, by component, what its secrets were: name to digest and version."""
+        return {
+            urn.rpartition("::")[2]: {
+                name: (str(digest), int(version)) for name, (digest, version) in outputs[SECRETS_SEEN].items()
+            }
+            for urn, outputs in self._of_type("mailstack:")
+            if isinstance(outputs.get(SECRETS_SEEN), Mapping)
+        }
+
+    def records(self) -> Iterator[Mapping[str, Any]]:
+        """Yield the Cloudflare records of the last update: zoneId, name, type, content, priority."""
+        for _urn, outputs in self._of_type(RECORD):
+            yield outputs
+
+    def zones(self) -> dict[str, str]:
+        """Return the zones of the last update in BIND format: name to text."""
+        for _urn, outputs in self._of_type("mailstack:index:DnsRecords"):
+            return dict(outputs.get("zones") or {})
+        return {}
+
+    def _of_type(self, prefix: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
+        for urn, resource in self._resources.items():
+            if resource["type"].startswith(prefix):
+                yield urn, resource["outputs"]
+
+
+def read_previous() -> Previous:
+    """Ask the engine about this stack. A stack that was never brought up has nothing."""
+    name = f"{pulumi.get_organization()}/{pulumi.get_project()}/{pulumi.get_stack()}"
+    answer = pulumi.runtime.invoke(QUESTION, {"stackName": name}).value
+    return Previous((answer or {}).get("outputs") or {})
