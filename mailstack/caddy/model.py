@@ -1,7 +1,7 @@
 """What a company decides about the web server, its names and certificates, with the checks of each field.
 
-Sources: Caddy's documentation of the
-Caddyfile and of automatic HTTPS; RFC 8555 (ACME), RFC 8461 (MTA-STS), RFC 6797 (HSTS).
+Sources: Caddy's documentation of the Caddyfile and of automatic HTTPS; RFC 8555 (ACME), RFC 8461 (MTA-STS),
+RFC 6797 (HSTS).
 """
 
 import hashlib
