@@ -33,6 +33,7 @@ from rehearsal.google_standin import (
 )
 from rehearsal.google_standin.policy import LimitTracker
 from rehearsal.pki import PrivateCa, ServerPki, make_server_pki
+from rehearsal.standins import GOOGLE_STANDIN
 
 RELAY = "smtp-relay.gmail.com"
 EHLO = "mail.example.com"
@@ -1235,7 +1236,7 @@ def test_key_of_another_certificate_is_an_error(files: Files) -> None:
 def program(directory: Path, config: Path) -> "subprocess.Popen[str]":
     # -I would ignore PYTHONPATH; -S drops site-packages, as in a container that has only python3.
     return subprocess.Popen(
-        [sys.executable, "-S", "-m", "google_standin", "--config", str(config)],
+        [sys.executable, "-S", "-m", "rehearsal.google_standin", "--config", str(config)],
         cwd=directory,
         env={**os.environ, "PYTHONPATH": str(directory)},
         stderr=subprocess.PIPE,
@@ -1245,9 +1246,14 @@ def program(directory: Path, config: Path) -> "subprocess.Popen[str]":
 
 @pytest.fixture
 def copied(tmp_path: Path) -> Path:
-    """The package directory alone, elsewhere."""
-    source = Path(__file__).parents[2] / "rehearsal" / "google_standin"
-    shutil.copytree(source, tmp_path / "google_standin", ignore=shutil.ignore_patterns("__pycache__"))
+    """What a container gets, elsewhere."""
+    (tmp_path / "rehearsal").mkdir()
+    for name in GOOGLE_STANDIN:
+        source, target = Path(__file__).parents[2] / "rehearsal" / name, tmp_path / "rehearsal" / name
+        if source.is_dir():
+            shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy(source, target)
     return tmp_path
 
 
