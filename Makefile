@@ -24,10 +24,10 @@ setup:
 
 demo: setup
 	@scripts/install-pulumi.sh --if-missing || true
-	@$(PYTHON) -m mailstack rehearse --stack local --keep
+	@$(PYTHON) -m cli rehearse --stack local --keep
 
 demo-down: setup
-	@$(PYTHON) -m mailstack rehearse --stack local --down
+	@$(PYTHON) -m cli rehearse --stack local --down
 
 check: setup
 	.venv/bin/ruff check .

@@ -6,43 +6,47 @@ DNS says who may send, Caddy has the certificates.
 import pulumi
 
 from components.caddy_tls import CaddyTls, CaddyTlsArgs
-from components.config import read_settings
+from components.config import read_plan
 from components.dns_records import DnsRecords, DnsRecordsArgs
 from components.postal_host import PostalHost, PostalHostArgs
 from components.postfix_relay import PostfixRelay, PostfixRelayArgs
-from components.remote_host import RemoteHost, RemoteHostArgs
+from components.remote_host import RemoteHost
 from components.workspace_relay_rule import WorkspaceRelayRule, WorkspaceRelayRuleArgs
 
-settings = read_settings()
+plan = read_plan()
 
-hosts = {name: RemoteHost(name, RemoteHostArgs.of(settings, name)) for name in settings.hosts}
-dns = DnsRecords("dns", DnsRecordsArgs.of(settings, hosts))
-needed: list[pulumi.Resource] = [dns]
+hosts = {name: RemoteHost(name, host) for name, host in plan.hosts.items()}
+dns = DnsRecords("dns", DnsRecordsArgs(plan=plan.dns, hosts=hosts))
+ready: list[pulumi.Resource] = [command for host in hosts.values() for command in host.ready]
 
-if settings.relay.placement == "vm":
-    relay = PostfixRelay("relay", PostfixRelayArgs.of(settings, hosts[settings.relay.host]))
-    needed.append(relay)
+if plan.relay.run is not None:
+    relay = PostfixRelay(
+        "relay", PostfixRelayArgs(plan=plan.relay, run=plan.relay.run, host=hosts[plan.relay.run.host])
+    )
+    ready.append(relay.command)
     pulumi.export("smtp_host", relay.smtp_host)
     pulumi.export("smtp_port", relay.smtp_port)
     pulumi.export("relay_hostname", relay.hostname)
     pulumi.export("sender_domains", relay.sender_domains)
 
-if settings.caddy is not None:
-    caddy = CaddyTls("caddy", CaddyTlsArgs.of(settings, hosts, after=[dns]))
-    needed.append(caddy)
+if plan.caddy is not None:
+    caddy = CaddyTls("caddy", CaddyTlsArgs(plan=plan.caddy, hosts=hosts, after=dns.names))
+    ready.append(caddy.command)
     pulumi.export("certificates", caddy.certificates)
 
-if settings.postal is not None:
-    postal = PostalHost("postal", PostalHostArgs.of(settings, hosts, after=needed))
+if plan.postal is not None:
+    postal = PostalHost("postal", PostalHostArgs(plan=plan.postal, hosts=hosts, after=[*dns.names, *ready]))
+    ready.append(postal.command)
     pulumi.export("mail_servers", postal.mail_servers)
     pulumi.export("postal_url", postal.web_url)
     pulumi.export("postal_health", postal.health)
     pulumi.export("postal_domains", postal.domains)
 
-if settings.relay_rule is not None:
-    rule = WorkspaceRelayRule("relay-rule", WorkspaceRelayRuleArgs.of(settings, hosts[settings.relay.host]))
+if plan.relay_rule is not None:
+    rule = WorkspaceRelayRule("relay-rule", WorkspaceRelayRuleArgs(plan=plan.relay_rule, hosts=hosts))
     pulumi.export("relay_rule_console_steps", rule.console_steps)
     pulumi.export("relay_rule_probe", rule.probe)
 
+dns.publish_mail(after=ready)
 pulumi.export("contract_version", 1)
 pulumi.export("dns_zones", dns.zones)

@@ -1,8 +1,10 @@
-"""What all components share: the type token and the options of their children."""
+"""What all components share: the type token, the shown plan as inputs, and the options of their children."""
 
 from typing import Any
 
 import pulumi
+
+from mailstack.plan import Secret, Shown
 
 __all__ = ["Component"]
 
@@ -13,9 +15,12 @@ class Component(pulumi.ComponentResource):
     The token is part of every child's URN. Renaming a class needs an alias.
     """
 
-    def __init__(self, name: str, opts: pulumi.ResourceOptions | None = None) -> None:
-        """Register the component. Subclasses create their children afterwards and register their outputs."""
-        super().__init__(f"mailstack:index:{type(self).__name__}", name, {}, opts)
+    def __init__(self, name: str, shown: Shown, opts: pulumi.ResourceOptions | None = None) -> None:
+        """Register the component. Subclasses create their children afterwards and register their outputs.
+
+        ``shown`` becomes its inputs, so that the engine compares them and a preview tells what a change does.
+        """
+        super().__init__(f"mailstack:index:{type(self).__name__}", name, _inputs(shown), opts)
 
     def _child(self, **extra: Any) -> pulumi.ResourceOptions:
         """Return the options of a child. ``parent`` alone hands down providers, protection and aliases.
@@ -23,3 +28,9 @@ class Component(pulumi.ComponentResource):
         The caller's own options are never merged in: with them a child could end up under the grandparent.
         """
         return pulumi.ResourceOptions(parent=self, **extra)
+
+
+def _inputs(shown: Shown) -> dict[str, pulumi.Input[str]]:
+    return {
+        name: pulumi.Output.secret(text.value) if isinstance(text, Secret) else text for name, text in shown.items()
+    }

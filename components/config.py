@@ -4,38 +4,60 @@ import json
 import os
 import signal
 import sys
+from collections.abc import Mapping
 from typing import Any
 
 import pulumi
-from pulumi.runtime.config import CONFIG, get_config_env
+from pulumi.runtime.config import CONFIG, get_config_env, get_config_secret_keys_env, is_config_secret
 
-from mailstack.settings.load import load_settings
-from mailstack.settings.model import Settings
+from mailstack.plan import Plan, load_plan
 from mailstack.settings.problems import SettingsError
-from mailstack.stack import weaknesses
+from mailstack.settings.stackfile import PROJECT_FOLDER
+from mailstack.settings.written import Written
 
-__all__ = ["read_settings"]
+__all__ = ["read_plan"]
 
 
-def read_settings() -> Settings:
-    """Return the checked settings of the current stack.
+def read_plan() -> Plan:
+    """Return the plan of the current stack.
 
-    Secrets arrive as pydantic ``SecretStr`` and leave the program only inside ``Output.secret``.
+    Secrets leave the program only inside ``Output.secret``.
     Raises pulumi.RunError with all mistakes at once. What was weakened on purpose is logged as a warning.
     """
     _end_without_traceback()
     prefix = f"{pulumi.get_project()}:"
     values = {**get_config_env(), **CONFIG.get()}
-    parsed = {key.removeprefix(prefix): _parsed(value) for key, value in values.items() if key.startswith(prefix)}
-    # Pulumi.yaml gives optional sections an empty default: they count as absent.
-    raw = {key: value for key, value in parsed.items() if value != {}}
+    raw = {
+        key.removeprefix(prefix): parsed
+        for key, value in values.items()
+        # Pulumi.yaml gives optional sections an empty default: they count as absent.
+        if key.startswith(prefix) and (parsed := _parsed(value)) not in ({}, [], "")
+    }
+    written = _written(raw, values, prefix)
     try:
-        settings = load_settings(raw)
+        plan = load_plan(raw, PROJECT_FOLDER, written=written)
     except SettingsError as error:
         raise pulumi.RunError(str(error)) from None
-    for sentence in weaknesses(settings):
+    if (close := written[0].warning()) is not None:
+        pulumi.log.warn(close)
+    for sentence in plan.warnings:
         pulumi.log.warn(sentence)
-    return settings
+    return plan
+
+
+def _written(raw: Mapping[str, Any], values: Mapping[str, str], prefix: str) -> list[Written]:
+    """Return the configuration as the engine gave it, and the stack file of this folder, where it has one.
+
+    The engine tells of a key only whether something below it is encrypted; the file shows what is not.
+    """
+    told = get_config_secret_keys_env()  # by the language host; an inline program is told by the SDK
+    encrypted = {key for key in raw if f"{prefix}{key}" in told or is_config_secret(f"{prefix}{key}")}
+    sealed = {key: {"secure": ""} if key in encrypted else value for key, value in raw.items()}
+    found = [Written(stack=pulumi.get_stack(), sealed=sealed, config=values)]
+    path = PROJECT_FOLDER / f"Pulumi.{pulumi.get_stack()}.yaml"
+    if path.is_file():
+        found.append(Written.in_file(path))
+    return found
 
 
 def _parsed(value: str) -> Any:

@@ -5,45 +5,25 @@ Google offers no API that writes this rule, so a person does, once. Owns: the co
 Does not own: the rule itself. The probe never sends a message. It runs again when the rule or the probe changes.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import pulumi
 
 from components.base import Component
-from components.remote_host import RemoteHost, RoleRun, summary
-from mailstack.bundle import ROLE_TIMEOUT_SECONDS
-from mailstack.relay_rule import RelayRule, console_steps
-from mailstack.settings.model import Settings
-from mailstack.stack import probe_settings, relay_rule
+from components.remote_host import RemoteHost, summary
+from mailstack.plan import RelayRulePlan
 
 __all__ = ["WorkspaceRelayRule", "WorkspaceRelayRuleArgs"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class WorkspaceRelayRuleArgs:
-    """``probe`` are the settings of role ``relay_probe``; ``credentials`` the relay's own login, if it has one."""
+    """``plan`` is the rule's part of the plan."""
 
-    host: RemoteHost
-    rule: RelayRule
-    probe: dict[str, Any]
-    username: str | None = None
-    password: pulumi.Input[str] | None = None
-
-    @classmethod
-    def of(cls, settings: Settings, host: RemoteHost) -> "WorkspaceRelayRuleArgs":
-        """Take what concerns the rule out of the stack's settings."""
-        upstream = settings.relay.upstream
-        login = upstream.auth == "sasl" and upstream.password is not None
-        return cls(
-            host=host,
-            rule=relay_rule(settings),
-            probe=probe_settings(settings),
-            username=upstream.username if login else None,
-            password=pulumi.Output.secret(upstream.password.get_secret_value())
-            if login and upstream.password
-            else None,
-        )
+    plan: RelayRulePlan
+    hosts: Mapping[str, RemoteHost]
 
 
 def _verdict(summary: dict[str, Any]) -> dict[str, Any]:
@@ -66,20 +46,10 @@ class WorkspaceRelayRule(Component):
     probe: pulumi.Output[dict[str, Any]]
 
     def __init__(self, name: str, args: WorkspaceRelayRuleArgs, opts: pulumi.ResourceOptions | None = None) -> None:
-        """Render the steps and probe the upstream."""
-        super().__init__(name, opts)
-        steps = console_steps(args.rule)
-        secrets: dict[str, pulumi.Input[str]] = {}
-        if args.username is not None and args.password is not None:
-            secrets = {"username": args.username, "password": args.password}
-        # The steps are part of the input so that a changed rule is probed again.
-        run = RoleRun(
-            role="relay_probe",
-            settings={**args.probe, "rule": steps},
-            secrets=secrets,
-            # A probe may poll for a day; the limit is for one that hangs.
-            timeout_seconds=int(args.probe["deadline_seconds"]) + ROLE_TIMEOUT_SECONDS,
-        )
-        self.console_steps = pulumi.Output.from_input(steps)
-        self.probe = summary(args.host.run(run, f"{name}-probe", self._child())).apply(_verdict)
+        """Tell the steps and probe the upstream."""
+        super().__init__(name, args.plan.shown, opts)
+        run = args.plan.run
+        self.console_steps = pulumi.Output.from_input(args.plan.console_steps)
+        self.command = args.hosts[run.host].run(run, self._child())
+        self.probe = summary(self.command).apply(_verdict)
         self.register_outputs({"console_steps": self.console_steps, "probe": self.probe})

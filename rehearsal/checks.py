@@ -13,8 +13,6 @@ import dns.rdatatype
 
 from mailstack.dns import Record
 from mailstack.dns.zone import rdata_text
-from mailstack.dns_declaration import dns_records, zone_records
-from mailstack.stack import relay_definition
 from rehearsal.postal_checks import application_checks, port_checks, web_checks
 from rehearsal.site import Check, Site, short
 
@@ -63,7 +61,7 @@ def table(checks: list[Check]) -> list[str]:
 
 def submit(site: Site, sender: str, recipient: str, token: str, helo: str = "app.rehearsal.test") -> str:
     """Hand a message to the relay from its own host; return ``accepted`` or ``refused CODE TEXT``."""
-    definition = relay_definition(site.settings)
+    definition = site.plan.relay.definition
     address = definition.listen_addresses[0]
     place = "127.0.0.1" if address in {"0.0.0.0", "::"} else address
     arguments = [place, str(definition.listen_port), helo, sender, recipient, token]
@@ -72,7 +70,7 @@ def submit(site: Site, sender: str, recipient: str, token: str, helo: str = "app
 
 def _dns(site: Site) -> Iterator[Check]:
     server = site.settings.dns.server
-    records = list(dns_records(site.settings))
+    records = site.plan.dns.records
     if server is not None and site.settings.dns.provider == "server":
         address = site.hosts[server.host].address
         for record in records:
@@ -84,7 +82,7 @@ def _dns(site: Site) -> Iterator[Check]:
                 evidence=short(f"{wanted} from {address}") if wanted in served else f"served: {served}",
             )
     elif site.cloudflare is not None:
-        held = [entry for zone in zone_records(site.settings) for entry in site.cloudflare.records(zone)]
+        held = [entry for zone in site.plan.dns.zones for entry in site.cloudflare.records(zone)]
         for record in records:
             matching = [entry for entry in held if (entry["name"], entry["type"]) == (record.name, record.type)]
             yield Check(
@@ -119,7 +117,7 @@ def _rule(site: Site) -> Iterator[Check]:
 
 
 def _message(site: Site) -> Iterator[Check]:
-    definition = relay_definition(site.settings)
+    definition = site.plan.relay.definition
     sender = f"app@{definition.sender_domains[0]}"
     token = f"mailstack-{secrets.token_hex(8)}"
     started = time.monotonic()
@@ -161,7 +159,7 @@ def _message(site: Site) -> Iterator[Check]:
 
 def _null_sender(site: Site) -> Iterator[Check]:
     token = f"mailstack-{secrets.token_hex(8)}"
-    answer = submit(site, "", f"someone@{relay_definition(site.settings).sender_domains[0]}", token)
+    answer = submit(site, "", f"someone@{site.plan.relay.definition.sender_domains[0]}", token)
     arrived = site.google.wait_for_subject(token, timeout_seconds=ARRIVAL_SECONDS) if answer == "accepted" else None
     yield Check(name="a bounce (null sender) passes", passed=arrived is not None, evidence=f"MAIL FROM:<>: {answer}")
 
@@ -174,7 +172,7 @@ def _refusals(site: Site) -> Iterator[Check]:
         passed=foreign.startswith("refused 5"),
         evidence=short(f"someone@elsewhere.test: {foreign}"),
     )
-    definition = relay_definition(site.settings)
+    definition = site.plan.relay.definition
     if definition.listen_addresses == ("127.0.0.1",):
         probe = f"import socket; socket.create_connection(({site.relay.address!r}, {definition.listen_port}), 3)"
         neighbour = site.ground.services["upstream"]

@@ -24,8 +24,9 @@ from pulumi.runtime.config import set_all_config
 from pulumi.runtime.mocks import MockCallArgs, MockResourceArgs, Mocks, set_mocks
 from pulumi.runtime.stack import Stack, run_pulumi_func
 
-from mailstack.bundle import command_line
-from rehearsal.ssh import run_over_ssh
+from mailstack.reach.bundle import command_line
+from mailstack.reach.connection import Connection
+from mailstack.reach.ssh import run_over_ssh
 
 __all__ = ["InProcessBackend", "ResourceFailedError", "run_program"]
 
@@ -91,7 +92,7 @@ class InProcessBackend(Mocks):
     def _command(self, name: str, inputs: dict[str, Any]) -> tuple[str, dict[str, Any]]:
         self._log(f"{name}: running over SSH")
         finished = run_over_ssh(
-            inputs["connection"],
+            Connection.of_record(inputs["connection"]),
             inputs["create"] if self._action == "apply" else command_line("check"),
             inputs.get("stdin", ""),
             on_line=lambda line: self._log(f"  {line}"),
@@ -165,7 +166,8 @@ def run_program(
     try:
         settings.reset_options(project=project, stack=stack)
         set_mocks(backend, project=project, stack=stack, preview=preview)
-        set_all_config(dict(config))
+        # What a rehearsal is given is thrown away: it counts as encrypted.
+        set_all_config(dict(config), list(config))
         return loop.run_until_complete(_run())
     finally:
         # Resources still in the making end before the caller may take their hosts away.

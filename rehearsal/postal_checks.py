@@ -14,9 +14,8 @@ import dns.message
 import dns.query
 import dns.rdatatype
 
-from mailstack.postal_names import postal_dkim, return_path_domain
+from mailstack.settings.names import postal_dkim, return_path_domain
 from mailstack.settings.postal_model import Postal
-from mailstack.stack_hosts import firewall_settings
 from rehearsal.probes import BOUNCE, CERTIFICATE, PORT_SCAN, STATUS, WEBSITE
 from rehearsal.site import Check, Site, short
 
@@ -161,7 +160,7 @@ def web_checks(site: Site) -> Iterator[Check]:
 def port_checks(site: Site) -> Iterator[Check]:
     """Yield, for each host with a firewall: a neighbour that tries all 65,535 TCP ports finds the declared ones."""
     for name, host in site.hosts.items():
-        declared = firewall_settings(site.settings, name)
+        declared = next((run.settings for run in site.plan.hosts[name].runs if run.role == "firewall"), None)
         if declared is None:
             continue
         expected = {entry["port"] for entry in declared["allow"] if entry["protocol"] == "tcp" and not entry["sources"]}

@@ -15,15 +15,15 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Self
 
-from mailstack.initialise import rehearsal_config
-from mailstack.settings.load import load_settings
+from mailstack.plan import load_plan
+from mailstack.reach.cloudflare import CLOUDFLARE_API
+from mailstack.reach.drift import find_drift
+from mailstack.reach.ssh import SshError
+from mailstack.settings.initialise import rehearsal_config
 from mailstack.settings.model import Settings
-from mailstack.stack import relay_definition, relay_rule
-from mailstack.stack_hosts import docker_settings
-from mailstack.stackfile import engine_config
+from mailstack.settings.stackfile import engine_config
 from rehearsal.checks import run_checks, table
 from rehearsal.cloudflare_standin import CloudflareStandin, CloudflareStandinConfig, ZoneConfig
-from rehearsal.drift import find_drift
 from rehearsal.endpoints import google_rule, with_certificates, with_hosts, with_images
 from rehearsal.engine import Engine, EngineError, find_cli
 from rehearsal.google_standin import GoogleStandinClient
@@ -40,7 +40,6 @@ from rehearsal.ground.docker import docker
 from rehearsal.in_process import InProcessBackend, ResourceFailedError, run_program
 from rehearsal.pki import PrivateCa, ServerPki, make_server_pki
 from rehearsal.site import Check, Site
-from rehearsal.ssh import SshError
 from rehearsal.standins import PORTS, start_google
 from rehearsal.surroundings import Surroundings
 
@@ -55,7 +54,7 @@ def rehearse(stack: str, say: Say, *, keep: bool = False) -> int:
     """Rehearse ``stack``; return 0 only when every check passed. ``keep`` leaves hosts and engine state behind."""
     started = time.monotonic()
     raw = rehearsal_config(ROOT / f"Pulumi.{stack}.yaml")
-    load_settings(raw)  # a mistake in the file is told before a host is made
+    load_plan(raw)  # a mistake in the file is told before a host is made
     try:
         with Rehearsal(stack, raw, say, keep=keep) as rehearsal:
             checks = rehearsal.prove(rehearsal.bring_up())
@@ -110,6 +109,11 @@ class Rehearsal:
         self.engine_folder = STATE / f"engine-{self.name}"
         self._cleanup = ExitStack()
 
+    @property
+    def settings(self) -> Settings:
+        """Return the settings with the throw-away hosts."""
+        return self.plan.settings
+
     def __enter__(self) -> Self:
         """Start everything the program will meet."""
         with ExitStack() as cleanup:
@@ -122,7 +126,8 @@ class Rehearsal:
         self._cleanup.close()
 
     def _prepare(self, cleanup: ExitStack) -> None:
-        settings = load_settings(self._raw)
+        declared = load_plan(self._raw)
+        settings = declared.settings
         self._say("[1/6] Docker and the base image of the hosts")
         ensure_docker(log=self._say)
         ensure_base_image(log=self._say)
@@ -143,12 +148,12 @@ class Rehearsal:
                 admin_user=host.user != "root",
                 ca_certificates=[authority.certificate],
                 unsafe_dpkg=True,
-                docker=docker_settings(settings, name) is not None,
+                docker=any(run.role == "docker" for run in declared.hosts[name].runs),
             )
             for name, host in settings.hosts.items()
         }
         self.raw = with_hosts(self._raw, self.hosts)
-        self.settings = load_settings(self.raw)
+        self.plan = load_plan(self.raw)
         self._add_addresses(self.settings)
         self._say(f"[3/6] stand-in for {upstream.host_name}: refuses what Google refuses")
         self.google = self._start_upstream(pki)
@@ -160,11 +165,11 @@ class Rehearsal:
         if self.settings.postal is None and self.settings.caddy is None:
             return
         self._say("      registry, ACME server (pebble), resolver, and a neighbour for applications")
-        around = Surroundings(self.ground, authority, self.settings, self.hosts, self._say)
+        around = Surroundings(self.ground, authority, self.plan, self.hosts, self._say)
         raw = with_images(self.raw, postal=around.postal_image, mariadb=around.mariadb_image)
         pair = (around.company_pair.certificate, around.company_pair.key)
         self.raw = with_certificates(raw, directory=around.acme_directory, pair=pair)
-        self.settings = load_settings(self.raw)
+        self.plan = load_plan(self.raw)
 
     def _add_addresses(self, settings: Settings) -> None:
         """Give the hosts the addresses their services are declared to listen on."""
@@ -185,13 +190,13 @@ class Rehearsal:
 
     def _start_upstream(self, pki: ServerPki) -> GoogleStandinClient:
         settings, upstream = self.settings, self.settings.relay.upstream
-        own_kind = "implicit" if relay_definition(settings).implicit_tls else "starttls"
+        own_kind = "implicit" if self.plan.relay.definition.implicit_tls else "starttls"
         login = None
         if upstream.auth == "sasl" and upstream.username and upstream.password:
             login = (upstream.username, upstream.password.get_secret_value())
-        rule = relay_rule(settings) if settings.relay_rule else None
+        rule = self.plan.relay_rule.rule if self.plan.relay_rule else None
         granted = google_rule(
-            domains=list(rule.domains if rule else relay_definition(settings).sender_domains),
+            domains=list(rule.domains if rule else self.plan.relay.definition.sender_domains),
             allowed_ips=[f"{self.hosts[settings.relay.host].address}/32"],
             allowed_senders=rule.allowed_senders if rule else "domain-addresses",
             require_tls=True,
@@ -202,13 +207,17 @@ class Rehearsal:
         return start_google(self.ground, pki, granted, host_name=upstream.host_name, service="upstream", ports=ports)
 
     def _start_cloudflare(self, cleanup: ExitStack) -> CloudflareStandin | None:
-        declared = self.settings.dns.cloudflare
+        declared = self.plan.dns.cloudflare
         if declared is None:
             return None
         self._say("      stand-in for the Cloudflare API")
         config = CloudflareStandinConfig(
-            token=declared.api_token.get_secret_value(),
-            zones=tuple(ZoneConfig(id=identity, name=name) for name, identity in declared.zones.items()),
+            token=declared.api_token.value,
+            zones=tuple(
+                # A zone whose ID is looked up has one there too.
+                ZoneConfig(id=identity or hashlib.md5(name.encode(), usedforsecurity=False).hexdigest(), name=name)
+                for name, identity in declared.zone_ids.items()
+            ),
         )
         return cleanup.enter_context(CloudflareStandin(config))
 
@@ -231,8 +240,8 @@ class Rehearsal:
 
     def drift(self) -> list[str]:
         """Compare every host and record with the declaration; return the differences, in words."""
-        url = self.cloudflare.api_url if self.cloudflare else None
-        return find_drift(self.stack, self.raw, lambda _line: None, cloudflare_url=url)
+        url = self.cloudflare.api_url if self.cloudflare else CLOUDFLARE_API
+        return find_drift(self.plan, lambda _line: None, cloudflare_url=url)
 
     def prove(self, outputs: dict[str, Any]) -> list[Check]:
         """Send mail through the stack and look at everything from outside."""
@@ -240,9 +249,9 @@ class Rehearsal:
         return run_checks(self._site(outputs), self._say)
 
     def _site(self, outputs: dict[str, Any]) -> Site:
-        settings: Settings = self.settings
+        settings = self.settings
         return Site(
-            settings=settings,
+            plan=self.plan,
             outputs=outputs,
             ground=self.ground,
             relay=self.hosts[settings.relay.host],

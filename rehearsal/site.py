@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from mailstack.plan import Plan
 from mailstack.settings.model import Settings
 from rehearsal.cloudflare_standin import CloudflareStandin
 from rehearsal.google_standin import GoogleStandinClient
@@ -25,7 +26,7 @@ class Check:
 class Site:
     """Everything the checks may look at. ``drift`` compares all hosts and records with the declaration."""
 
-    settings: Settings
+    plan: Plan
     outputs: Mapping[str, Any]
     ground: Ground
     relay: Host
@@ -33,6 +34,11 @@ class Site:
     google: GoogleStandinClient
     cloudflare: CloudflareStandin | None
     drift: Callable[[], list[str]]
+
+    @property
+    def settings(self) -> Settings:
+        """Return the settings the plan was made of."""
+        return self.plan.settings
 
 
 def short(text: str, limit: int = 110) -> str:

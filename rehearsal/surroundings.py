@@ -3,9 +3,7 @@
 from collections.abc import Callable, Mapping
 
 from mailstack.dns.records import Address, Alias
-from mailstack.dns_declaration import dns_records, zone_records
-from mailstack.settings.model import Settings
-from mailstack.stack_caddy import caddy_definition
+from mailstack.plan import CaddyPlan, Plan
 from rehearsal.acme import start_pebble
 from rehearsal.ground import Ground, Host
 from rehearsal.images import POSTAL_VERSION, ensure_images, start_registry
@@ -24,27 +22,27 @@ class Surroundings:
         self,
         ground: Ground,
         authority: PrivateCa,
-        settings: Settings,
+        plan: Plan,
         hosts: Mapping[str, Host],
         say: Callable[[str], None],
     ) -> None:
         """Start the services; each host that needs a name of the stack finds it."""
         images = ensure_images(say)
         self.real_postal = images.real_postal
-        if settings.postal is not None:
+        if plan.postal is not None:
             kind = "Postal's own image" if images.real_postal else "a stand-in for Postal, whose image is out of reach"
             say(f"      containers: {kind}")
         registry = start_registry(ground, authority, images, log=say)
         self.postal_image = registry.postal(POSTAL_VERSION)
         self.mariadb_image = registry.mariadb
-        server = settings.dns.server
-        zones = {} if server is None else dict.fromkeys(zone_records(settings), hosts[server.host].address)
-        self.resolver = start_resolver(ground, zones, records=_throwaway_addresses(settings, hosts), log=say)
+        server = plan.settings.dns.server
+        zones = {} if server is None else dict.fromkeys(plan.dns.zones, hosts[server.host].address)
+        self.resolver = start_resolver(ground, zones, records=_throwaway_addresses(plan, hosts), log=say)
         for host in hosts.values():
             use_resolver(ground, host, self.resolver)
         pebble = start_pebble(ground, authority, self.resolver)
         self.acme_directory = pebble.directory
-        self.company_pair = authority.issue(*_web_names(settings))
+        self.company_pair = authority.issue(*_web_names(plan.caddy))
         # What an application on the Internet would trust.
         roots = pebble.root_certificate + authority.certificate
         self.app = ground.create_service(
@@ -56,24 +54,24 @@ class Surroundings:
         )
 
 
-def _web_names(settings: Settings) -> list[str]:
+def _web_names(caddy: CaddyPlan | None) -> list[str]:
     """Return the names Caddy has certificates for."""
-    if settings.caddy is None:
+    if caddy is None:
         return ["unused.rehearsal.test"]
-    definition = caddy_definition(settings)
+    definition = caddy.definition
     policies = [f"mta-sts.{policy.domain}" for policy in definition.mta_sts]
     smtp = [definition.smtp.name] if definition.smtp is not None else []
     return [*definition.web_names, *definition.tracking_names, *policies, *smtp] or ["unused.rehearsal.test"]
 
 
-def _throwaway_addresses(settings: Settings, hosts: Mapping[str, Host]) -> dict[str, str]:
+def _throwaway_addresses(plan: Plan, hosts: Mapping[str, Host]) -> dict[str, str]:
     """Return the names of the stack's hosts with their addresses on the ground.
 
     The zones hold the public addresses of the settings, which lead nowhere here: the resolver translates them, as a
     firewall in front of the real hosts may do.
     """
-    public = {host.public_ipv4: hosts[name].address for name, host in settings.hosts.items() if host.public_ipv4}
-    records = dns_records(settings)
+    public = {host.public_ipv4: hosts[name].address for name, host in plan.settings.hosts.items() if host.public_ipv4}
+    records = plan.dns.records
     found = {
         record.name: public[record.data.ip]
         for record in records

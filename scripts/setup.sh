@@ -40,9 +40,9 @@ if [ "$(cat .venv/.requirements 2>/dev/null)" != "$wanted" ]; then
   .venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt
   echo "$wanted" >.venv/.requirements
 fi
-if [ ! -x .venv/bin/mailstack ]; then
+if ! grep -q " -m cli " .venv/bin/mailstack 2>/dev/null; then
   # The project is a Pulumi program, not a package: the command just runs the module of this checkout.
   # shellcheck disable=SC2016 # expanded when the command runs
-  printf '#!/bin/sh\nhere=$(dirname "$0")\nPYTHONPATH="$here/../.." exec "$here/python" -m mailstack "$@"\n' >.venv/bin/mailstack
+  printf '#!/bin/sh\nhere=$(dirname "$0")\nPYTHONPATH="$here/../.." exec "$here/python" -m cli "$@"\n' >.venv/bin/mailstack
   chmod +x .venv/bin/mailstack
 fi

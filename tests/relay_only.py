@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from mailstack.initialise import rehearsal_config
+from mailstack.settings.initialise import rehearsal_config
 
 __all__ = ["relay_only"]
 

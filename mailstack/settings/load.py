@@ -6,18 +6,17 @@ import json
 import types
 import typing
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from mailstack.settings.model import Settings
-from mailstack.settings.problems import Problem, SettingsError
-from mailstack.settings.rules import find_problems
+from mailstack.settings.problems import Location, Problem, dotted
 
-__all__ = ["load_settings"]
+__all__ = ["Shape", "read_shape"]
 
-Location = tuple[str | int, ...]
 SECRET_FIELDS = frozenset(
     {
         "api_token",
@@ -53,25 +52,34 @@ STANDARD_ERRORS: Mapping[str, tuple[str, str]] = {
 }
 
 
-def load_settings(raw: Mapping[str, Any]) -> Settings:
-    """Return the settings described by ``raw``: configuration key (without the project prefix) to value.
+@dataclass(frozen=True, kw_only=True)
+class Shape:
+    """What a configuration amounts to, field by field.
 
-    Raises SettingsError with every problem: first the shape of each field, then the rules that need several
-    fields. Rules are also tried on settings whose shape is wrong, with the wrong parts left out, so that one
-    run shows everything; what those rules say about a part that was left out is dropped.
+    ``settings`` lack what has the wrong shape; None when too little is left. ``left_out`` are the fields they lack.
     """
+
+    settings: Settings | None
+    problems: tuple[Problem, ...] = ()
+    left_out: frozenset[str] = frozenset()
+
+    def left_out_touches(self, field: str) -> bool:
+        """Tell whether ``field`` is, holds or is inside something that was left out."""
+        return any(
+            field == part or field.startswith((f"{part}.", f"{part}[")) or part.startswith((f"{field}.", f"{field}["))
+            for part in self.left_out
+        )
+
+
+def read_shape(raw: Mapping[str, Any]) -> Shape:
+    """Return the settings described by ``raw`` (configuration key without the project prefix to value), as far as
+    they can be read, with a problem for every field of the wrong shape."""
     try:
-        settings = Settings.model_validate(raw)
+        return Shape(settings=Settings.model_validate(raw))
     except ValidationError as error:
-        problems = [_problem(raw, detail) for detail in _errors(error)]
+        problems = tuple(_problem(raw, detail) for detail in _errors(error))
         salvaged, left_out = _salvage(raw, error)
-        if salvaged is not None:
-            problems += [p for p in find_problems(salvaged) if not _touches(p.field, left_out)]
-        raise SettingsError(problems) from None
-    problems = list(find_problems(settings))
-    if problems:
-        raise SettingsError(problems)
-    return settings
+        return Shape(settings=salvaged, problems=problems, left_out=frozenset(left_out))
 
 
 def _errors(error: ValidationError) -> list[ErrorDetails]:
@@ -107,7 +115,7 @@ def _problem(raw: Mapping[str, Any], detail: ErrorDetails) -> Problem:
         rule = rule.format(**context)
     else:
         rule, fix = detail["msg"], "correct the value"
-    return Problem(field=_dotted(location), value=value, rule=rule, fix=fix)
+    return Problem(field=dotted(location), value=value, rule=rule, fix=fix)
 
 
 def _shown(raw: Any, location: Location) -> str:
@@ -126,13 +134,6 @@ def _shown(raw: Any, location: Location) -> str:
         return "a list"
     text = json.dumps(value, ensure_ascii=False, default=str)
     return "[secret]" if "PRIVATE KEY" in text else text
-
-
-def _dotted(location: Location) -> str:
-    text = ""
-    for part in location:
-        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
-    return text
 
 
 def _model_at(location: Location) -> type[BaseModel] | None:
@@ -180,7 +181,7 @@ def _salvage(raw: Mapping[str, Any], error: ValidationError) -> tuple[Settings |
     for _ in range(10):
         for detail in _errors(error):
             location = tuple(part for part in detail["loc"] if part != "[key]")
-            left_out.add(_dotted(location))
+            left_out.add(dotted(location))
             if detail["type"] == "missing":
                 if not _fill(rest, location):
                     _remove(rest, location[:-1])
@@ -197,6 +198,8 @@ def _fill(rest: dict[str, Any], location: Location) -> bool:
     """Put a harmless value where a required one is missing, so that the other rules can be tried."""
     if location == ("environment",):
         rest["environment"] = "local"
+    elif not isinstance(rest.get("relay"), dict):
+        return False  # taken out, because more than these two is wrong with it
     elif location == ("relay", "host") and isinstance(rest.get("hosts"), dict) and rest["hosts"]:
         rest["relay"]["host"] = next(iter(rest["hosts"]))
     elif location == ("relay", "hostname"):
@@ -219,10 +222,3 @@ def _remove(rest: Any, location: Location) -> None:
     elif isinstance(rest, list) and isinstance(location[-1], int) and location[-1] < len(rest):
         # Keep the place, so that the later entries keep their numbers in messages.
         rest[location[-1]] = rest[0] if location[-1] else rest[-1]
-
-
-def _touches(field: str, left_out: set[str]) -> bool:
-    return any(
-        field == part or field.startswith((f"{part}.", f"{part}[")) or part.startswith((f"{field}.", f"{field}["))
-        for part in left_out
-    )

@@ -1,4 +1,4 @@
-"""Rules of ``postal`` and ``caddy`` that need more than one field."""
+"""Rules of ``postal`` that need more than one field."""
 
 import ipaddress
 import re
@@ -7,14 +7,14 @@ from collections.abc import Callable, Iterable, Iterator
 
 from mailstack.dns import public_key_of, rsa_bits
 from mailstack.postal.config import config_problems
-from mailstack.postal_names import (
+from mailstack.settings.model import Settings
+from mailstack.settings.names import (
     bounce_domains,
     postal_dkim,
     return_path_domain,
     route_domain,
     track_domain,
 )
-from mailstack.settings.model import Settings
 from mailstack.settings.postal_model import MailServer, Postal, slug
 from mailstack.settings.problems import Problem, not_a_host, one_of
 

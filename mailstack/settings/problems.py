@@ -4,7 +4,9 @@ import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-__all__ = ["Problem", "SettingsError", "not_a_host", "one_of"]
+__all__ = ["Location", "Problem", "SettingsError", "definition_problems", "dotted", "not_a_host", "one_of"]
+
+Location = tuple[str | int, ...]
 
 SHOWN_VALUE_CHARACTERS = 80
 
@@ -28,6 +30,14 @@ class Problem:
         return f"mailstack:{self.field}{found}: {self.rule}. Fix: {self.fix}."
 
 
+def dotted(location: Location) -> str:
+    """Return a place in the configuration as `pulumi config set --path` takes it: ``domains[0].dkim[1].key``."""
+    text = ""
+    for part in location:
+        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
+    return text
+
+
 def one_of(names: Iterable[str], wanted: str) -> str:
     """Return the fix for a name that is none of ``names``: the nearest of them, or all."""
     known = sorted(names)
@@ -38,6 +48,11 @@ def one_of(names: Iterable[str], wanted: str) -> str:
 def not_a_host(field: str, name: str, hosts: Iterable[str]) -> Problem:
     """Return the problem of a field that names a machine nobody declared."""
     return Problem(field=field, value=name, rule="must name one of hosts", fix=one_of(hosts, name))
+
+
+def definition_problems(field: str, text: str) -> list["Problem"]:
+    """Return the problems of a definition that checked itself: one a line of ``text``, which names the setting."""
+    return [Problem(field=field, value="", rule=line, fix="correct the setting it names") for line in text.splitlines()]
 
 
 class SettingsError(ValueError):

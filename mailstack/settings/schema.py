@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 from mailstack.settings.model import Settings
-from mailstack.stackfile import PROJECT
+from mailstack.settings.stackfile import PROJECT
 
 __all__ = ["settings_reference", "stack_file_schema"]
 
@@ -35,7 +35,7 @@ def stack_file_schema() -> str:
             "config": {
                 "type": "object",
                 "properties": {f"{PROJECT}:{key}": value for key, value in model["properties"].items()},
-                "required": [f"{PROJECT}:{key}" for key in model["required"]],
+                "required": [f"{PROJECT}:{key}" for key in model["required"] if key != "domains"],  # or a domains_file
                 "patternProperties": {f"^(?!{PROJECT}:)": {}},
                 "additionalProperties": False,
             }

@@ -41,6 +41,7 @@ __all__ = [
     "broken",
 ]
 
+CONTROL = re.compile(r"[\x00-\x1f\x7f\x85\u2028\u2029]")
 LABEL = re.compile(r"(?!-)[a-z0-9-]{1,63}(?<!-)")
 # pulumi-command offers exactly the algorithm of the pinned key. An ssh-rsa pin would ask for SHA-1 signatures,
 # which current servers refuse.
@@ -138,7 +139,10 @@ def _email(value: Any) -> str:
 def _host_key(value: Any) -> str:
     rule = "must be one SSH host key, as in authorized_keys: algorithm and base64"
     fix = "run `ssh-keyscan -t ed25519 HOST` from a place you trust and copy the two last fields"
-    parts = _text(value, rule, fix).split()
+    text = _text(value, rule, fix).strip()
+    if CONTROL.search(text):
+        raise broken(rule, "give one line with one key; pulumi-command pins exactly one")
+    parts = text.split()
     if len(parts) == 3 and parts[1] in HOST_KEY_ALGORITHMS:
         raise broken(rule, "leave the host name in front out")
     if len(parts) < 2:

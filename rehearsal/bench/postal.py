@@ -7,11 +7,10 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
-from mailstack.bundle import command_line, payload
-from mailstack.initialise import rehearsal_config
-from mailstack.stack_postal import postal_secrets, postal_settings
+from mailstack.reach.bundle import command_line, payload
+from mailstack.reach.ssh import run_over_ssh
+from mailstack.settings.initialise import rehearsal_config
 from rehearsal.rehearse import ROOT, Rehearsal
-from rehearsal.ssh import run_over_ssh
 
 __all__ = ["measure_postal"]
 
@@ -66,12 +65,11 @@ def measure_postal(say: Callable[[str], None]) -> None:
 
 
 def _reapply(rehearsal: Rehearsal, say: Callable[[str], None]) -> None:
-    settings = rehearsal.settings
-    if settings.postal is None:
+    if rehearsal.plan.postal is None:
         raise RuntimeError("the local stack has no postal")
-    host = rehearsal.hosts[settings.postal.host]
-    connection = {"host": host.address, "user": host.user, "privateKey": host.private_key, "hostKey": host.host_key}
-    document = payload("postal", postal_settings(settings), postal_secrets(settings))
+    run = rehearsal.plan.postal.run
+    connection = rehearsal.plan.hosts[run.host].connection
+    document = payload(run.role, run.settings, run.secrets)
     seconds = []
     for _ in range(REAPPLY_ROUNDS):
         started = time.monotonic()

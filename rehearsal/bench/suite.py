@@ -12,16 +12,17 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from mailstack.bundle import command_line, payload
-from mailstack.initialise import rehearsal_config
 from mailstack.postfix.relay import RelayDefinition, role_settings
+from mailstack.reach.bundle import command_line, payload
+from mailstack.reach.connection import Connection
+from mailstack.reach.ssh import run_over_ssh
+from mailstack.settings.initialise import rehearsal_config
 from rehearsal.bench.docker import inspect
 from rehearsal.bench.postal import measure_postal
 from rehearsal.bench.relay_host import set_up_guide
 from rehearsal.bench.throughput import BenchError, Load, Relay, compare
 from rehearsal.engine import Engine, EngineError, find_cli
 from rehearsal.ground import Ground, GroundError, Host, clean_leftovers, ensure_base_image, ensure_docker
-from rehearsal.ssh import run_over_ssh
 
 __all__ = ["main"]
 
@@ -194,8 +195,9 @@ def _apply(host: Host) -> float:
     return time.monotonic() - started
 
 
-def _connection(host: Host) -> dict[str, object]:
-    return {"host": host.address, "user": host.user, "privateKey": host.private_key, "hostKey": host.host_key}
+def _connection(host: Host) -> Connection:
+    record = {"host": host.address, "user": host.user, "privateKey": host.private_key, "hostKey": host.host_key}
+    return Connection.of_record(record)
 
 
 def _must(condition: bool, message: str) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from mailstack.stackfile import new_dkim_key
+from mailstack.settings.stackfile import new_dkim_key
 from rehearsal.engine import Engine, find_cli
 from rehearsal.rehearse import Rehearsal
 from tests.engine.stage import Stage

@@ -5,8 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from mailstack.dns_declaration import dns_records
-from mailstack.initialise import rehearsal_config
+from mailstack.settings.initialise import rehearsal_config
 from rehearsal.engine import Engine
 from rehearsal.rehearse import Rehearsal
 from tests.engine.conftest import missing
@@ -40,7 +39,7 @@ def test_production_comes_up_with_all_records_at_cloudflare(production: Stage) -
     checks = production.rehearsal.prove(production.engine.outputs())
     assert [f"{check.name}: {check.evidence}" for check in checks if not check.passed] == []
     names = [check.name for check in checks if check.name.startswith("DNS ")]
-    assert len(names) == len(dns_records(production.rehearsal.settings))
+    assert len(names) == len(production.rehearsal.plan.dns.records)
 
 
 def test_a_second_up_changes_no_record_and_refresh_finds_no_difference(production: Stage) -> None:

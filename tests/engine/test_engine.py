@@ -7,7 +7,7 @@ import dns.message
 import dns.query
 import pytest
 
-from mailstack.stackfile import engine_config, new_ssh_key
+from mailstack.settings.stackfile import engine_config, new_ssh_key
 from rehearsal.in_process import InProcessBackend, run_program
 from tests.engine.stage import Stage
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from mailstack.stackfile import engine_config
+from mailstack.settings.stackfile import engine_config
 from rehearsal import rehearse
 from rehearsal.in_process import InProcessBackend, ResourceFailedError, run_program
 from rehearsal.rehearse import Rehearsal

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from mailstack import initialise as initialise_module
-from mailstack.initialise import initialise
-from mailstack.settings.load import load_settings
-from mailstack.stackfile import read_stack_file
+from mailstack.plan import load_plan
+from mailstack.settings import initialise as initialise_module
+from mailstack.settings.initialise import initialise
+from mailstack.settings.stackfile import read_stack_file
 from rehearsal.engine import Engine
 
 pytestmark = pytest.mark.engine
@@ -72,7 +72,7 @@ def test_init_makes_secrets_that_read_back_as_they_were(folder: Path) -> None:
         for key, entry in entries.items()
         if entry["value"] != "{}"
     }
-    settings = load_settings(raw)
+    settings = load_plan(raw).settings
     ssh_key, dkim_key = settings.ssh.private_key, settings.domains[0].dkim[0].private_key
     assert ssh_key is not None
     assert dkim_key is not None

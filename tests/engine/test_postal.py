@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from mailstack.initialise import rehearsal_config
+from mailstack.settings.initialise import rehearsal_config
 from rehearsal.engine import Engine, EngineError
 from rehearsal.rehearse import Rehearsal
 from tests.engine.conftest import ROOT

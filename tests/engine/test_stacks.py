@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from mailstack.initialise import rehearsal_config
+from mailstack.settings.initialise import rehearsal_config
 from rehearsal.engine import Engine
 from tests.engine.conftest import missing
 from tests.engine.stage import PLANNED

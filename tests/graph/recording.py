@@ -6,7 +6,7 @@ from typing import Any
 from pulumi.runtime import rpc
 from pulumi.runtime.mocks import MockCallArgs, MockResourceArgs, Mocks
 
-from mailstack.stackfile import engine_config
+from mailstack.settings.stackfile import engine_config
 from rehearsal.in_process import run_program
 
 __all__ = ["Recorder", "is_secret", "plain", "run_graph"]

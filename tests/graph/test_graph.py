@@ -10,7 +10,7 @@ import pytest
 from pulumi.runtime import settings as runtime_settings
 from pulumi.runtime.mocks import MockMonitor
 
-from mailstack.bundle import command_line
+from mailstack.reach.bundle import command_line
 from tests.graph.recording import Recorder, is_secret, plain, run_graph
 from tests.unit.stack_examples import REMOVE, dkim_key, example, postal_example, ssh_key, with_value
 

@@ -43,12 +43,17 @@ def test_everything_a_role_builds_on_comes_before_it() -> None:
     ), "Postal comes up when what it needs is there"
 
 
-def test_certificates_and_signing_wait_for_dns() -> None:
+def test_certificates_and_signing_wait_for_dns_and_live_mail_waits_for_all() -> None:
     recorder, _ = run_graph(postal_example())
     order = list(recorder.resources)
-    last_record = max(order.index(name) for name, args in recorder.resources.items() if "DnsRecord" in args.typ)
-    assert last_record < order.index("caddy-caddy")
-    assert last_record < order.index("postal-postal")
+    records = [name for name, args in recorder.resources.items() if "DnsRecord" in args.typ]
+    live = [f"dns-{prefix}" for name in ("example.com", "example.org") for prefix in (f"{name}-mx", f"_dmarc.{name}")]
+    mail = {name for name in records if name.startswith(tuple(live))}
+    assert len(mail) == 4
+    assert "dns-rp.example.com-mx-mx.example.com" not in mail, "nobody's mail goes there yet: Postal looks for it"
+    assert max(order.index(name) for name in set(records) - mail) < order.index("caddy-caddy")
+    assert order.index("caddy-caddy") < order.index("postal-postal")
+    assert min(order.index(name) for name in mail) > order.index("postal-postal")
 
 
 def test_the_firewall_is_confirmed_over_a_connection_of_its_own() -> None:

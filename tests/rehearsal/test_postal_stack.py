@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from mailstack.initialise import rehearsal_config
-from mailstack.stackfile import engine_config
+from mailstack.settings.initialise import rehearsal_config
+from mailstack.settings.stackfile import engine_config
 from rehearsal.in_process import InProcessBackend, run_program
 from rehearsal.rehearse import Rehearsal
 from tests.engine.stage import WATCH

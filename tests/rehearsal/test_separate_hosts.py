@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from mailstack.initialise import rehearsal_config
+from mailstack.settings.initialise import rehearsal_config
 from rehearsal.rehearse import Rehearsal
 from tests.rehearsal.test_whole_stack import without_cli
 

@@ -5,9 +5,10 @@ from typing import Any
 
 import pytest
 
-from mailstack.bundle import command_line, payload
+from mailstack.reach.bundle import command_line, payload
+from mailstack.reach.connection import Connection
+from mailstack.reach.ssh import SshError, run_over_ssh
 from rehearsal.ground import Ground, Host, clean_leftovers, ensure_base_image, ensure_docker
-from rehearsal.ssh import SshError, run_over_ssh
 
 pytestmark = pytest.mark.hosts
 OTHER_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIMLieKFhuNb9XvbWrO4pfdop1BrKJYQm5gn9QdYZPqam"
@@ -30,7 +31,7 @@ def hosts(ground: Ground) -> tuple[Host, Host]:
     return ground.hosts["jump"], ground.hosts["target"]
 
 
-def connection(host: Host, **changes: Any) -> dict[str, Any]:
+def record(host: Host, **changes: Any) -> dict[str, Any]:
     return {
         "host": host.address,
         "port": 22,
@@ -40,6 +41,10 @@ def connection(host: Host, **changes: Any) -> dict[str, Any]:
         "dialErrorLimit": 2,
         **changes,
     }
+
+
+def connection(host: Host, **changes: Any) -> Connection:
+    return Connection.of_record(record(host, **changes))
 
 
 def test_a_pinned_host_is_reached(hosts: tuple[Host, Host]) -> None:
@@ -55,14 +60,14 @@ def test_another_host_key_is_refused_and_gets_nothing(hosts: tuple[Host, Host]) 
 
 def test_a_jump_host_carries_the_connection(hosts: tuple[Host, Host]) -> None:
     jump, target = hosts
-    finished = run_over_ssh(connection(target, proxy=connection(jump)), "echo $SSH_CONNECTION")
+    finished = run_over_ssh(connection(target, proxy=record(jump)), "echo $SSH_CONNECTION")
     assert finished.stdout.split()[0] == jump.address
 
 
 def test_the_jump_host_is_pinned_too(hosts: tuple[Host, Host]) -> None:
     jump, target = hosts
     with pytest.raises(SshError):
-        run_over_ssh(connection(target, proxy=connection(jump, hostKey=OTHER_KEY)), "true")
+        run_over_ssh(connection(target, proxy=record(jump, hostKey=OTHER_KEY)), "true")
 
 
 def test_an_unreachable_host_is_named(hosts: tuple[Host, Host]) -> None:

@@ -8,8 +8,8 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from mailstack.bundle import Action
 from mailstack.caddy.definition import Acme, CaddyDefinition, MtaStsPolicy, SmtpDelivery, role_settings
+from mailstack.reach.bundle import Action
 from rehearsal.ground import Ground, Host
 from rehearsal.pki import PrivateCa
 from tests.roles.support import Run, run_role

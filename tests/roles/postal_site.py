@@ -13,9 +13,9 @@ from typing import Any
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from mailstack.bundle import Action, bundle
 from mailstack.postal.definition import Backup, Database, PostalDefinition, role_settings
 from mailstack.postal.relays import Relay
+from mailstack.reach.bundle import Action, bundle
 from rehearsal.ground import Ground, Host
 from rehearsal.images import Registry, ensure_images, start_registry
 from rehearsal.pki import PrivateCa

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from mailstack.bundle import Action, command_line, payload
+from mailstack.reach.bundle import Action, command_line, payload
 from rehearsal.ground import Ground, Host
 
 __all__ = ["Run", "run_role"]

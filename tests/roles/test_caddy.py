@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import trustme
 
-from mailstack.bundle import command_line, payload
 from mailstack.caddy.definition import CaddyDefinition, Custom, Internal, role_settings
+from mailstack.reach.bundle import command_line, payload
 from rehearsal.ground import Ground
 from rehearsal.pki import PrivateCa
 from tests.roles.caddy_stage import (

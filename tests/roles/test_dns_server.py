@@ -14,7 +14,7 @@ import dns.resolver
 import dns.zone
 import pytest
 
-from mailstack.bundle import Action, command_line, payload
+from mailstack.reach.bundle import Action, command_line, payload
 from rehearsal.ground import Ground, Host
 from tests.roles.support import Run, run_role
 

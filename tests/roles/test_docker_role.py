@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from mailstack.bundle import Action
+from mailstack.reach.bundle import Action
 from rehearsal.ground import Ground, Host
 from tests.roles.support import Run, run_role
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from mailstack.bundle import Action, command_line, payload
 from mailstack.postfix.relay import RelayDefinition, role_settings
+from mailstack.reach.bundle import Action, command_line, payload
 from mailstack.upstreams import PRESETS
 from rehearsal.google_standin import GoogleStandinClient
 from rehearsal.ground import Ground, Host

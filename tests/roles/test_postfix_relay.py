@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from mailstack.bundle import bundle
 from mailstack.postfix.relay import role_settings
+from mailstack.reach.bundle import bundle
 from rehearsal.ground import Ground, Host
 from tests.roles.support import Run, run_role
 from tests.roles.test_postfix_faults import DEFINITION, USER, WITH_LOGIN, Site, pki, site, whole

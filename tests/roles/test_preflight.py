@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from mailstack.bundle import Action, command_line, payload
+from mailstack.reach.bundle import Action, command_line, payload
 from rehearsal.ground import Ground, Host, Service
 from tests.roles.support import Run, run_role
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from mailstack.bundle import Action
+from mailstack.reach.bundle import Action
 from mailstack.relay_rule import probe_replies
 from rehearsal.google_standin import GoogleStandinClient
 from rehearsal.ground import Ground, Host

@@ -6,7 +6,7 @@ import subprocess
 from collections.abc import Callable
 from typing import Any
 
-from mailstack.stackfile import new_dkim_key, new_ssh_key
+from mailstack.settings.stackfile import new_dkim_key, new_ssh_key
 
 HOST_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ+3yT5hZZz1Uo3u+8zcWzdehVKbgCO947DtCvIzA640"
 ZONE_ID = "0123456789abcdef0123456789abcdef"

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from mailstack.settings.load import load_settings
+from mailstack.plan import load_plan
 from mailstack.settings.problems import SettingsError
 from tests.unit.stack_examples import HOST_KEY, REMOVE, dkim_key, example, ssh_key, with_value
 
@@ -41,6 +41,14 @@ BAD: list[tuple[str, Any, str, str, str]] = [
     ("hosts.relay1.port", "ssh", "hosts.relay1.port", "whole number", "digits"),
     ("hosts.relay1.user", "Root User", "hosts.relay1.user", "Unix user name", "login name"),
     ("hosts.relay1.host_key", REMOVE, "hosts.relay1.host_key", "is required in prod", "ssh-keyscan -t ed25519"),
+    (
+        "hosts.relay1.host_key",
+        f"{HOST_KEY}\n{HOST_KEY}",
+        "hosts.relay1.host_key",
+        "one SSH host key",
+        "one line with one",
+    ),
+    ("hosts.relay1.host_key", f"{HOST_KEY} a\rb", "hosts.relay1.host_key", "one SSH host key", "one line"),
     ("hosts.relay1.host_key", "AAAA", "hosts.relay1.host_key", "one SSH host key", "ssh-keyscan"),
     ("hosts.relay1.host_key", "ssh-rsa AAAAB3NzaC1yc2E=", "hosts.relay1.host_key", "SHA-1", "ssh-keyscan -t ed25519"),
     ("hosts.relay1.host_key", "ssh-dss AAAA", "hosts.relay1.host_key", "one SSH host key", "ssh-keyscan"),
@@ -116,8 +124,20 @@ BAD: list[tuple[str, Any, str, str, str]] = [
     ("domains.0.dkim.0.selector", REMOVE, "domains[0].dkim[0].selector", "is required", "add it"),
     ("domains.0.dkim.1.selector", "google", "domains[0].dkim[1].selector", "used twice", "selector of its own"),
     ("domains.0.dkim.0.private_key", "x", "domains[0].dkim[0].private_key", "PEM form", "paste"),
-    ("domains.0.dkim.0.public_key", REMOVE, "domains[0].dkim[0]", "either private_key or public_key", "mailstack init"),
-    ("domains.0.dkim.1.public_key", "AAAA", "domains[0].dkim[1]", "either private_key or public_key", "public_key for"),
+    (
+        "domains.0.dkim.0.public_key",
+        REMOVE,
+        "domains[0].dkim[0]",
+        "exactly one of private_key",
+        "mailstack init",
+    ),
+    (
+        "domains.0.dkim.1.public_key",
+        "AAAA",
+        "domains[0].dkim[1]",
+        "exactly one of private_key",
+        "public_key for",
+    ),
     ("domains.0.dkim.1.key_type", "ed25519", "domains[0].dkim[1].key_type", "must be RSA", "leave key_type out"),
     ("domains.0.dkim.0.public_key", "not base64", "domains[0].dkim[0]", "blanks in it", "remove the blanks"),
     ("domains.0.dmarc.policy", "block", "domains[0].dmarc.policy", "'none', 'quarantine', 'reject'", "one of these"),
@@ -224,7 +244,7 @@ BAD: list[tuple[str, Any, str, str, str]] = [
     ("dns.provider", "server", "dns.server", "is required with provider server", "add the section"),
     ("dns.ttl", 30, "dns.ttl", "60 or more", "larger"),
     ("dns.ttl", 100000, "dns.ttl", "86400 or less", "smaller"),
-    ("dns.cloudflare.zones", {}, "dns.cloudflare.zones", "at least one entry", "add"),
+    ("dns.cloudflare.zones", ["one word"], "dns.cloudflare.zones", "domain name", "write"),
     ("dns.cloudflare.zones", {"example.com": "123"}, "dns.cloudflare.zones.example.com", "zone ID", "overview page"),
     ("dns.cloudflare.zones", {"example.com": "0" * 32}, "dns.cloudflare.zones", "no zone holds example.org", "add the"),
     ("dns.cloudflare.api_token", "0123456789abcdef0123456789abcdef01234", "dns.cloudflare.api_token", "global API", ""),
@@ -256,7 +276,7 @@ def without_removed(value: Any) -> Any:
 
 def problems_of(raw: dict[str, Any]) -> list[str]:
     with pytest.raises(SettingsError) as caught:
-        load_settings(raw)
+        load_plan(raw)
     return [str(problem) for problem in caught.value.problems]
 
 
@@ -273,7 +293,7 @@ def test_the_table_holds_at_least_a_hundred_mistakes() -> None:
 
 
 def test_the_example_is_valid() -> None:
-    assert load_settings(example()).relay.hostname == "relay.example.com"
+    assert load_plan(example()).settings.relay.hostname == "relay.example.com"
 
 
 def test_mistakes_of_every_kind_are_told_in_one_run() -> None:
@@ -314,13 +334,13 @@ def test_a_part_that_was_left_out_is_not_complained_about_twice() -> None:
 )
 def test_a_secret_never_shows_in_a_message(path: str, secret: str) -> None:
     with pytest.raises(SettingsError) as caught:
-        load_settings(with_value(path, secret))
+        load_plan(with_value(path, secret))
     assert "hunter2-planted" not in str(caught.value)
     assert "hunter2-planted" not in repr(caught.value.problems)
 
 
 def test_settings_do_not_print_their_secrets() -> None:
-    settings = load_settings(example())
+    settings = load_plan(example())
     for secret in (ssh_key(), dkim_key(), "t" * 40):
         assert secret.splitlines()[1 if "\n" in secret else 0] not in repr(settings)
 
@@ -350,17 +370,17 @@ def test_every_supported_upstream_is_accepted(upstream: dict[str, Any]) -> None:
     for domain in raw["domains"]:
         domain["mx"] = [{"preference": 10, "exchange": "mx.example.net"}]
     raw["domains"][0]["spf"]["include"] = []
-    assert load_settings(raw).relay.upstream.host_name
+    assert load_plan(raw).settings.relay.upstream.host_name
 
 
 def test_includes_may_have_underscores() -> None:
     raw = with_value("domains.0.spf.include", ["_spf.salesforce.com"])
-    assert load_settings(raw).domains[0].spf.include == ("_spf.salesforce.com",)
+    assert load_plan(raw).settings.domains[0].spf.include == ("_spf.salesforce.com",)
 
 
 def test_a_name_server_cannot_share_the_relays_name_on_another_host() -> None:
     raw = example(dns={**DNS_SERVER, "server": {**DNS_SERVER["server"], "nameservers": ["relay.example.com"]}})
-    assert load_settings(raw).dns.server is not None
+    assert load_plan(raw).settings.dns.server is not None
     raw["hosts"]["ns1"] = {"address": "ns1.example.com", "host_key": HOST_KEY, "public_ipv4": "93.184.216.35"}
     raw["dns"]["server"]["host"] = "ns1"
     assert any("is the relay's name" in line for line in problems_of(raw))

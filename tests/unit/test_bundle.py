@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from mailstack import bundle as module
-from mailstack.bundle import bundle, command_line, payload
+from mailstack.reach import bundle as module
+from mailstack.reach.bundle import bundle, command_line, payload
 
 ROLES = sorted(path.parent.name for path in Path("roles").glob("*/__main__.py"))
 

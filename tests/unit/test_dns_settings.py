@@ -7,17 +7,9 @@ import dns.rdatatype
 import dns.zone
 import pytest
 
-from mailstack.dns_declaration import (
-    declared,
-    dns_problems,
-    dns_records,
-    server_settings,
-    zone_outputs,
-    zone_records,
-)
-from mailstack.settings.load import load_settings
-from mailstack.settings.model import Settings
+from mailstack.plan import Plan, load_plan
 from mailstack.settings.problems import SettingsError
+from tests.unit.plan_parts import has_run, role_settings
 from tests.unit.stack_examples import HOST_KEY, dkim_key, dkim_public_key, example
 
 SENDGRID = {"preset": "sendgrid", "auth": "sasl", "username": "apikey", "password": "SG.abc"}
@@ -37,11 +29,11 @@ def stack(upstream: dict[str, Any] | None = None, **changes: Any) -> dict[str, A
     return raw
 
 
-def presented(settings: Settings) -> set[tuple[str, str, str]]:
+def presented(settings: Plan) -> set[tuple[str, str, str]]:
     """Return name, type and data of all records as dnspython reads them from the zone outputs."""
     found: set[tuple[str, str, str]] = set()
     rdata: Any  # dnspython types only what all kinds have
-    for zone, text in zone_outputs(settings).items():
+    for zone, text in settings.dns.texts.items():
         lines = dns.zone.from_text(text, origin=zone, relativize=False, check_origin=False)
         for name, _, rdata in lines.iterate_rdatas():
             kind = dns.rdatatype.to_text(rdata.rdtype)
@@ -52,12 +44,12 @@ def presented(settings: Settings) -> set[tuple[str, str, str]]:
 
 def values(raw: dict[str, Any], name: str, kind: str) -> list[str]:
     """Return the data of the records of one name and type, sorted."""
-    return sorted(value for owner, type_, value in presented(load_settings(raw)) if (owner, type_) == (name, kind))
+    return sorted(value for owner, type_, value in presented(load_plan(raw)) if (owner, type_) == (name, kind))
 
 
 def refusals(raw: dict[str, Any]) -> list[str]:
     with pytest.raises(SettingsError) as caught:
-        load_settings(raw)
+        load_plan(raw)
     return [str(problem) for problem in caught.value.problems]
 
 
@@ -151,37 +143,37 @@ def test_mx_records_of_others_are_left_alone_unless_settings_name_them(
 def test_an_exchanger_of_ours_without_address_is_an_error_only_where_the_zone_is_whole() -> None:
     raw = example()
     raw["domains"][1]["mx"] = [{"preference": 10, "exchange": "mail.example.org"}]
-    assert any("mail.example.org" in str(warning) for warning in declared(load_settings(raw)).warnings)
+    assert any("mail.example.org" in str(warning) for warning in load_plan(raw).dns.warnings)
     raw["dns"] = SERVER
     assert any("mail.example.org" in line and "domains[1]" in line for line in refusals(raw))
 
 
 def test_every_record_is_in_the_zone_that_holds_its_name() -> None:
-    settings = load_settings(example())
-    for zone, records in zone_records(settings).items():
+    settings = load_plan(example())
+    for zone, records in settings.dns.zones.items():
         assert records
         assert all(record.name == zone or record.name.endswith(f".{zone}") for record in records)
-    assert sum(map(len, zone_records(settings).values())) == len(dns_records(settings))
+    assert sum(map(len, settings.dns.zones.values())) == len(settings.dns.records)
 
 
 def test_a_subdomain_is_in_the_zone_of_its_parent_unless_it_has_one() -> None:
     raw = example(dns={"provider": "none"})
     raw["domains"].append({"name": "news.example.com"})
-    assert set(zone_records(load_settings(raw))) == {"example.com", "example.org"}
+    assert set(load_plan(raw).dns.zones) == {"example.com", "example.org"}
     raw["dns"] = example()["dns"]
     raw["dns"]["cloudflare"]["zones"]["news.example.com"] = "f" * 32
-    names = {record.name for record in zone_records(load_settings(raw))["news.example.com"]}
+    names = {record.name for record in load_plan(raw).dns.zones["news.example.com"]}
     assert names == {"news.example.com", "_dmarc.news.example.com"}
 
 
 def test_the_order_of_domains_does_not_matter() -> None:
     raw = example()
     raw["domains"].reverse()
-    assert list(dns_records(load_settings(raw))) == list(dns_records(load_settings(example())))
+    assert set(load_plan(raw).dns.records) == set(load_plan(example()).dns.records)
 
 
 def test_the_server_gets_whole_zones_that_name_it_with_its_address() -> None:
-    given = server_settings(load_settings(example(dns=SERVER)))
+    given = role_settings(load_plan(example(dns=SERVER)), "dns_server")
     assert (given["server"], given["listen"], given["port"]) == ("auto", [], 53)
     zones = {zone["name"]: dns.zone.from_text(zone["text"], origin=zone["name"]) for zone in given["zones"]}
     assert set(zones) == {"example.com", "example.org"}
@@ -197,19 +189,18 @@ def test_a_server_on_a_host_of_its_own_is_named_with_that_hosts_address() -> Non
     dns_settings = {**SERVER, "server": {**SERVER["server"], "host": "ns1", "listen_addresses": ["93.184.216.53"]}}
     raw = example(dns=dns_settings)
     raw["hosts"]["ns1"] = {"address": "ns1.example.com", "host_key": HOST_KEY, "public_ipv4": "93.184.216.53"}
-    settings = load_settings(raw)
+    settings = load_plan(raw)
     assert ("ns1.example.com", "A", "93.184.216.53") in presented(settings)
-    assert server_settings(settings)["listen"] == ["93.184.216.53"]
+    assert role_settings(settings, "dns_server")["listen"] == ["93.184.216.53"]
 
 
 def test_a_name_server_elsewhere_gets_no_record() -> None:
     raw = example(dns={**SERVER, "server": {**SERVER["server"], "nameservers": ["ns1.example.net"]}})
-    assert not any(name == "ns1.example.net" for name, _, _ in presented(load_settings(raw)))
+    assert not any(name == "ns1.example.net" for name, _, _ in presented(load_plan(raw)))
 
 
 def test_without_a_server_there_are_no_server_settings() -> None:
-    with pytest.raises(ValueError, match=r"declare no dns\.server"):
-        server_settings(load_settings(example()))
+    assert not has_run(load_plan(example()), "dns_server")
 
 
 def test_a_damaged_dkim_key_is_told_by_its_field_and_not_shown() -> None:
@@ -238,7 +229,3 @@ def test_a_broken_dns_rule_names_the_settings_field(number: int, change: dict[st
     [line] = refusals(raw)
     assert line.startswith(f"mailstack:{field} is ")
     assert part in line
-
-
-def test_correct_settings_break_no_dns_rule() -> None:
-    assert list(dns_problems(load_settings(example()))) == []

@@ -6,19 +6,11 @@ from typing import Any
 
 import pytest
 
-from mailstack.dns_declaration import dns_records
+from mailstack.plan import Plan, load_plan
 from mailstack.relay_rule import translate
-from mailstack.settings.load import load_settings
-from mailstack.settings.model import Settings
-from mailstack.stack import (
-    probe_settings,
-    relay_definition,
-    relay_rule,
-    under_any,
-    weaknesses,
-)
-from mailstack.stack_hosts import preflight_settings
+from mailstack.settings.names import under_any
 from mailstack.upstreams import PRESETS
+from tests.unit.plan_parts import dns_records, preflight_settings, probe_settings, relay_definition, relay_rule
 from tests.unit.stack_examples import HOST_KEY, example
 
 IPV4, IPV6 = "93.184.216.34", "2606:2800:220:1:248:1893:25c8:1946"
@@ -32,17 +24,17 @@ UPSTREAMS: dict[str, dict[str, Any]] = {
 }
 
 
-def settings_with(upstream: dict[str, Any] | None = None, **relay: Any) -> Settings:
+def settings_with(upstream: dict[str, Any] | None = None, **relay: Any) -> Plan:
     """Return the example's settings with another upstream, and other keys of the relay."""
     raw = example()
     raw["relay"]["upstream"] = upstream or {}
     raw["relay"] |= relay
     if raw["relay"]["upstream"].get("preset", "google-workspace") != "google-workspace":
         del raw["relay_rule"]  # a rule of Google's
-    return load_settings(raw)
+    return load_plan(raw)
 
 
-def spf_of(settings: Settings, name: str = "example.org") -> list[str]:
+def spf_of(settings: Plan, name: str = "example.org") -> list[str]:
     values = [getattr(record.data, "value", "") for record in dns_records(settings) if record.name == name]
     return [value for value in values if value.startswith("v=spf1")]
 
@@ -178,7 +170,7 @@ def test_mail_leaves_only_from_addresses_that_are_allow_listed(
         del raw["hosts"]["relay1"][key]
     raw["hosts"]["relay1"] |= addresses
     raw["relay"]["ip_protocol"] = setting
-    settings = load_settings(raw)
+    settings = load_plan(raw)
     assert relay_definition(settings).ip_protocol == protocol
     assert probe_settings(settings)["ip_protocol"] == protocol
     allowed = {"ipv4": (f"{IPV4}/32",), "ipv6": (f"{IPV6}/128",), "all": (f"{IPV4}/32", f"{IPV6}/128")}
@@ -228,10 +220,10 @@ def test_the_relay_listens_on_loopback_unless_networks_are_named() -> None:
 
 
 def test_the_rule_covers_all_domains_and_the_listed_ranges() -> None:
-    assert relay_rule(load_settings(example())).domains == ("example.com", "example.org")
+    assert relay_rule(load_plan(example())).domains == ("example.com", "example.org")
     raw = example()
     raw["relay_rule"] |= {"ip_ranges": [f"{IPV4}/32", f"{IPV6}/128", "93.184.216.40/32"], "domains": ["example.com"]}
-    rule = relay_rule(load_settings(raw))
+    rule = relay_rule(load_plan(raw))
     assert rule.ip_ranges == (f"{IPV4}/32", f"{IPV6}/128", "93.184.216.40/32")
     assert rule.domains == ("example.com",)
     assert (rule.allowed_senders, rule.require_smtp_auth, rule.require_tls) == ("domain-addresses", False, True)
@@ -241,9 +233,10 @@ def test_the_probe_asks_as_the_relay_would() -> None:
     raw = example()
     raw["relay"]["upstream"] |= {"port": 465, "ca_file": "/etc/ssl/own.pem"}
     raw["relay_rule"]["probe"] = {"wait_minutes": 30, "interval_seconds": 60, "on_failure": "fail"}
-    asked = probe_settings(load_settings(raw))
-    replies = asked.pop("replies")
-    assert asked == {
+    asked = probe_settings(load_plan(raw))
+    replies = asked["replies"]
+    assert asked["rule"].startswith("# Google Workspace"), "a changed rule is probed again"
+    assert {name: value for name, value in asked.items() if name not in {"replies", "rule"}} == {
         "host": "smtp-relay.gmail.com",
         "port": 465,
         "implicit_tls": True,
@@ -264,22 +257,20 @@ def test_the_probe_asks_as_the_relay_would() -> None:
 def test_the_probe_takes_its_own_sender_and_recipient() -> None:
     raw = example()
     raw["relay_rule"]["probe"] = {"sender": "test@example.org", "recipient": "box@example.com"}
-    asked = probe_settings(load_settings(raw))
+    asked = probe_settings(load_plan(raw))
     assert (asked["sender"], asked["recipient"]) == ("test@example.org", "box@example.com")
     del raw["relay_rule"]["probe"]["recipient"]
-    assert probe_settings(load_settings(raw))["recipient"] == "test@example.org"
+    assert probe_settings(load_plan(raw))["recipient"] == "test@example.org"
 
 
 def test_without_a_rule_there_is_nothing_to_render_or_probe() -> None:
     raw = example()
     del raw["relay_rule"]
-    settings = load_settings(raw)
-    for part in (relay_rule, probe_settings):
-        with pytest.raises(ValueError, match="declare no relay_rule"):
-            part(settings)
+    settings = load_plan(raw)
+    assert settings.relay_rule is None
 
 
-def three_hosts() -> Settings:
+def three_hosts() -> Plan:
     """Return a stack whose DNS server is on a host of its own, with a third host that nothing runs on."""
     server = {
         "host": "ns1",
@@ -293,7 +284,7 @@ def three_hosts() -> Settings:
     raw["hosts"]["spare"] = {"address": "spare.example.com", "host_key": HOST_KEY}
     raw["relay"] |= {"listen_addresses": ["127.0.0.1", "10.0.0.5"], "client_networks": ["10.0.0.0/24"]}
     raw["relay"]["listen_port"] = 2525
-    return load_settings(raw)
+    return load_plan(raw)
 
 
 def test_preflight_asks_a_host_for_what_will_run_there() -> None:
@@ -318,26 +309,26 @@ def test_preflight_asks_for_the_memory_and_disk_of_the_settings() -> None:
 
 
 def test_a_strict_stack_has_no_weakness_to_report() -> None:
-    assert weaknesses(load_settings(example())) == []
+    assert list(load_plan(example()).warnings) == []
 
 
 @pytest.mark.parametrize("level", ["verify", "encrypt", "may"])
 def test_weaker_tls_to_the_upstream_is_reported(level: str) -> None:
-    [sentence] = weaknesses(settings_with({"tls": level}))
+    [sentence] = list(settings_with({"tls": level}).warnings)
     assert sentence.startswith(f"relay.upstream.tls is {level}")
 
 
 def test_a_rule_for_any_address_is_reported() -> None:
     raw = example()
     raw["relay_rule"] |= {"allowed_senders": "any-address", "accept_any_address": True}
-    [sentence] = weaknesses(load_settings(raw))
+    [sentence] = list(load_plan(raw).warnings)
     assert sentence.startswith("relay_rule.allowed_senders is any-address")
 
 
 def test_a_host_without_a_pinned_key_is_reported_with_its_address() -> None:
     raw = example(environment="staging")
     del raw["hosts"]["relay1"]["host_key"]
-    [sentence] = weaknesses(load_settings(raw))
+    [sentence] = list(load_plan(raw).warnings)
     assert sentence.startswith("hosts.relay1.host_key is not set")
     assert "relay.example.com" in sentence
 
@@ -346,7 +337,7 @@ def test_all_weaknesses_are_reported_together() -> None:
     raw = example(environment="staging")
     del raw["hosts"]["relay1"]["host_key"]
     raw["relay"]["upstream"]["tls"] = "encrypt"
-    assert len(weaknesses(load_settings(raw))) == 2
+    assert len(list(load_plan(raw).warnings)) == 2
 
 
 @pytest.mark.parametrize(
@@ -364,7 +355,7 @@ def test_a_name_is_inside_its_domain_only(name: str, parents: list[str], inside:
 
 
 def test_the_same_settings_give_the_same_answers() -> None:
-    first, second = load_settings(example()), load_settings(copy.deepcopy(example()))
+    first, second = load_plan(example()), load_plan(copy.deepcopy(example()))
     assert relay_definition(first) == relay_definition(second)
     assert preflight_settings(first, "relay1") == preflight_settings(second, "relay1")
     assert probe_settings(first) == probe_settings(second)

@@ -9,11 +9,11 @@ import jsonschema
 import pytest
 import yaml
 
-from mailstack.cli import main
-from mailstack.initialise import InitError, initialise, missing_secrets, rehearsal_config
-from mailstack.settings.load import load_settings
+from cli.main import main
+from mailstack.plan import load_plan
+from mailstack.settings.initialise import InitError, initialise, missing_secrets, rehearsal_config
 from mailstack.settings.schema import settings_reference, stack_file_schema
-from mailstack.stackfile import StackFileError, engine_config, read_stack_file, throwaway
+from mailstack.settings.stackfile import StackFileError, engine_config, read_stack_file, throwaway
 
 STACKS = ("local", "staging", "prod")
 PUBLISHED_SCHEMA = Path("docs/reference/stack.schema.json")
@@ -22,8 +22,8 @@ SECRET_KEYS = {"private_key", "password", "api_token"}
 
 @pytest.mark.parametrize("stack", STACKS)
 def test_committed_stack_files_are_valid(stack: str) -> None:
-    settings = load_settings(rehearsal_config(Path(f"Pulumi.{stack}.yaml")))
-    assert settings.environment == stack
+    plan = load_plan(rehearsal_config(Path(f"Pulumi.{stack}.yaml")))
+    assert plan.settings.environment == stack
 
 
 @pytest.mark.parametrize("stack", STACKS)

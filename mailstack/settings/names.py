@@ -1,13 +1,17 @@
-"""The names that follow from ``postal``: what DNS publishes, Postal believes and the relay routes by."""
+"""Names that follow from the settings: what DNS publishes, Postal believes and the relay routes by."""
+
+from collections.abc import Collection, Iterable
 
 from mailstack.dns import zone_of
-from mailstack.settings.model import DkimKey, Domain, Settings
+from mailstack.settings.domains_model import DkimKey, Domain
+from mailstack.settings.model import Settings
 from mailstack.settings.postal_model import Postal
 
 __all__ = [
     "base_domain",
     "bounce_domains",
     "custom_return_path",
+    "nearest",
     "postal_dkim",
     "relay_name",
     "return_path_domain",
@@ -15,10 +19,34 @@ __all__ = [
     "selector_suffix",
     "spf_include",
     "track_domain",
+    "under_any",
+    "zone_names",
 ]
 
 # What Postal puts in front of a sending domain for a return path of its own (custom_return_path_prefix).
 CUSTOM_RETURN_PATH = "psrp"
+
+
+def under_any(name: str, parents: Iterable[str]) -> bool:
+    """Tell whether ``name`` is one of ``parents`` or below one."""
+    return any(name == parent or name.endswith(f".{parent}") for parent in parents)
+
+
+def nearest(name: str, zones: Collection[str]) -> str | None:
+    """Return the longest of ``zones`` that ``name`` is or is below; a look-up for each label, however many zones."""
+    while name:
+        if name in zones:
+            return name
+        name = name.partition(".")[2]
+    return None
+
+
+def zone_names(settings: Settings) -> Collection[str]:
+    """Return the zones: those declared at Cloudflare, or the domains that are not inside another one."""
+    if settings.dns.cloudflare is not None and settings.dns.cloudflare.zones:
+        return settings.dns.cloudflare.zones
+    names = dict.fromkeys(domain.name for domain in settings.domains)
+    return [name for name in names if nearest(name.partition(".")[2], names) is None]
 
 
 def base_domain(settings: Settings, postal: Postal) -> str:
@@ -82,7 +110,7 @@ def relay_name(settings: Settings, postal: Postal) -> str:
 def postal_dkim(postal: Postal, domain: Domain) -> DkimKey | None:
     """Return the key Postal signs ``domain`` with: its own one, whose selector begins with Postal's identifier."""
     prefix = f"{postal.dkim_identifier}-"
-    own = [key for key in domain.dkim if key.private_key is not None and key.selector.startswith(prefix)]
+    own = [key for key in domain.dkim if key.ours and key.selector.startswith(prefix)]
     return own[-1] if own else None  # the last one is the newest: a rotation adds below
 
 

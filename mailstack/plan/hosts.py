@@ -1,8 +1,13 @@
 """What each host must offer and have before anything is put on it: preflight, firewall, updates, container engine."""
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Mapping
+from typing import Any, Literal
 
+from pydantic import SecretStr
+
+from mailstack.plan.model import HostPlan, RoleRun
+from mailstack.plan.shown import Secret, Shown, shown_run
+from mailstack.reach.connection import Connection, Jump
 from mailstack.settings.model import Settings
 from mailstack.settings.postal_model import DockerEngine, Postal
 
@@ -11,6 +16,7 @@ __all__ = [
     "WEB_PORT",
     "docker_settings",
     "firewall_settings",
+    "plan_host",
     "preflight_settings",
     "reach_address",
     "updates_settings",
@@ -23,6 +29,74 @@ WEB_PORT = 5000
 UNDO_SECONDS = 120
 
 Opening = dict[str, Any]
+
+
+def plan_host(settings: Settings, name: str) -> HostPlan:
+    """Return how to reach host ``name`` and what every role there builds on, in order."""
+    runs = tuple(_runs(settings, name))
+    connection = _connection(settings, name)
+    return HostPlan(name=name, connection=connection, runs=runs, shown=_shown(connection, runs))
+
+
+def _connection(settings: Settings, name: str) -> Connection:
+    host = settings.hosts[name]
+    jump = host.jump
+    key = host.private_key or settings.ssh.private_key
+    return Connection(
+        address=host.address,
+        port=host.port,
+        user=host.user,
+        private_key=_text(key),
+        host_key=host.host_key,
+        attempts=settings.ssh.connect_attempts,
+        jump=None
+        if jump is None
+        else Jump(
+            address=jump.address,
+            port=jump.port,
+            user=jump.user,
+            private_key=_text(jump.private_key or key),
+            host_key=jump.host_key,
+        ),
+    )
+
+
+def _text(value: SecretStr | None) -> str | None:
+    return None if value is None else value.get_secret_value()
+
+
+def _runs(settings: Settings, name: str) -> Iterator[RoleRun]:
+    def run(
+        role: str, told: Mapping[str, Any], *, suffix: str = "", on_destroy: Literal["remove", "keep"] = "keep"
+    ) -> RoleRun:
+        resource = f"{name}-{suffix or role.replace('_', '-')}"
+        return RoleRun(name=resource, host=name, role=role, settings=told, on_destroy=on_destroy)
+
+    yield run("preflight", preflight_settings(settings, name))
+    updates = updates_settings(settings, name)
+    if updates is not None:
+        yield run("security_updates", updates, on_destroy="remove")
+    firewall = firewall_settings(settings, name)
+    if firewall is not None:
+        # The second run comes over a connection of its own: only that proves that SSH still works.
+        yield run("firewall", firewall, on_destroy="remove")
+        yield run("firewall", {**firewall, "confirm": True}, suffix="firewall-confirm")
+    docker = docker_settings(settings, name)
+    if docker is not None:
+        yield run("docker", docker)
+
+
+def _shown(connection: Connection, runs: tuple[RoleRun, ...]) -> Shown:
+    found: dict[str, str | Secret] = {}
+    for field, place in (("ssh", connection), ("jump", connection.jump)):
+        if place is not None:
+            found[f"{field}/address"] = f"{place.user}@{place.address} port {place.port}"
+            found[f"{field}/host_key"] = place.host_key or "not pinned"
+            found[f"{field}/private_key"] = Secret(place.private_key) if place.private_key else "of the SSH agent"
+    for run in runs:
+        if not run.settings.get("confirm"):  # the same settings a second time
+            found |= shown_run(run.role, run.settings, prefix=run.role)
+    return found
 
 
 def reach_address(settings: Settings, name: str) -> str:

@@ -5,6 +5,7 @@ concerns it changed.
 """
 
 import base64
+import hashlib
 import io
 import json
 import shlex
@@ -14,11 +15,11 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
-__all__ = ["ROLE_TIMEOUT_SECONDS", "Action", "bundle", "command_line", "payload"]
+__all__ = ["ROLE_TIMEOUT_SECONDS", "Action", "bundle", "code_digest", "command_line", "payload"]
 
 Action = Literal["apply", "check", "remove"]
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 # A package installation over a slow mirror is the longest thing a role does.
 ROLE_TIMEOUT_SECONDS = 1800
 
@@ -65,6 +66,13 @@ def bundle(role: str) -> bytes:
             entry.mode = 0o644
             archive.addfile(entry, io.BytesIO(members[name]))
     return tar.getvalue()
+
+
+@cache
+def code_digest(role: str) -> str:
+    """Return 12 hexadecimal digits that change exactly when the code of ``role`` does."""
+    code = (ROOT / "roles" / "bootstrap.sh").read_bytes() + bundle(role)
+    return hashlib.sha256(code).hexdigest()[:12]
 
 
 # The whole command line on a host. A failed command is shown with all of its text, so it is short; the script itself

@@ -2,12 +2,21 @@
 
 import re
 import subprocess
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mailstack.stackfile import PROJECT, new_dkim_key, new_ssh_key, new_word, read_stack_file, throwaway
+from mailstack.settings.domains_file import with_domains_file
+from mailstack.settings.stackfile import (
+    PROJECT,
+    PROJECT_FOLDER,
+    new_dkim_key,
+    new_ssh_key,
+    new_word,
+    read_stack_file,
+    throwaway,
+)
 
 __all__ = ["InitError", "Step", "initialise", "missing_secrets", "rehearsal_config"]
 
@@ -34,8 +43,11 @@ class Step:
         return self.make is not None
 
 
-def missing_secrets(raw: Mapping[str, Any]) -> list[Step]:
-    """Return the secrets that the configuration needs and does not have, in the order of the file."""
+def missing_secrets(raw: Mapping[str, Any], folder: Path = PROJECT_FOLDER) -> list[Step]:
+    """Return the secrets that the configuration needs and does not have, in the order of the file.
+
+    ``folder`` is where a domains file is looked for. Raises SettingsError for one that cannot be used.
+    """
     steps: list[Step] = []
     hosts = raw.get("hosts") or {}
     if hosts and not (raw.get("ssh") or {}).get("private_key"):
@@ -44,7 +56,7 @@ def missing_secrets(raw: Mapping[str, Any]) -> list[Step]:
             steps.append(Step(path=SSH_KEY, what="SSH key for the hosts", make=str))
     for number, domain in enumerate(raw.get("domains") or []):
         for index, key in enumerate(domain.get("dkim") or []):
-            if not key.get("private_key") and not key.get("public_key"):
+            if not any(key.get(place) for place in ("private_key", "public_key", "key")):
                 steps.append(
                     Step(
                         path=f"{PROJECT}:domains[{number}].dkim[{index}].private_key",
@@ -52,6 +64,7 @@ def missing_secrets(raw: Mapping[str, Any]) -> list[Step]:
                         make=new_dkim_key,
                     )
                 )
+    steps += _shared_keys(raw, folder)
     upstream = (raw.get("relay") or {}).get("upstream") or {}
     if upstream.get("auth") == "sasl" and not upstream.get("password"):
         steps.append(Step(path=f"{PROJECT}:relay.upstream.password", what="password of the upstream"))
@@ -59,6 +72,18 @@ def missing_secrets(raw: Mapping[str, Any]) -> list[Step]:
     if dns.get("provider") == "cloudflare" and not (dns.get("cloudflare") or {}).get("api_token"):
         steps.append(Step(path=f"{PROJECT}:dns.cloudflare.api_token", what="Cloudflare API token"))
     return [*steps, *_postal_secrets(raw.get("postal") or {}), *_caddy_secrets(raw.get("caddy") or {})]
+
+
+def _shared_keys(raw: Mapping[str, Any], folder: Path) -> Iterator[Step]:
+    """Yield the keys that domains share and that are not there; a name that a domain uses is one of them."""
+    held = raw.get("dkim_keys") or {}
+    domains = with_domains_file(raw, folder).get("domains") or []
+    entries = [entry for domain in domains if isinstance(domain, Mapping) for entry in domain.get("dkim") or []]
+    used = [entry["key"] for entry in entries if isinstance(entry, Mapping) and isinstance(entry.get("key"), str)]
+    for name in dict.fromkeys([*held, *used]):
+        if not (held.get(name) or {}).get("private_key"):
+            path = f"{PROJECT}:dkim_keys.{name}.private_key"
+            yield Step(path=path, what=f"DKIM key {name}, shared by name", make=new_dkim_key)
 
 
 def _postal_secrets(postal: Mapping[str, Any]) -> list[Step]:
@@ -109,7 +134,7 @@ def rehearsal_config(path: Path) -> dict[str, Any]:
     Nothing of the real stack is opened. Raises StackFileError for a bad file.
     """
     raw = read_stack_file(path, throwaway)
-    for step in missing_secrets(raw):
+    for step in missing_secrets(raw, path.parent):
         if step.make is not None and step.path != SSH_KEY:
             _set(raw, step.path.removeprefix(f"{PROJECT}:"), step.make())
     return raw
@@ -133,7 +158,7 @@ def initialise(stack: str, folder: Path, say: Callable[[str], None], run: Run | 
     """
     run = run or (lambda argv, stdin: _pulumi(argv, stdin, folder))
     raw = read_stack_file(folder / f"Pulumi.{stack}.yaml", lambda _where, _raw: "encrypted")
-    steps = missing_secrets(raw)
+    steps = missing_secrets(raw, folder)
     if any(step.ours for step in steps):
         _ensure_stack(stack, run)
     for step in (step for step in steps if step.ours):

@@ -1,6 +1,7 @@
 """From settings to DNS: which records follow from the stack, in which zone, and what is wrong with them."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
+from functools import cache
 from typing import Any
 
 from mailstack.dns import (
@@ -18,102 +19,167 @@ from mailstack.dns import (
     address_mechanism,
     declare,
     public_key_of,
+    rdata_text,
     render_records,
     render_zone,
-    zone_of,
+    resource_name,
 )
-from mailstack.postal_names import (
+from mailstack.dns.records import RecordType
+from mailstack.plan.model import CloudflarePlan, DnsPlan, RoleRun
+from mailstack.plan.shown import Secret, Shown, shown_run
+from mailstack.settings.dns_model import DnsServer
+from mailstack.settings.domains_model import DkimKey as DeclaredKey
+from mailstack.settings.domains_model import Domain
+from mailstack.settings.hosts_model import Host
+from mailstack.settings.model import Settings
+from mailstack.settings.names import (
     bounce_domains,
+    nearest,
     relay_name,
     return_path_domain,
     route_domain,
     spf_include,
     track_domain,
+    zone_names,
 )
-from mailstack.settings.model import Domain, Host, Settings
 from mailstack.settings.postal_model import Postal
-from mailstack.settings.problems import Problem
+from mailstack.settings.problems import Problem, SettingsError
 from mailstack.upstreams import SpfSource
 
-__all__ = ["declared", "dns_problems", "dns_records", "server_settings", "zone_outputs", "zone_records"]
+__all__ = ["key_problems", "plan_dns"]
 
 
-def declared(settings: Settings) -> Declared:
-    """Return all records of the stack. Raises DnsRuleError; loading the settings has already ruled that out."""
-    return declare(_declaration(settings))
+def plan_dns(settings: Settings) -> DnsPlan | None:
+    """Return all records of the stack and the way they are published.
+
+    None where the settings are too far off to tell: what is wrong has been said elsewhere. Raises SettingsError with
+    everything the DNS rules say, under the settings' own field names.
+    """
+    if settings.relay.host not in settings.hosts or not _keys_are_usable(settings):
+        return None
+    try:
+        found = declare(_declaration(settings))
+        zones = _by_zone(found, zone_names(settings))
+        return _published(settings, found, zones)
+    except DnsRuleError as error:
+        raise SettingsError(_as_problem(settings, problem) for problem in error.problems) from None
 
 
-def dns_records(settings: Settings) -> tuple[Record, ...]:
-    """Return all records of the stack, in zone order."""
-    return declared(settings).records.records
+def _published(settings: Settings, found: Declared, zones: Mapping[str, tuple[Record, ...]]) -> DnsPlan:
+    places = frozenset(place for domain in settings.domains for place in _last_places(domain.name))
+    last = frozenset(record for record in found.records if (record.name, record.type) in places)
+    cloudflare, server = settings.dns.cloudflare, settings.dns.server
+    names_run, mail_run = (None, None) if server is None else _server_runs(settings, server, zones)
+    return DnsPlan(
+        zones=zones,
+        last=last,
+        texts={zone: render_records(records) for zone, records in zones.items()},
+        warnings=tuple(str(warning) for warning in found.warnings),
+        cloudflare=None
+        if cloudflare is None
+        else CloudflarePlan(
+            api_token=Secret(cloudflare.api_token.get_secret_value()),
+            zone_ids={zone: cloudflare.zones.get(zone) for zone in zones},
+        ),
+        names_run=names_run,
+        mail_run=mail_run,
+        shown=_shown(settings, zones, mail_run),
+    )
 
 
-def zone_records(settings: Settings) -> dict[str, tuple[Record, ...]]:
-    """Return zone name to records. Raises ValueError for a record that no zone holds."""
-    zones = _zones(settings)
+def _last_places(domain: str) -> tuple[tuple[str, RecordType], ...]:
+    """Return names and types that send a live domain's mail another way: they wait for hosts and relay."""
+    return (domain, "MX"), (f"_dmarc.{domain}", "TXT"), (f"_mta-sts.{domain}", "TXT")
+
+
+def _by_zone(found: Declared, zones: Collection[str]) -> dict[str, tuple[Record, ...]]:
+    """Sort the records into their zones. A record that no zone holds is somebody else's mistake, said elsewhere."""
     sorted_in: dict[str, list[Record]] = {zone: [] for zone in zones}
-    for record in dns_records(settings):
-        zone = zone_of(record.name, zones)
-        if zone is None:
-            raise ValueError(f"no zone holds {record.name}; there are {', '.join(zones)}")
-        sorted_in[zone].append(record)
+    for record in found.records:
+        zone = nearest(record.name, sorted_in)
+        if zone is not None:
+            sorted_in[zone].append(record)
     return {zone: tuple(records) for zone, records in sorted_in.items()}
 
 
-def zone_outputs(settings: Settings) -> dict[str, str]:
-    """Return zone name to records in BIND format, for zones kept elsewhere."""
-    return {zone: render_records(records) for zone, records in zone_records(settings).items()}
-
-
-def server_settings(settings: Settings) -> dict[str, Any]:
-    """Return the settings of role ``dns_server``. Raises ValueError where the settings declare no server."""
-    server = settings.dns.server
-    if server is None:
-        raise ValueError("the settings declare no dns.server")
-    zones = [
+def _server_runs(
+    settings: Settings, server: DnsServer, zones: Mapping[str, tuple[Record, ...]]
+) -> tuple[RoleRun, RoleRun]:
+    """Return the run that comes first, holding MX and DMARC of live domains as they are, and the one that ends it."""
+    texts = [
         {
             "name": zone,
             "text": render_zone(
                 zone, records, nameservers=server.nameservers, hostmaster=server.hostmaster, ttl=settings.dns.ttl
             ),
         }
-        for zone, records in zone_records(settings).items()
+        for zone, records in zones.items()
     ]
-    return {"server": "auto", "listen": list(server.listen_addresses), "port": server.port, "zones": zones}
+    told = {"server": "auto", "listen": list(server.listen_addresses), "port": server.port, "zones": texts}
+    held = [list(place) for domain in settings.domains for place in _last_places(domain.name)]
+    first = RoleRun(
+        name="dns-server",
+        host=server.host,
+        role="dns_server",
+        settings={**told, "hold": held},
+        on_destroy="remove",
+    )
+    return first, RoleRun(name="dns-server-mail", host=server.host, role="dns_server", settings=told)
 
 
-def dns_problems(settings: Settings) -> Iterator[Problem]:
-    """Yield what the DNS rules say about the settings, with the settings' own field names."""
-    usable = True
-    for number, domain in enumerate(settings.domains):
-        for index, key in enumerate(domain.dkim):
-            if key.private_key is None:
-                usable = usable and key.public_key is not None
-                continue
-            try:
-                public_key_of(key.private_key.get_secret_value())
-            except ValueError as error:
-                usable = False
-                yield Problem(
-                    field=f"domains[{number}].dkim[{index}].private_key",
-                    value="[secret]",
-                    rule=str(error),
-                    fix="remove it and run `mailstack init`, which makes a 2048-bit RSA key",
-                )
-    if not usable or not _signing_key_is_usable(settings):
-        return
-    try:
-        declare(_declaration(settings))
-        if settings.dns.provider == "server" and settings.dns.server is not None:
-            server_settings(settings)
-    except DnsRuleError as error:
-        for problem in error.problems:
+def _shown(settings: Settings, zones: Mapping[str, tuple[Record, ...]], run: RoleRun | None) -> Shown:
+    """Return the records one a line; those at Cloudflare are resources of their own, shown there."""
+    found: dict[str, str | Secret] = {"provider": settings.dns.provider, "zones": ", ".join(zones)}
+    if settings.dns.cloudflare is not None:
+        found["api_token"] = Secret(settings.dns.cloudflare.api_token.get_secret_value())
+        return found
+    for records in zones.values():
+        found |= {f"record/{resource_name(record)}": f"{record.ttl} {rdata_text(record)}" for record in records}
+    if run is not None:
+        told = {key: value for key, value in run.settings.items() if key != "zones"}
+        found |= {"host": run.host, **shown_run(run.role, told)}
+    return found
+
+
+def key_problems(settings: Settings) -> Iterator[Problem]:
+    """Yield the private DKIM keys that no public key can be taken from."""
+    held = {
+        f"domains[{number}].dkim[{index}].private_key": key.private_key
+        for number, domain in enumerate(settings.domains)
+        for index, key in enumerate(domain.dkim)
+    }
+    held |= {f"dkim_keys.{name}.private_key": shared.private_key for name, shared in settings.dkim_keys.items()}
+    for field, private in held.items():
+        if private is None:
+            continue
+        try:
+            _public_half(private.get_secret_value())
+        except ValueError as error:
             yield Problem(
-                field=_field(settings, problem.record),
-                value=f"{problem.record}: {problem.found}",
-                rule=f"{problem.expected} ({problem.rule}, {problem.source})",
-                fix=problem.fix,
+                field=field,
+                value="[secret]",
+                rule=str(error),
+                fix="remove it and run `mailstack init`, which makes a 2048-bit RSA key",
             )
+
+
+# A shared key stands behind a thousand domains: its public half is worked out once.
+_public_half = cache(public_key_of)
+
+
+def _as_problem(settings: Settings, problem: Any) -> Problem:
+    return Problem(
+        field=_field(settings, problem.record),
+        value=f"{problem.record}: {problem.found}",
+        rule=f"{problem.expected} ({problem.rule}, {problem.source})",
+        fix=problem.fix,
+    )
+
+
+def _keys_are_usable(settings: Settings) -> bool:
+    keys = (key for domain in settings.domains for key in domain.dkim)
+    known = all(key.public_key or settings.private_dkim_key(key) for key in keys)
+    return known and not any(key_problems(settings)) and _signing_key_is_usable(settings)
 
 
 def _signing_key_is_usable(settings: Settings) -> bool:
@@ -135,13 +201,6 @@ def _field(settings: Settings, record: str) -> str:
                 return f"domains[{number}].dkim[{index}].public_key"
     names = [(len(domain.name), number) for number, domain in enumerate(settings.domains) if domain.name in record]
     return f"domains[{max(names)[1]}]" if names else "dns"
-
-
-def _zones(settings: Settings) -> list[str]:
-    if settings.dns.cloudflare is not None:
-        return list(settings.dns.cloudflare.zones)
-    names = [domain.name for domain in settings.domains]
-    return [name for name in names if zone_of(name, [other for other in names if other != name]) is None]
 
 
 def _declaration(settings: Settings) -> DnsDeclaration:
@@ -169,7 +228,7 @@ def _hosts(settings: Settings) -> Iterator[MailHost]:
     server = settings.dns.server
     if server is not None and server.host in settings.hosts:
         name = server.nameservers[0]
-        if zone_of(name, _zones(settings)) and name != settings.relay.hostname:
+        if nearest(name, frozenset(zone_names(settings))) and name != settings.relay.hostname:
             yield _public(name, settings.hosts[server.host])
     if settings.postal is not None and settings.postal.host in settings.hosts:
         yield from _postal_hosts(settings, settings.postal)
@@ -263,6 +322,11 @@ def _upstream_spf(settings: Settings) -> tuple[list[SpfInclude], tuple[str, ...]
     return [], tuple(address_mechanism(address) for address in settings.egress_addresses)
 
 
+def _public_key(settings: Settings, key: DeclaredKey) -> str:
+    private = settings.private_dkim_key(key)
+    return key.public_key or _public_half(private.get_secret_value() if private is not None else "")
+
+
 def _sending_domain(settings: Settings, domain: Domain) -> SendingDomain:
     provider, postal = settings.relay.upstream.provider, settings.postal
     includes, own = _upstream_spf(settings)
@@ -285,8 +349,7 @@ def _sending_domain(settings: Settings, domain: Domain) -> SendingDomain:
         dkim=tuple(
             DkimKey(
                 selector=key.selector,
-                public_key=key.public_key
-                or public_key_of(key.private_key.get_secret_value() if key.private_key else ""),
+                public_key=_public_key(settings, key),
                 key_type=key.key_type,
             )
             for key in domain.dkim

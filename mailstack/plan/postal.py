@@ -4,9 +4,13 @@ import hashlib
 from collections.abc import Mapping
 from typing import Any
 
-from mailstack.postal.definition import Backup, Database, PostalDefinition, role_settings
+from mailstack.plan.hosts import CONTAINER_NETWORK, reach_address
+from mailstack.plan.model import PostalPlan, RoleRun
+from mailstack.plan.shown import Secret, shown_run
+from mailstack.postal.definition import Backup, Database, PostalDefinition, PostalDefinitionError, role_settings
 from mailstack.postal.relays import Relay
-from mailstack.postal_names import (
+from mailstack.settings.model import Settings
+from mailstack.settings.names import (
     postal_dkim,
     relay_name,
     return_path_domain,
@@ -15,26 +19,74 @@ from mailstack.postal_names import (
     spf_include,
     track_domain,
 )
-from mailstack.settings.model import Settings
 from mailstack.settings.postal_model import MailServer, Organization, Postal, PostalRoute, slug
-from mailstack.stack_hosts import CONTAINER_NETWORK, reach_address
+from mailstack.settings.problems import SettingsError, definition_problems
 from mailstack.upstreams import IMPLICIT_TLS_PORTS
 
 __all__ = [
-    "SECRET_OUTPUTS",
     "mail_servers",
     "mariadb_secrets",
     "mariadb_settings",
+    "plan_postal",
     "postal_definition",
     "postal_secrets",
-    "postal_settings",
 ]
 
 SMTP_PORT = 25
 DAYS_PER_BACKUP = 2
 ADMIN = "admin"
 MAX_SLUG = 50
-SECRET_OUTPUTS = frozenset({"smtp_keys", "api_keys"})
+
+
+# Pulling images over a slow line and migrating a large database take longer than any other role.
+POSTAL_TIMEOUT_SECONDS = 5400
+
+
+def plan_postal(settings: Settings) -> PostalPlan | None:
+    """Return Postal's plan, None without one. Raises SettingsError for what only the definition can find."""
+    postal = settings.postal
+    if postal is None:
+        return None
+    try:
+        definition = postal_definition(settings)
+    except PostalDefinitionError as error:
+        raise SettingsError(definition_problems("postal", str(error))) from None
+    run = RoleRun(
+        name="postal-postal",
+        host=postal.host,
+        role="postal",
+        settings=role_settings(definition),
+        secrets=postal_secrets(settings),
+        on_destroy=postal.on_destroy,
+        timeout_seconds=POSTAL_TIMEOUT_SECONDS,
+    )
+    shown: dict[str, str | Secret] = {"host": run.host, **shown_run(run.role, run.settings, run.secrets)}
+    database = _database_run(settings, postal)
+    if database is not None:
+        shown["mariadb/host"] = database.host
+        shown |= shown_run(database.role, database.settings, database.secrets, prefix="mariadb")
+    return PostalPlan(
+        definition=definition,
+        run=run,
+        database_run=database,
+        web_url=f"https://{postal.web_hostname}",
+        mail_servers=mail_servers(settings),
+        shown=shown,
+    )
+
+
+def _database_run(settings: Settings, postal: Postal) -> RoleRun | None:
+    told, host = mariadb_settings(settings), postal.database_host
+    if told is None or host is None:
+        return None
+    return RoleRun(
+        name="postal-mariadb",
+        host=host,
+        role="mariadb",
+        settings=told,
+        secrets=mariadb_secrets(settings),
+        on_destroy=postal.on_destroy,
+    )
 
 
 def _postal(settings: Settings) -> Postal:
@@ -87,11 +139,6 @@ def postal_definition(settings: Settings) -> PostalDefinition:
     )
 
 
-def postal_settings(settings: Settings) -> dict[str, Any]:
-    """Return the settings of role ``postal``: plain JSON, without any secret."""
-    return role_settings(postal_definition(settings))
-
-
 def postal_secrets(settings: Settings) -> dict[str, Any]:
     """Return the secrets of role ``postal``."""
     postal = _postal(settings)
@@ -113,9 +160,9 @@ def postal_secrets(settings: Settings) -> dict[str, Any]:
             for credential in server.credentials
         },
         "dkim": {
-            name: key.private_key.get_secret_value()
+            name: private.get_secret_value()
             for name, key in keys.items()
-            if key is not None and key.private_key is not None
+            if key is not None and (private := settings.private_dkim_key(key)) is not None
         },
         "backup_passphrase": None if passphrase is None else passphrase.get_secret_value(),
     }
@@ -152,7 +199,7 @@ def mariadb_secrets(settings: Settings) -> dict[str, str]:
 
 
 def mail_servers(settings: Settings) -> dict[str, dict[str, Any]]:
-    """Return what applications need, by the full name of their mail server. ``SECRET_OUTPUTS`` are secret."""
+    """Return what applications need, by the full name of their mail server. The keys are secrets."""
     postal = _postal(settings)
     web = f"https://{postal.web_hostname}"
     return {
@@ -173,9 +220,9 @@ def mail_servers(settings: Settings) -> dict[str, dict[str, Any]]:
     }
 
 
-def _keys(server: MailServer, kind: str) -> dict[str, str]:
+def _keys(server: MailServer, kind: str) -> dict[str, Secret]:
     return {
-        credential.name: credential.key.get_secret_value()
+        credential.name: Secret(credential.key.get_secret_value())
         for credential in server.credentials
         if credential.type == kind
     }

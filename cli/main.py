@@ -5,14 +5,15 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from mailstack.initialise import InitError, initialise, missing_secrets, rehearsal_config
-from mailstack.settings.load import load_settings
+from mailstack.plan import load_plan
+from mailstack.reach.drift import decrypted_config, find_drift
+from mailstack.settings.initialise import InitError, initialise, missing_secrets, rehearsal_config
 from mailstack.settings.problems import SettingsError
 from mailstack.settings.schema import settings_reference, stack_file_schema
-from mailstack.stack import weaknesses
-from mailstack.stackfile import StackFileError, read_stack_file, throwaway
+from mailstack.settings.stackfile import StackFileError, read_stack_file, throwaway
+from mailstack.settings.written import Written
 
-__all__ = ["main"]
+__all__ = ["commands", "main"]
 
 # The exit code of a role's --check, and of this command, when something differs.
 EXIT_DRIFT = 2
@@ -24,19 +25,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="mailstack", description="Mail stack as code: helpers around the Pulumi program."
     )
-    commands = parser.add_subparsers(dest="command", required=True)
+    parsers = parser.add_subparsers(dest="command", required=True)
     for name, text in (
         ("init", "make the secrets a stack needs, encrypted into its file by Pulumi"),
         ("validate", "check a stack file without an engine, a host or its secrets"),
         ("drift", "compare hosts and records with the declaration; changes nothing, exits with 2 on a difference"),
         ("rehearse", "bring a stack up on throw-away hosts and send a message through it"),
     ):
-        command = commands.add_parser(name, help=text, description=text)
+        # The files we write on hosts call it `mailstack check`, after the --check of the roles.
+        aliases = ["check"] if name == "drift" else []
+        command = parsers.add_parser(name, aliases=aliases, help=text, description=text)
         command.add_argument("--stack", required=True, help="stack name: reads Pulumi.<stack>.yaml")
         if name == "rehearse":
             command.add_argument("--keep", action="store_true", help="leave the hosts up (remove: --down)")
             command.add_argument("--down", action="store_true", help="only remove what an earlier --keep left")
-    schema = commands.add_parser("schema", help="print the JSON schema of a stack file")
+    schema = parsers.add_parser("schema", help="print the JSON schema of a stack file")
     schema.add_argument("--write", action="store_true", help="write it, and settings.md, to docs/reference")
     options = parser.parse_args(arguments)
     try:
@@ -60,10 +63,13 @@ def _init(options: argparse.Namespace) -> int:
 
 def _validate(options: argparse.Namespace) -> int:
     path = ROOT / f"Pulumi.{options.stack}.yaml"
-    settings = load_settings(rehearsal_config(path))
+    written = Written.in_file(path)
+    plan = load_plan(rehearsal_config(path), written=[written])
     for step in missing_secrets(read_stack_file(path, throwaway)):
         _say(f"still missing: {step.what}" + ("; `mailstack init` makes it" if step.ours else ""))
-    for sentence in weaknesses(settings):
+    if (close := written.warning()) is not None:
+        _say(f"soon too large: {close}")
+    for sentence in plan.warnings:
         _say(f"weakened on purpose: {sentence}")
     _say(f"Pulumi.{options.stack}.yaml is valid. Encrypted values were not opened, so their content is unchecked.")
     return 0
@@ -79,11 +85,7 @@ def _schema(options: argparse.Namespace) -> int:
 
 
 def _drift(options: argparse.Namespace) -> int:
-    from rehearsal.drift import decrypted_config, find_drift  # noqa: PLC0415 - imports Pulumi, the rest does not
-
-    raw = decrypted_config(options.stack, ROOT)
-    load_settings(raw)
-    drift = find_drift(options.stack, raw, _say)
+    drift = find_drift(load_plan(decrypted_config(options.stack, ROOT)), _say)
     for difference in drift:
         _say(f"drift: {difference}")
     _say(f"{len(drift)} differences" if drift else "hosts and records are as declared")
@@ -91,11 +93,23 @@ def _drift(options: argparse.Namespace) -> int:
 
 
 def _rehearse(options: argparse.Namespace) -> int:
-    from rehearsal.rehearse import rehearse, tear_down  # noqa: PLC0415 - needs Docker, the rest does not
+    from rehearsal.rehearse import rehearse, tear_down  # noqa: PLC0415 - needs Pulumi and Docker, the rest does not
 
     if options.down:
         return tear_down(options.stack, _say)
     return rehearse(options.stack, _say, keep=options.keep)
 
 
-_COMMANDS = {"init": _init, "validate": _validate, "schema": _schema, "drift": _drift, "rehearse": _rehearse}
+_COMMANDS = {
+    "init": _init,
+    "validate": _validate,
+    "schema": _schema,
+    "drift": _drift,
+    "check": _drift,
+    "rehearse": _rehearse,
+}
+
+
+def commands() -> tuple[str, ...]:
+    """Return the names of all commands."""
+    return tuple(_COMMANDS)

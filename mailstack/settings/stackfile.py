@@ -11,19 +11,23 @@ from typing import Any
 
 import yaml
 
+from mailstack.settings.problems import Location
+
 __all__ = [
     "PROJECT",
+    "PROJECT_FOLDER",
     "StackFileError",
     "engine_config",
     "new_dkim_key",
     "new_ssh_key",
     "new_word",
     "read_stack_file",
+    "sealed_config",
     "throwaway",
 ]
 
 PROJECT = "mailstack"
-Location = tuple[str | int, ...]
+PROJECT_FOLDER = Path(__file__).resolve().parents[2]
 # Receivers must take 2048 bits and need not take more than 4096 (RFC 8301 §3.2).
 DKIM_BITS = 2048
 
@@ -38,8 +42,18 @@ def read_stack_file(path: Path, secret: Callable[[Location, Mapping[str, Any]], 
     ``secret`` supplies the value for each encrypted entry; it gets the entry's location and the raw document.
     Raises StackFileError for a missing file, broken YAML or no ``config`` mapping.
     """
+    raw = sealed_config(path)
+    return {key: _open(value, (key,), lambda where: secret(where, raw)) for key, value in raw.items()}
+
+
+def sealed_config(path: Path) -> dict[str, Any]:
+    """Return the project's configuration in ``path`` with its encrypted entries as they stand: ``{"secure": …}``.
+
+    Raises StackFileError as ``read_stack_file`` does.
+    """
     try:
-        document = yaml.safe_load(path.read_text())
+        # The C parser is several times as fast on a large file; it accepts the same safe subset.
+        document = yaml.load(path.read_text(), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506
     except FileNotFoundError:
         raise StackFileError(f"{path.name} does not exist") from None
     except yaml.YAMLError as error:
@@ -47,8 +61,7 @@ def read_stack_file(path: Path, secret: Callable[[Location, Mapping[str, Any]], 
     if not isinstance(document, dict) or not isinstance(document.get("config"), dict):
         raise StackFileError(f"{path.name} has no `config:` mapping")
     prefix = f"{PROJECT}:"
-    raw = {key.removeprefix(prefix): value for key, value in document["config"].items() if str(key).startswith(prefix)}
-    return {key: _open(value, (key,), lambda where: secret(where, raw)) for key, value in raw.items()}
+    return {key.removeprefix(prefix): value for key, value in document["config"].items() if str(key).startswith(prefix)}
 
 
 def engine_config(raw: Mapping[str, Any]) -> dict[str, str]:

@@ -1,13 +1,14 @@
-"""SSH to a host with the OpenSSH client, from the same connection record pulumi-command takes."""
+"""SSH to a host with the OpenSSH client."""
 
 import subprocess
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+
+from mailstack.reach.connection import Connection, Jump
 
 __all__ = ["Finished", "SshError", "run_over_ssh"]
 
@@ -30,7 +31,7 @@ class Finished:
 
 
 def run_over_ssh(
-    connection: Mapping[str, Any],
+    connection: Connection,
     command: str,
     stdin: str = "",
     *,
@@ -38,21 +39,18 @@ def run_over_ssh(
 ) -> Finished:
     """Run ``command`` on the host and return its result; ``on_line`` gets each line of standard error as it comes.
 
-    ``connection`` has the fields of ``command:remote:Connection`` (host, port, user, privateKey, hostKey, proxy,
-    dialErrorLimit). A host key that is given is the only one accepted. Raises SshError when the host cannot be
-    reached in ``dialErrorLimit`` tries.
+    Raises SshError when the host cannot be reached in ``connection.attempts`` tries.
     """
     with tempfile.TemporaryDirectory(prefix="mailstack-ssh-") as folder:
         config = _write_config(Path(folder), connection)
-        tries = int(connection.get("dialErrorLimit") or 10)
-        for attempt in range(1, tries + 1):
+        for attempt in range(1, connection.attempts + 1):
             finished = _once(["ssh", "-F", str(config), "target", command], stdin, on_line)
             if finished.code != SSH_FAILED:
                 return finished
-            if attempt == tries or "verification failed" in finished.stderr:
+            if attempt == connection.attempts or "verification failed" in finished.stderr:
                 break
             time.sleep(RETRY_SECONDS)
-    raise SshError(f"{connection['host']} was not reached over SSH: {finished.stderr.strip()}")
+    raise SshError(f"{connection.address} was not reached over SSH: {finished.stderr.strip()}")
 
 
 def _once(argv: list[str], stdin: str, on_line: Callable[[str], None]) -> Finished:
@@ -88,41 +86,39 @@ def _talk(process: "subprocess.Popen[str]", stdin: str) -> str:
     return output
 
 
-def _write_config(folder: Path, connection: Mapping[str, Any]) -> Path:
-    proxy = connection.get("proxy")
-    lines = _host_lines(folder, "target", connection)
-    if proxy:
+def _write_config(folder: Path, connection: Connection) -> Path:
+    lines = _host_lines(folder, "target", connection, connection.dial_seconds)
+    if connection.jump is not None:
         lines.append("  ProxyJump jump")
-        lines += _host_lines(folder, "jump", proxy)
+        lines += _host_lines(folder, "jump", connection.jump, connection.dial_seconds)
     config = folder / "config"
     config.write_text("\n".join(lines) + "\n")
     return config
 
 
-def _host_lines(folder: Path, alias: str, connection: Mapping[str, Any]) -> list[str]:
-    host, port = connection["host"], int(connection.get("port") or 22)
+def _host_lines(folder: Path, alias: str, place: Jump, seconds: int) -> list[str]:
     lines = [
         f"Host {alias}",
-        f"  HostName {host}",
-        f"  Port {port}",
-        f"  User {connection.get('user') or 'root'}",
+        f"  HostName {place.address}",
+        f"  Port {place.port}",
+        f"  User {place.user}",
         "  BatchMode yes",
-        "  ConnectTimeout 15",
+        f"  ConnectTimeout {seconds}",
         "  ServerAliveInterval 15",
         "  LogLevel ERROR",
         "  GlobalKnownHostsFile /dev/null",
     ]
     known_hosts = folder / f"{alias}.known_hosts"
-    if connection.get("hostKey"):
-        known_hosts.write_text(f"mailstack-{alias} {connection['hostKey']}\n")
-        lines += ["  StrictHostKeyChecking yes", f"  HostKeyAlgorithms {connection['hostKey'].split()[0]}"]
+    if place.host_key:
+        known_hosts.write_text(f"mailstack-{alias} {place.host_key}\n")
+        lines += ["  StrictHostKeyChecking yes", f"  HostKeyAlgorithms {place.host_key.split()[0]}"]
     else:
         known_hosts.touch()
         lines.append("  StrictHostKeyChecking accept-new")
     lines += [f"  UserKnownHostsFile {known_hosts}", f"  HostKeyAlias mailstack-{alias}"]
-    if connection.get("privateKey"):
+    if place.private_key:
         key = folder / f"{alias}.key"
         key.touch(mode=0o600)
-        key.write_text(connection["privateKey"])
+        key.write_text(place.private_key)
         lines += [f"  IdentityFile {key}", "  IdentitiesOnly yes"]
     return lines

@@ -1,25 +1,53 @@
 """From settings to Caddy: its sites, its certificates, and whom it hands one to."""
 
-from typing import Any
-
 from mailstack.caddy.definition import (
     Acme,
     CaddyDefinition,
+    CaddyDefinitionError,
     Custom,
     Internal,
     MtaStsPolicy,
     SmtpDelivery,
     role_settings,
 )
+from mailstack.plan.hosts import WEB_PORT, reach_address
+from mailstack.plan.model import CaddyPlan, RoleRun
+from mailstack.plan.shown import Secret, flat, shown_run
 from mailstack.settings.caddy_model import Caddy
 from mailstack.settings.model import Settings
-from mailstack.stack_hosts import WEB_PORT, reach_address
+from mailstack.settings.problems import SettingsError, definition_problems
 
-__all__ = ["caddy_definition", "caddy_secrets", "caddy_settings"]
+__all__ = ["caddy_definition", "plan_caddy"]
 
 # Attachments travel in base64, which makes four bytes of three; the rest is JSON around them.
 BASE64_GROWTH = 1.4
 REQUEST_MARGIN_MB = 2
+
+
+# The Caddyfile follows from the rest.
+NOT_SHOWN = frozenset({"caddyfile"})
+
+
+def plan_caddy(settings: Settings) -> CaddyPlan | None:
+    """Return the web server's plan, None without one. Raises SettingsError for what only the definition can find."""
+    if settings.caddy is None:
+        return None
+    try:
+        definition = caddy_definition(settings)
+    except CaddyDefinitionError as error:
+        raise SettingsError(definition_problems("caddy", str(error))) from None
+    run = RoleRun(
+        name="caddy-caddy",
+        host=settings.caddy.host,
+        role="caddy",
+        settings=role_settings(definition),
+        secrets=_secrets(settings.caddy),
+        on_destroy=settings.caddy.on_destroy,
+    )
+    told = {key: value for key, value in run.settings.items() if key not in NOT_SHOWN}
+    shown: dict[str, str | Secret] = {"host": run.host, "web_upstream": definition.web_upstream}
+    shown |= flat({"max_request_mb": definition.max_request_mb, "hsts_seconds": definition.hsts_seconds})
+    return CaddyPlan(definition=definition, run=run, shown=shown | shown_run(run.role, told, run.secrets))
 
 
 def _caddy(settings: Settings) -> Caddy:
@@ -77,14 +105,8 @@ def _certificates(caddy: Caddy) -> Acme | Custom | Internal:
     return Internal()
 
 
-def caddy_settings(settings: Settings) -> dict[str, Any]:
-    """Return the settings of role ``caddy``: plain JSON, without any secret."""
-    return role_settings(caddy_definition(settings))
-
-
-def caddy_secrets(settings: Settings) -> dict[str, str]:
+def _secrets(caddy: Caddy) -> dict[str, str]:
     """Return the secrets of role ``caddy``."""
-    caddy = _caddy(settings)
     secrets = {
         "certificate_key": caddy.custom.private_key if caddy.custom is not None else None,
         "dns_token": caddy.acme.dns_token if caddy.acme is not None else None,

@@ -1,0 +1,1 @@
+"""The command line, on top of the product (``mailstack``) and of the rehearsal."""

@@ -1,0 +1,154 @@
+"""What a plan is made of: plain, frozen data. Whoever reads a plan reads these and nothing else."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from mailstack.caddy.definition import CaddyDefinition
+from mailstack.dns import Record
+from mailstack.plan.shown import Secret, Shown
+from mailstack.postal.definition import PostalDefinition
+from mailstack.postfix.relay import RelayDefinition
+from mailstack.reach.bundle import ROLE_TIMEOUT_SECONDS
+from mailstack.reach.connection import Connection
+from mailstack.relay_rule import RelayRule
+from mailstack.settings.model import Settings
+
+__all__ = [
+    "CaddyPlan",
+    "CloudflarePlan",
+    "DnsPlan",
+    "HostPlan",
+    "Plan",
+    "PostalPlan",
+    "RelayPlan",
+    "RelayRulePlan",
+    "RoleRun",
+]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RoleRun:
+    """One run of a role on a host.
+
+    ``name`` is the resource's name in Pulumi. ``settings`` and ``secrets`` are what the role is told: plain JSON;
+    ``secrets`` travel on standard input only. ``on_destroy``: ``remove`` undoes the role when the resource goes,
+    ``keep`` leaves the host as it is.
+    """
+
+    name: str
+    host: str
+    role: str
+    settings: Mapping[str, Any]
+    secrets: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    on_destroy: Literal["remove", "keep"] = "keep"
+    timeout_seconds: int = ROLE_TIMEOUT_SECONDS
+
+
+@dataclass(frozen=True, kw_only=True)
+class HostPlan:
+    """A host, and what every other role there builds on: ``runs``, one after the other."""
+
+    name: str
+    connection: Connection
+    runs: tuple[RoleRun, ...]
+    shown: Shown
+
+
+@dataclass(frozen=True, kw_only=True)
+class CloudflarePlan:
+    """Where records go: zone name to zone ID, None for an ID that is looked up."""
+
+    api_token: Secret
+    zone_ids: Mapping[str, str | None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class DnsPlan:
+    """The records of all zones.
+
+    ``zones`` maps a zone to its records, ``last`` holds those that follow only once hosts and relay are ready: MX and
+    DMARC of the sending domains. ``texts`` are the zones in BIND format. ``names_run`` and ``mail_run`` bring them to
+    a server of ours: everything but ``last``, then all.
+    """
+
+    zones: Mapping[str, tuple[Record, ...]]
+    last: frozenset[Record]
+    texts: Mapping[str, str]
+    warnings: tuple[str, ...]
+    cloudflare: CloudflarePlan | None
+    names_run: RoleRun | None
+    mail_run: RoleRun | None
+    shown: Shown
+
+    @property
+    def records(self) -> tuple[Record, ...]:
+        """Return all records, zone by zone."""
+        return tuple(record for records in self.zones.values() for record in records)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RelayPlan:
+    """The relay: the definition every placement renders main.cf from, and the role that brings it to a host."""
+
+    definition: RelayDefinition
+    run: RoleRun | None
+    shown: Shown
+
+
+@dataclass(frozen=True, kw_only=True)
+class CaddyPlan:
+    """The web server with the certificates."""
+
+    definition: CaddyDefinition
+    run: RoleRun
+    shown: Shown
+
+
+@dataclass(frozen=True, kw_only=True)
+class PostalPlan:
+    """Postal with its database; ``database_run`` None for a server that is there already.
+
+    ``mail_servers`` is what applications are told, by the full name of their mail server.
+    """
+
+    definition: PostalDefinition
+    run: RoleRun
+    database_run: RoleRun | None
+    web_url: str
+    mail_servers: Mapping[str, Mapping[str, Any]] = field(repr=False)
+    shown: Shown
+
+
+@dataclass(frozen=True, kw_only=True)
+class RelayRulePlan:
+    """The rule of the Google Admin console, the steps that make it, and the probe that proves it."""
+
+    rule: RelayRule
+    console_steps: str
+    run: RoleRun
+    shown: Shown
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """A stack as data: every definition once. ``warnings`` are what every `pulumi up` reports, one sentence each."""
+
+    settings: Settings
+    hosts: Mapping[str, HostPlan]
+    dns: DnsPlan
+    relay: RelayPlan
+    caddy: CaddyPlan | None
+    postal: PostalPlan | None
+    relay_rule: RelayRulePlan | None
+    warnings: tuple[str, ...]
+
+    def runs(self) -> Iterator[RoleRun]:
+        """Yield every run of a role, in an order that respects what builds on what."""
+        for host in self.hosts.values():
+            yield from host.runs
+        parts = [self.dns.names_run, self.relay.run, self.caddy.run if self.caddy else None]
+        if self.postal is not None:
+            parts += [self.postal.database_run, self.postal.run]
+        parts += [self.relay_rule.run if self.relay_rule else None, self.dns.mail_run]
+        yield from (run for run in parts if run is not None)

@@ -1,0 +1,111 @@
+"""From settings to the relay rule of Google Workspace: the rule, the steps that make it, the probe that proves it."""
+
+import ipaddress
+from dataclasses import asdict
+from typing import Any
+
+from mailstack.plan.model import RelayRulePlan, RoleRun
+from mailstack.plan.shown import Secret, flat, shown_run
+from mailstack.postfix.relay import RelayDefinition
+from mailstack.reach.bundle import ROLE_TIMEOUT_SECONDS
+from mailstack.relay_rule import RelayRule, console_steps, probe_replies, rule_problems
+from mailstack.settings.model import Settings
+from mailstack.settings.names import bounce_domains
+from mailstack.settings.problems import Problem, SettingsError
+
+__all__ = ["checked_rule", "plan_relay_rule", "probe_settings", "relay_rule"]
+
+# How replies are told apart is the probe's business, and long.
+NOT_SHOWN = frozenset({"replies"})
+
+
+def plan_relay_rule(settings: Settings, rule: RelayRule, definition: RelayDefinition) -> RelayRulePlan:
+    """Return the plan of ``rule`` (see ``checked_rule``) and its probe, which asks the way the relay does."""
+    steps, upstream = console_steps(rule), settings.relay.upstream
+    probe = probe_settings(settings, definition)
+    login = upstream.auth == "sasl" and upstream.username is not None and upstream.password is not None
+    run = RoleRun(
+        name="relay-rule-probe",
+        host=settings.relay.host,
+        role="relay_probe",
+        # The steps are part of it so that a changed rule is probed again.
+        settings={**probe, "rule": steps},
+        secrets={"username": upstream.username, "password": upstream.password.get_secret_value()}
+        if login and upstream.password is not None
+        else {},
+        # A probe may poll for a day; the limit is for one that hangs.
+        timeout_seconds=int(probe["deadline_seconds"]) + ROLE_TIMEOUT_SECONDS,
+    )
+    told = {key: value for key, value in probe.items() if key not in NOT_SHOWN}
+    shown: dict[str, str | Secret] = dict(flat(asdict(rule), "rule"))
+    shown |= shown_run(run.role, told, run.secrets, prefix="probe")
+    return RelayRulePlan(rule=rule, console_steps=steps, run=run, shown=shown)
+
+
+def checked_rule(settings: Settings) -> RelayRule | None:
+    """Return the rule, None where none is declared. Raises SettingsError for what Google or good sense forbids."""
+    declared, relay = settings.relay_rule, settings.relay
+    if declared is None or relay.host not in settings.hosts or relay.upstream.preset != "google-workspace":
+        return None
+    rule = relay_rule(settings)
+    problems = rule_problems(
+        rule,
+        egress_addresses=tuple(settings.egress_addresses),
+        relay_has_credentials=relay.upstream.auth == "sasl",
+        accepts_any_address=declared.accept_any_address,
+        rehearsal=settings.environment == "local",
+    )
+    found = [
+        Problem(field=f"relay_rule.{problem.field}", value=problem.value, rule=problem.rule, fix=problem.fix)
+        for problem in problems
+    ]
+    if found:
+        raise SettingsError(found)
+    return rule
+
+
+def relay_rule(settings: Settings) -> RelayRule:
+    """Return the Google Admin console rule. Raises ValueError where the settings declare none."""
+    declared = settings.relay_rule
+    if declared is None:
+        raise ValueError("the settings declare no relay_rule")
+    own = tuple(str(ipaddress.ip_network(address)) for address in settings.egress_addresses)
+    return RelayRule(
+        name=declared.name,
+        allowed_senders=declared.allowed_senders,
+        ip_ranges=own if declared.ip_ranges is None else declared.ip_ranges,
+        require_smtp_auth=declared.require_smtp_auth,
+        require_tls=declared.require_tls,
+        domains=_rule_domains(settings) if declared.domains is None else declared.domains,
+    )
+
+
+def _rule_domains(settings: Settings) -> tuple[str, ...]:
+    names = tuple(domain.name for domain in settings.domains)
+    # The console compares MAIL FROM, and that is Postal's return path.
+    return names if settings.postal is None else (*names, *bounce_domains(settings, settings.postal))
+
+
+def probe_settings(settings: Settings, definition: RelayDefinition) -> dict[str, Any]:
+    """Return the settings of role ``relay_probe``: the same name, port and protocol the relay uses."""
+    declared = settings.relay_rule
+    if declared is None:
+        raise ValueError("the settings declare no relay_rule")
+    probe = declared.probe
+    sender = probe.sender or f"postmaster@{definition.sender_domains[0]}"
+    return {
+        "host": definition.upstream_host,
+        "port": definition.upstream_port,
+        "implicit_tls": definition.implicit_tls,
+        "helo": definition.hostname,
+        "ca_file": definition.ca_file,
+        "sender": sender,
+        "recipient": probe.recipient or sender,
+        "ip_protocol": definition.ip_protocol,
+        "source_address": None,
+        "deadline_seconds": probe.wait_minutes * 60,
+        "interval_seconds": probe.interval_seconds,
+        "connect_timeout": 20,
+        "on_failure": probe.on_failure,
+        "replies": probe_replies(),
+    }

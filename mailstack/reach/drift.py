@@ -1,0 +1,78 @@
+"""Compares real hosts and records with the plan, which `pulumi refresh` cannot: it does not see into hosts."""
+
+import json
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from mailstack.dns import Record, resource_name, to_cloudflare
+from mailstack.plan import Plan, RoleRun
+from mailstack.reach.bundle import command_line, payload
+from mailstack.reach.cloudflare import CLOUDFLARE_API, CloudflareApi
+from mailstack.reach.ssh import run_over_ssh
+from mailstack.settings.stackfile import PROJECT, StackFileError
+
+__all__ = ["DriftError", "decrypted_config", "find_drift"]
+
+# A role's exit code when its check found differences.
+EXIT_DRIFT = 2
+SHOWN_ERROR_LINES = 12
+
+
+class DriftError(RuntimeError):
+    """A host's check could not run; the text names it and carries the last lines of its output."""
+
+
+def find_drift(plan: Plan, say: Callable[[str], None], *, cloudflare_url: str = CLOUDFLARE_API) -> list[str]:
+    """Run every role with ``--check`` and look every record up; return the differences, in words. Changes nothing.
+
+    Raises DriftError, SshError or CloudflareError for what cannot be looked at.
+    """
+    found = [difference for run in plan.runs() for difference in _on_host(plan, run, say)]
+    if plan.dns.cloudflare is not None:
+        api = CloudflareApi(cloudflare_url, plan.dns.cloudflare.api_token.value)
+        for zone, records in plan.dns.zones.items():
+            identity = plan.dns.cloudflare.zone_ids[zone] or api.zone_id(zone)
+            found += [difference for record in records for difference in _at_cloudflare(api, identity, record)]
+    return found
+
+
+def _on_host(plan: Plan, run: RoleRun, say: Callable[[str], None]) -> Iterator[str]:
+    say(f"{run.name}: checking over SSH")
+    finished = run_over_ssh(
+        plan.hosts[run.host].connection,
+        command_line("check"),
+        payload(run.role, run.settings, run.secrets),
+        on_line=lambda line: say(f"  {line}"),
+    )
+    if finished.code == EXIT_DRIFT:
+        yield from (f"{run.name}: {what}" for what in json.loads(finished.stdout.splitlines()[-1])["changed"])
+    elif finished.code != 0:
+        tail = "\n".join(finished.stderr.strip().splitlines()[-SHOWN_ERROR_LINES:])
+        raise DriftError(f"{run.name}: the check failed with exit code {finished.code}\n{tail}")
+
+
+def _at_cloudflare(api: CloudflareApi, zone_id: str, record: Record) -> Iterator[str]:
+    wanted = to_cloudflare(record)
+    if wanted.content not in [served["content"] for served in api.records(zone_id, wanted.name, wanted.type)]:
+        yield f"dns-{resource_name(record)}: {wanted.type} {wanted.name} is not as declared"
+
+
+def decrypted_config(stack: str, folder: Path) -> dict[str, Any]:
+    """Return the stack's configuration with its secrets, from the Pulumi CLI. Raises StackFileError when it cannot."""
+    try:
+        finished = subprocess.run(
+            ["pulumi", "config", "--json", "--show-secrets", "--stack", stack, "--non-interactive"],
+            check=False, capture_output=True, text=True, cwd=folder,
+        )  # fmt: skip
+    except FileNotFoundError:
+        raise StackFileError("the Pulumi CLI is not on PATH; it decrypts the stack's secrets") from None
+    if finished.returncode != 0:
+        raise StackFileError(f"pulumi config failed: {finished.stderr.strip()}")
+    entries = json.loads(finished.stdout)
+    return {
+        key.removeprefix(f"{PROJECT}:"): entry.get("objectValue", entry.get("value"))
+        for key, entry in entries.items()
+        if key.startswith(f"{PROJECT}:")
+    }

@@ -1,0 +1,56 @@
+"""The shape of ``dns``: where the records go."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field
+
+from mailstack.settings.section import Section
+from mailstack.settings.types import (
+    CloudflareId,
+    DomainName,
+    EmailAddress,
+    HostName,
+    IpAddress,
+    LogicalName,
+    OneLineSecret,
+    Port,
+)
+
+__all__ = ["Cloudflare", "Dns", "DnsServer"]
+
+
+def _by_name(value: Any) -> Any:
+    """Let a list of names stand for a mapping without IDs."""
+    return dict.fromkeys(value) if isinstance(value, list) and all(isinstance(name, str) for name in value) else value
+
+
+class Cloudflare(Section):
+    """DNS zones held by Cloudflare."""
+
+    api_token: OneLineSecret = Field(description="API token with DNS Read and DNS Write for these zones only.")
+    zones: Annotated[dict[DomainName, CloudflareId | None], BeforeValidator(_by_name)] = Field(
+        default={},
+        description="Zone name to zone ID, or a list of names: IDs left out are looked up. "
+        "Absent: each of `domains` that is not inside another one is a zone.",
+    )
+
+
+class DnsServer(Section):
+    """An authoritative DNS server on one of the hosts."""
+
+    host: LogicalName = Field(description="Which of `hosts` it runs on.")
+    nameservers: tuple[HostName, ...] = Field(min_length=1, description="NS records of every zone.")
+    hostmaster: EmailAddress = Field(description="Person in the SOA record.")
+    listen_addresses: tuple[IpAddress, ...] = Field(default=(), description="Empty: the host's own addresses.")
+    port: Port = Field(default=53, description="UDP and TCP port.")
+
+
+class Dns(Section):
+    """Where the records go."""
+
+    provider: Literal["cloudflare", "server", "none"] = Field(
+        default="none", description="none: the zone is only a stack output, in BIND format."
+    )
+    ttl: int = Field(default=3600, ge=60, le=86400, description="Seconds.")
+    cloudflare: Cloudflare | None = Field(default=None, description="With provider cloudflare.")
+    server: DnsServer | None = Field(default=None, description="With provider server.")

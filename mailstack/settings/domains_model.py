@@ -1,0 +1,79 @@
+"""The shape of ``domains``: what is published for a domain that mail is sent from."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from mailstack.settings.section import Section
+from mailstack.settings.types import DomainName, EmailAddress, HostName, LogicalName, PrivateKey, Selector, ServiceName
+
+__all__ = ["DkimKey", "Dmarc", "Domain", "MailExchanger", "SharedDkimKey", "Spf"]
+
+DmarcAction = Literal["none", "quarantine", "reject"]
+Alignment = Literal["relaxed", "strict"]
+
+
+class MailExchanger(Section):
+    """One MX record (RFC 5321 §5.1)."""
+
+    preference: int = Field(ge=0, le=65535, description="Lower is tried first.")
+    exchange: HostName = Field(description="Host that takes the mail; never an address.")
+
+
+class Spf(Section):
+    """What the SPF record has beyond the upstream's include (RFC 7208)."""
+
+    include: tuple[ServiceName, ...] = Field(default=(), description="Other senders of this domain, by include.")
+    lookups: dict[ServiceName, Annotated[int, Field(ge=1, le=10)]] = Field(
+        default={}, description="DNS look-ups an include costs, itself and nested ones counted; 1 is assumed."
+    )
+    mechanisms: tuple[str, ...] = Field(default=(), description="Further mechanisms, such as ip4:192.0.2.1.")
+    all: Literal["~all", "-all"] = Field(default="~all", description="What others get: softfail or fail.")
+
+
+class DkimKey(Section):
+    """One DKIM key: a private key of its own, one shared by name, or the public key another signer shows (RFC 6376)."""
+
+    selector: Selector = Field(description="Name of the key, such as the month it was made in.")
+    private_key: PrivateKey | None = Field(default=None, description="RSA private key; `mailstack init` makes it.")
+    key: LogicalName | None = Field(default=None, description="Name of a key in `dkim_keys`, shared by many domains.")
+    public_key: str | None = Field(
+        default=None, description="Public key, base64: what stands after p= in the signer's record."
+    )
+    key_type: Literal["rsa", "ed25519"] = Field(default="rsa", description="Kind of public_key.")
+
+    @property
+    def ours(self) -> bool:
+        """Tell whether the private key is in our hands."""
+        return self.public_key is None
+
+
+class SharedDkimKey(Section):
+    """A private key that domains name instead of having one each: it stands once in the configuration."""
+
+    private_key: PrivateKey = Field(description="RSA private key; `mailstack init` makes it.")
+
+
+class Dmarc(Section):
+    """The DMARC policy (RFC 9989)."""
+
+    policy: DmarcAction = Field(default="quarantine", description="What receivers do with mail that fails (p).")
+    subdomain_policy: DmarcAction | None = Field(default=None, description="For subdomains (sp). Absent: policy.")
+    nonexistent_policy: DmarcAction | None = Field(default=None, description="For names that do not exist (np).")
+    aggregate_reports: tuple[EmailAddress, ...] = Field(default=(), description="Receivers of daily reports (rua).")
+    failure_reports: tuple[EmailAddress, ...] = Field(default=(), description="Receivers of failure reports (ruf).")
+    dkim_alignment: Alignment = Field(default="relaxed", description="strict: d= equals the From domain.")
+    spf_alignment: Alignment = Field(default="relaxed", description="strict: MAIL FROM equals the From domain.")
+
+
+class Domain(Section):
+    """A domain that mail is sent from."""
+
+    name: DomainName = Field(description="The domain in From.")
+    mx: tuple[MailExchanger, ...] | None = Field(
+        default=None,
+        description="Absent: the upstream's mailboxes, or left alone. Empty list: the domain receives no mail.",
+    )
+    spf: Spf = Field(default=Spf(), description="Who else may send for it.")
+    dkim: tuple[DkimKey, ...] = Field(default=(), description="Keys to publish.")
+    dmarc: Dmarc = Field(default=Dmarc(), description="Its policy.")

@@ -1,0 +1,57 @@
+"""The shape of ``relay``: Postfix in front of the upstream."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from mailstack.settings.section import Section
+from mailstack.settings.types import DomainName, EmailAddress, HostName, IpAddress, IpNetwork, LogicalName, Port
+from mailstack.settings.upstream_model import UpstreamSettings
+
+__all__ = ["Relay"]
+
+
+class Relay(Section):
+    """The Postfix relay in front of the upstream."""
+
+    placement: Literal["vm", "none"] = Field(
+        default="vm", description="Where Postfix runs. none: no Postfix, Postal talks to the upstream itself."
+    )
+    host: LogicalName = Field(description="Which of `hosts` the mail leaves from.")
+    hostname: HostName = Field(description="Name it greets with (EHLO), inside one of `domains`.")
+    listen_addresses: tuple[IpAddress, ...] | None = Field(
+        default=None,
+        min_length=1,
+        description="Addresses of the host that applications connect to. "
+        "Absent: 127.0.0.1, and Postal's side of the container network where both share the host.",
+    )
+    listen_port: Port | None = Field(
+        default=None, description="Port they connect to. Absent: 25, or 2525 where Postal has 25 of the same host."
+    )
+    client_networks: tuple[IpNetwork, ...] = Field(
+        default=(), description="Networks that may submit mail, besides the host itself and its Postal."
+    )
+    sender_domains: tuple[DomainName, ...] | None = Field(
+        default=None, description="Domains allowed in MAIL FROM. Absent: all of `domains`."
+    )
+    upstream: UpstreamSettings = Field(default=UpstreamSettings(), description="Where all mail goes.")
+    masquerade_domains: tuple[DomainName, ...] = Field(
+        default=(), description="host.example.com is rewritten to example.com in senders."
+    )
+    message_size_mb: int | None = Field(
+        default=None, ge=1, le=1024, description="Megabytes (10^6). Absent: the upstream's limit."
+    )
+    concurrency: int | None = Field(
+        default=None, ge=1, le=500, description="Sessions to the upstream. Absent: the preset's."
+    )
+    ip_protocol: Literal["auto", "ipv4", "ipv6", "all"] = Field(
+        default="auto", description="auto: what the host has public addresses for."
+    )
+    queue_lifetime_hours: int = Field(default=48, ge=1, le=240, description="Then undelivered mail bounces.")
+    postmaster: EmailAddress | None = Field(default=None, description="Gets Postfix's own notices.")
+    extra_parameters: dict[str, str | int | bool] = Field(
+        default={}, description="Further main.cf parameters, checked on the host before use."
+    )
+    on_destroy: Literal["remove", "keep"] = Field(
+        default="remove", description="What `pulumi destroy` does to Postfix on the host."
+    )

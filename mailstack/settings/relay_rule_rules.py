@@ -1,0 +1,45 @@
+"""Rules of ``relay_rule`` that need more than one field."""
+
+from collections.abc import Callable, Iterator
+
+from mailstack.settings.model import Settings
+from mailstack.settings.names import bounce_domains
+from mailstack.settings.problems import Problem, one_of
+
+__all__ = ["RELAY_RULE_RULES"]
+
+
+def _relay_rule(settings: Settings) -> Iterator[Problem]:
+    declared, relay = settings.relay_rule, settings.relay
+    if declared is None or relay.host not in settings.hosts:
+        return
+    if relay.upstream.preset != "google-workspace":
+        yield Problem(
+            field="relay_rule",
+            value="a mapping",
+            rule=f"is a setting of Google Workspace; the upstream is {relay.upstream.preset}",
+            fix="remove it, or use preset google-workspace",
+        )
+        return
+    names = [domain.name for domain in settings.domains]
+    if settings.postal is not None:
+        names += bounce_domains(settings, settings.postal)
+    for index, name in enumerate(declared.domains or ()):
+        if name not in names:
+            yield Problem(
+                field=f"relay_rule.domains[{index}]",
+                value=name,
+                rule="must be one of domains",
+                fix=one_of(names, name),
+            )
+    sender = declared.probe.sender
+    if sender is not None and sender.rpartition("@")[2] not in names:
+        yield Problem(
+            field="relay_rule.probe.sender",
+            value=sender,
+            rule="must be an address in one of domains: the upstream refuses others, so the probe would fail",
+            fix=f"use postmaster@{names[0]}",
+        )
+
+
+RELAY_RULE_RULES: tuple[Callable[[Settings], Iterator[Problem]], ...] = (_relay_rule,)

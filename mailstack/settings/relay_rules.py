@@ -1,0 +1,168 @@
+"""Rules of ``relay`` that need more than one field."""
+
+import ipaddress
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+
+from mailstack.postfix.relay import PROTECTED_PARAMETERS
+from mailstack.settings.model import Settings
+from mailstack.settings.names import under_any
+from mailstack.settings.problems import Problem, not_a_host, one_of
+
+__all__ = ["RELAY_RULES"]
+
+# 10.0.0.0/8 is the widest network one organisation can own; a public client network wider than these is a
+# whole provider, not a company.
+WIDEST_PRIVATE = {4: 8, 6: 7}
+WIDEST_PUBLIC = {4: 24, 6: 48}
+
+
+def _duplicates(values: Iterable[str]) -> list[str]:
+    return [value for value, count in Counter(values).items() if count > 1]
+
+
+def _relay_host(settings: Settings) -> Iterator[Problem]:
+    relay = settings.relay
+    if relay.host not in settings.hosts:
+        yield not_a_host("relay.host", relay.host, settings.hosts)
+        return
+    host = settings.relay_host
+    for protocol, address in (("ipv4", host.public_ipv4), ("ipv6", host.public_ipv6)):
+        if relay.ip_protocol in {protocol, "all"} and address is None:
+            yield Problem(
+                field="relay.ip_protocol",
+                value=relay.ip_protocol,
+                rule=f"needs hosts.{relay.host}.public_{protocol}: the upstream must know every address we use",
+                fix="set that address, or use auto",
+            )
+    if host.public_ipv4 is None and host.public_ipv6 is None:
+        yield Problem(
+            field=f"hosts.{relay.host}.public_ipv4",
+            value="",
+            rule="is required, or public_ipv6: relay.hostname points to it, and with auth none the upstream knows it",
+            fix="write the address mail leaves from, as `curl -4 ifconfig.me` on the host shows it",
+        )
+
+
+def _relay_names(settings: Settings) -> Iterator[Problem]:
+    relay = settings.relay
+    names = [domain.name for domain in settings.domains]
+    if relay.hostname in names or not under_any(relay.hostname, names):
+        yield Problem(
+            field="relay.hostname",
+            value=relay.hostname,
+            rule="must be a host name below one of domains: the upstream tells customers apart by it (EHLO)",
+            fix=f"use relay.{names[0]}, and let it resolve to the host",
+        )
+    for key, listed in (
+        ("sender_domains", relay.sender_domains),
+        ("masquerade_domains", relay.masquerade_domains),
+    ):
+        for index, name in enumerate(listed or ()):
+            if name not in names:
+                yield Problem(
+                    field=f"relay.{key}[{index}]",
+                    value=name,
+                    rule="must be one of domains: only those have SPF, DKIM and DMARC records",
+                    fix=one_of(names, name),
+                )
+        for name in _duplicates(listed or ()):
+            yield Problem(field=f"relay.{key}", value=name, rule="the domain is listed twice", fix="remove one")
+    if relay.sender_domains == ():
+        yield Problem(
+            field="relay.sender_domains",
+            value="an empty list",
+            rule="must not be empty: nobody could send",
+            fix="list the domains, or leave the key out for all of domains",
+        )
+
+
+def _relay_reach(settings: Settings) -> Iterator[Problem]:
+    relay = settings.relay
+    addresses = [ipaddress.ip_address(address) for address in settings.relay_listen_addresses]
+    container_side = None if settings.postal is None else ipaddress.ip_address(settings.postal.gateway)
+    outside = [address for address in addresses if not address.is_loopback and address != container_side]
+    for name in _duplicates(relay.listen_addresses or ()):
+        yield Problem(field="relay.listen_addresses", value=name, rule="is listed twice", fix="remove one")
+    if len(addresses) > 1 and any(address.is_unspecified for address in addresses):
+        yield Problem(
+            field="relay.listen_addresses",
+            value=", ".join(relay.listen_addresses or ()),
+            rule="0.0.0.0 and :: stand for all addresses and cannot be combined",
+            fix="list either all or the single addresses",
+        )
+    if outside and not relay.client_networks:
+        yield Problem(
+            field="relay.client_networks",
+            value="",
+            rule=f"is required when the relay listens on {outside[0]}: otherwise nobody could use it",
+            fix="list the networks of the applications, or listen on 127.0.0.1 only",
+        )
+    if not outside and relay.client_networks:
+        yield Problem(
+            field="relay.client_networks",
+            value=", ".join(relay.client_networks),
+            rule="has no effect: the relay listens on loopback only",
+            fix="add the address applications connect to, to relay.listen_addresses",
+        )
+    for index, text in enumerate(relay.client_networks):
+        network = ipaddress.ip_network(text)
+        widest = (WIDEST_PUBLIC if network.is_global else WIDEST_PRIVATE)[network.version]
+        if network.prefixlen < widest or network.network_address.is_unspecified:
+            yield Problem(
+                field=f"relay.client_networks[{index}]",
+                value=text,
+                rule=f"is too wide, the relay would serve strangers; /{widest} is the widest for this kind",
+                fix="list the networks of the applications only",
+            )
+
+
+def _relay_limits(settings: Settings) -> Iterator[Problem]:
+    relay = settings.relay
+    provider = relay.upstream.provider
+    limit = provider.message_size_bytes // 1_000_000
+    if relay.upstream.preset != "custom" and relay.message_size_mb is not None and relay.message_size_mb > limit:
+        yield Problem(
+            field="relay.message_size_mb",
+            value=str(relay.message_size_mb),
+            rule=f"{provider.title} takes {limit} MB at most; larger mail would be queued and then bounce",
+            fix=f"use {limit} or less, or leave it out",
+        )
+    for name, value in relay.extra_parameters.items():
+        field = f"relay.extra_parameters.{name}"
+        if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
+            yield Problem(field=field, value="", rule="is not the form of a main.cf parameter", fix="see postconf(5)")
+        elif name in PROTECTED_PARAMETERS:
+            yield Problem(
+                field=field,
+                value=str(value),
+                rule="is set by this project and cannot be overridden here",
+                fix=PROTECTED_PARAMETERS[name],
+            )
+        if isinstance(value, str) and re.search(r"[\x00-\x1f\x7f]", value):
+            yield Problem(
+                field=field,
+                value="",
+                rule="must be one line: a second line would be a parameter of its own",
+                fix="separate values by commas",
+            )
+
+
+def _placement(settings: Settings) -> Iterator[Problem]:
+    if settings.relay.placement == "none" and settings.postal is None:
+        yield Problem(
+            field="relay.placement",
+            value="none",
+            rule="needs postal with sending.path direct: otherwise nothing would send",
+            fix="remove it, or add the section postal",
+        )
+
+
+RELAY_RULES: tuple[Callable[[Settings], Iterator[Problem]], ...] = (
+    _placement,
+    _relay_host,
+    _relay_names,
+    _relay_reach,
+    _relay_limits,
+)

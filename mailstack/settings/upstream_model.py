@@ -1,0 +1,44 @@
+"""The shape of an upstream: the service that takes the mail from the relay."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from mailstack.settings.section import Section
+from mailstack.settings.types import HostName, OneLineSecret, Port, ServiceName
+from mailstack.upstreams import PRESETS, PresetName, Upstream
+
+__all__ = ["UpstreamSettings"]
+
+
+class UpstreamSettings(Section):
+    """The service that takes the mail from the relay."""
+
+    preset: PresetName = Field(default="google-workspace", description="Which provider.")
+    region: str | None = Field(default=None, description="Region of SES (eu-west-1) or Mailgun (us, eu).")
+    host: HostName | None = Field(default=None, description="Host name; only for preset custom.")
+    port: Port = Field(default=587, description="587 upgrades by STARTTLS, 465 is TLS from the start.")
+    auth: Literal["none", "sasl"] = Field(default="none", description="none: the upstream knows our IP address.")
+    username: str | None = Field(default=None, description="With auth sasl.")
+    password: OneLineSecret | None = Field(default=None, description="With auth sasl.")
+    tls: Literal["secure", "verify", "encrypt", "may"] = Field(
+        default="secure",
+        description="secure: encrypted, certificate valid for the configured name. Weaker only on request.",
+    )
+    ca_file: str | None = Field(
+        default=None, pattern=r"^/[^\s,]+$", description="CA bundle on the host. Absent: the system's."
+    )
+    spf_include: ServiceName | None = Field(default=None, description="SPF include; only for preset custom.")
+
+    @property
+    def provider(self) -> Upstream:
+        """Return the preset's data."""
+        return PRESETS[self.preset]
+
+    @property
+    def host_name(self) -> str:
+        """Return the name the relay connects to. Raises KeyError where the rules have already complained."""
+        if self.host is not None:
+            return self.host
+        hosts = self.provider.hosts
+        return hosts[self.region or ""] if (self.region or "") in hosts else hosts[""].format(region=self.region)

@@ -1,0 +1,78 @@
+"""Whatever stands in a stack file, loading it ends with a plan or with sentences a person can act on."""
+
+import copy
+import random
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from mailstack.plan import load_plan
+from mailstack.settings.problems import Problem, SettingsError
+from tests.unit.stack_examples import example, postal_example
+
+ROUNDS = 1200
+ODD: tuple[Any, ...] = (
+    None, {}, [], "", " ", 0, -1, 1.5, True, "a\nb", "x" * 300, {"a": {}}, [[]], [None], "..", "example.com", "1.2.3.4",
+    "::", {"host": None}, 10**30, "\u2028", "xn--", "_", "-----BEGIN PRIVATE KEY-----",
+)  # fmt: skip
+
+
+def places(value: Any, where: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    if where:
+        yield where
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, item in items:
+        yield from places(item, (*where, key))
+
+
+def mutated(raw: dict[str, Any], chance: random.Random) -> dict[str, Any]:
+    changed = copy.deepcopy(raw)
+    for _ in range(chance.randint(1, 4)):
+        *parents, last = chance.choice(list(places(changed)))
+        holder = changed
+        for part in parents:
+            holder = holder[part]
+        match chance.choice(["odd", "odd", "drop", "unknown", "double"]):
+            case "odd":
+                holder[last] = copy.deepcopy(chance.choice(ODD))
+            case "drop":
+                holder.pop(last)
+            case "unknown" if isinstance(holder, dict):
+                holder["unknown_key"] = copy.deepcopy(chance.choice(ODD))
+            case "double" if isinstance(holder, list):
+                holder.append(copy.deepcopy(holder[last]))
+    return changed
+
+
+def mistakes(raw: dict[str, Any]) -> tuple[Problem, ...]:
+    """Return what is wrong, nothing for a plan; anything else that is raised fails the test."""
+    try:
+        load_plan(raw)
+    except SettingsError as error:
+        return error.problems or (Problem(field="", value="", rule="", fix=""),)
+    return ()
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_no_configuration_ends_in_anything_but_a_plan_or_named_mistakes(seed: int) -> None:
+    chance = random.Random(seed)  # noqa: S311 - repeatable, not secret
+    bases = [example(), postal_example()]
+    refused = 0
+    for _ in range(ROUNDS // 4):
+        raw = mutated(chance.choice(bases), chance)
+        problems = mistakes(raw)
+        refused += bool(problems)
+        for problem in problems:
+            assert problem.rule, raw
+            assert problem.fix, raw
+            assert "\n" not in str(problem), raw
+    assert refused > ROUNDS // 10, "the mutations are ones that matter"
+
+
+def test_an_empty_relay_among_other_mistakes_is_told_with_them() -> None:
+    raw = example(relay={}, environment="production")
+    with pytest.raises(SettingsError) as caught:
+        load_plan(raw)
+    fields = {problem.field for problem in caught.value.problems}
+    assert {"environment", "relay.host", "relay.hostname"} <= fields
