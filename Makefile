@@ -5,6 +5,7 @@ SHELL := /bin/bash
 PYTHON := .venv/bin/python
 # Tests with hosts mostly wait, for packages and for daemons to start.
 TEST_PROCESSES ?= 3
+ALONE := tests/rehearsal/test_ground.py tests/rehearsal/test_ground_daemon.py
 # A Pulumi CLI installed by scripts/install-pulumi.sh is found like one on PATH.
 export PATH := $(CURDIR)/.tools/bin:$(PATH)
 PURE_36 := roles mailstack/postfix/render.py mailstack/postfix/platforms.py \
@@ -38,11 +39,11 @@ check: setup
 
 test: setup
 	$(PYTHON) -m pytest -q tests/unit tests/graph
-	# test_ground starts a Docker daemon of its own and has its time limits: it runs alone.
-	$(PYTHON) -m pytest -q tests/rehearsal/test_ground.py
+	# They start a Docker daemon of their own, leave hosts to be cleaned up, and have their time limits: they run alone.
+	$(PYTHON) -m pytest -q $(ALONE)
 	# A module keeps its hosts; those of tests/engine share one stack.
 	$(PYTHON) -m pytest -rs --durations=25 -n $(TEST_PROCESSES) --dist loadfile \
-		--ignore=tests/rehearsal/test_ground.py tests/rehearsal tests/roles
+		$(addprefix --ignore=,$(ALONE)) tests/rehearsal tests/roles
 	$(PYTHON) -m pytest -rs --durations=10 tests/engine
 
 bench: setup

@@ -2,8 +2,8 @@
 
 import http.client
 import json
-import ssl
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 
 from rehearsal.ground import Ground, GroundError, Service
@@ -50,16 +50,10 @@ def _config(validity_seconds: int | None) -> str:
 
 
 def _fetch(service: Service, ca: PrivateCa, path: str) -> str:
-    context = ssl.create_default_context(cadata=ca.certificate)
-    # The certificate is for the name, which only hosts of the ground can resolve.
-    context.check_hostname = False
-    connection = http.client.HTTPSConnection(service.address, MANAGEMENT_PORT, timeout=10, context=context)
-    try:
+    with closing(ca.connect(service.address, MANAGEMENT_PORT)) as connection:
         connection.request("GET", path)
         answer = connection.getresponse()
         body = answer.read().decode()
-    finally:
-        connection.close()
     if answer.status != http.HTTPStatus.OK:
         raise GroundError(f"Pebble answered {answer.status} for {path}: {body[:200]}")
     return body

@@ -4,7 +4,6 @@ import json
 import secrets
 import time
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import dns.exception
 import dns.flags
@@ -123,7 +122,7 @@ def _message(site: Site) -> Iterator[Check]:
     token = f"mailstack-{secrets.token_hex(8)}"
     started = time.monotonic()
     answer = submit(site, sender, "someone@recipient.test", token)
-    arrived = _wait_for(site, token) if answer == "accepted" else None
+    arrived = site.google.wait_for_subject(token, timeout_seconds=ARRIVAL_SECONDS) if answer == "accepted" else None
     seconds = time.monotonic() - started
     yield Check(
         name="a message arrives at the upstream",
@@ -158,20 +157,10 @@ def _message(site: Site) -> Iterator[Check]:
     )
 
 
-def _wait_for(site: Site, token: str) -> Any:
-    deadline = time.monotonic() + ARRIVAL_SECONDS
-    while time.monotonic() < deadline:
-        for message in site.google.messages():
-            if message.header("Subject") == token:
-                return message
-        time.sleep(0.2)
-    return None
-
-
 def _null_sender(site: Site) -> Iterator[Check]:
     token = f"mailstack-{secrets.token_hex(8)}"
     answer = submit(site, "", f"someone@{site.plan.relay.definition.sender_domains[0]}", token)
-    arrived = _wait_for(site, token) if answer == "accepted" else None
+    arrived = site.google.wait_for_subject(token, timeout_seconds=ARRIVAL_SECONDS) if answer == "accepted" else None
     yield Check(name="a bounce (null sender) passes", passed=arrived is not None, evidence=f"MAIL FROM:<>: {answer}")
 
 

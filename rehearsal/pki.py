@@ -4,6 +4,8 @@ Everything is made in memory and handed out as PEM text; nothing here is meant t
 """
 
 import datetime as dt
+import http.client
+import ssl
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,6 +16,7 @@ __all__ = ["FAULTY_KINDS", "PemPair", "PrivateCa", "ServerPki", "make_server_pki
 FAULTY_KINDS = ("wrong-name", "unknown-ca", "expired")
 """Names of the bad certificates, as the stand-in for Google calls them."""
 
+CONNECT_SECONDS = 10.0
 _WRONG_NAME = "somebody-else.example.net"
 
 
@@ -68,6 +71,15 @@ class PrivateCa:
             certificate="".join(blob.bytes().decode("ascii") for blob in leaf.cert_chain_pems),
             key=leaf.private_key_pem.bytes().decode("ascii"),
         )
+
+    def connect(self, address: str, port: int) -> http.client.HTTPSConnection:
+        """A connection to a server with a certificate of this CA, by address: only hosts of the ground know its name.
+
+        The chain is verified, the name is not.
+        """
+        context = ssl.create_default_context(cadata=self.certificate)
+        context.check_hostname = False
+        return http.client.HTTPSConnection(address, port, timeout=CONNECT_SECONDS, context=context)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -38,7 +38,7 @@ def application_checks(site: Site) -> Iterator[Check]:
         token = f"mailstack-{via}-{secrets.token_hex(8)}"
         started = time.monotonic()
         said = _example(site, name, via, sender, token)
-        arrived = _arrived(site, token)
+        arrived = site.google.wait_for_subject(token, timeout_seconds=ARRIVAL_SECONDS)
         seconds = time.monotonic() - started
         yield Check(
             name=f"the example application sends by {via.upper()}",
@@ -69,16 +69,6 @@ def _example(site: Site, server: str, via: str, sender: str, token: str) -> tupl
         check=False,
     )  # fmt: skip
     return done.returncode, " ".join((done.stdout + done.stderr).split())
-
-
-def _arrived(site: Site, token: str) -> Any:
-    deadline = time.monotonic() + ARRIVAL_SECONDS
-    while time.monotonic() < deadline:
-        for message in site.google.messages():
-            if message.header("Subject") == token:
-                return message
-        time.sleep(0.1)
-    return None
 
 
 def _arrival(site: Site, postal: Postal, arrived: Any, via: str) -> Iterator[Check]:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 
 from rehearsal.ground import Ground, GroundError, Host, Service
 from rehearsal.images import ensure_service_image
+from rehearsal.waiting import wait_for
 
 __all__ = ["set_resolver", "start_resolver", "use_resolver"]
 
@@ -153,18 +154,19 @@ def set_resolver(
     ground.exec(resolver, ["unbound-checkconf", f"{_CONFIG}.new"])
     ground.exec(resolver, ["mv", f"{_CONFIG}.new", _CONFIG])
     ground.exec(resolver, ["unbound-control", "-c", _CONFIG, "reload"])
-    deadline = time.monotonic() + RELOAD_TIMEOUT
-    while True:
+    said: list[str] = []
+
+    def in_force() -> bool:
         # While it reads its configuration it answers nobody.
-        listed = ground.exec(resolver, ["unbound-control", "-c", _CONFIG, "list_local_data"], check=False)
-        if generation in listed.stdout:
-            return
-        if time.monotonic() > deadline:
-            raise GroundError(
-                f"The resolver did not take its new configuration within {RELOAD_TIMEOUT:.0f} s: "
-                f"{listed.stderr.strip()[-300:]}. Fix: look at its log with Ground.logs."
-            )
-        time.sleep(0.05)
+        answer = ground.exec(resolver, ["unbound-control", "-c", _CONFIG, "list_local_data"], check=False)
+        said[:] = [answer.stderr.strip()]
+        return generation in answer.stdout
+
+    if not wait_for(in_force, RELOAD_TIMEOUT, pause=0.05):
+        raise GroundError(
+            f"The resolver did not take its new configuration within {RELOAD_TIMEOUT:.0f} s: "
+            f"{said[0][-300:]}. Fix: look at its log with Ground.logs."
+        )
 
 
 def use_resolver(ground: Ground, host: Host, resolver: Service) -> None:

@@ -9,9 +9,11 @@ from rehearsal.google_standin import GoogleStandinClient
 from rehearsal.ground import Ground
 from rehearsal.pki import ServerPki
 
-__all__ = ["PORTS", "start_google"]
+__all__ = ["GOOGLE_STANDIN", "PORTS", "start_google"]
 
 CONTROL_PORT = 8025
+# All that its program is made of, below this folder: the container has nothing but python3.
+GOOGLE_STANDIN = ("__init__.py", "google_standin", "serving.py", "waiting.py")
 # Port to kind of TLS, as Google has them.
 PORTS: Mapping[int, str] = {25: "starttls", 465: "implicit", 587: "starttls"}
 
@@ -40,10 +42,10 @@ def start_google(
     }
     started = ground.create_service(
         service,
-        ["python3", "-m", "google_standin", "--config", "/standin/config.json"],
+        ["python3", "-m", "rehearsal.google_standin", "--config", "/standin/config.json"],
         aliases=[host_name],
         copies={
-            "/standin/google_standin": Path(__file__).parent / "google_standin",
+            **{f"/standin/rehearsal/{name}": Path(__file__).parent / name for name in GOOGLE_STANDIN},
             "/standin/config.json": json.dumps(config),
             **{files[name]["certificate"]: pair.certificate for name, pair in pairs.items()},
             **{files[name]["key"]: pair.key for name, pair in pairs.items()},

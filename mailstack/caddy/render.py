@@ -5,7 +5,7 @@ Secrets are never in it: keys and the DNS token stay in files that Caddy alone r
 
 from collections.abc import Iterable, Iterator
 
-from mailstack.caddy.definition import Acme, CaddyDefinition, Custom, Internal, MtaStsPolicy, pair_name
+from mailstack.caddy.model import Acme, CaddyDefinition, Custom, Internal, MtaStsPolicy, pair_name
 
 __all__ = [
     "ACCESS_LOG",

@@ -25,7 +25,9 @@ What is assumed
     * Record types other than A, AAAA, CNAME, MX, NS, PTR, TXT, CAA, SRV and TLSA are refused here, not there.
 """
 
-from .config import CloudflareStandinConfig, ConfigError, ZoneConfig
+from rehearsal.serving import ConfigError
+
+from .config import CloudflareStandinConfig, ZoneConfig
 from .server import CloudflareStandin
 from .store import RequestRecord
 

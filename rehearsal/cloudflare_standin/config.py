@@ -1,13 +1,14 @@
 """The stand-in's configuration."""
 
-import json
 import re
 import secrets
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-__all__ = ["CloudflareStandinConfig", "ConfigError", "ZoneConfig"]
+from rehearsal.serving import ConfigError, read_json
+
+__all__ = ["CloudflareStandinConfig", "ZoneConfig"]
 
 _ZONE_ID = re.compile(r"[0-9a-f]{32}")
 _NAME = re.compile(r"(?:[a-z0-9-]{1,63}\.)+[a-z0-9-]{2,63}")
@@ -22,15 +23,6 @@ _KEYS = {
     "rate_limit_block_seconds": int,
 }
 _ZONE_KEYS = {"name", "id", "status", "name_servers"}
-
-
-class ConfigError(ValueError):
-    """The configuration is wrong; ``problems`` lists every fault found."""
-
-    def __init__(self, problems: list[str]) -> None:
-        """Keep the single problems for callers that show them one by one."""
-        super().__init__("; ".join(problems))
-        self.problems = tuple(problems)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,11 +87,7 @@ class CloudflareStandinConfig:
             OSError: the file cannot be read.
             ConfigError: the text is not JSON or not a valid configuration.
         """
-        try:
-            document = json.loads(path.read_text(encoding="utf-8"))
-        except json.JSONDecodeError as error:
-            raise ConfigError([f"{path}: not JSON: {error}"]) from error
-        return cls.from_json(document)
+        return cls.from_json(read_json(path))
 
 
 def _zone(item: object, number: int, problems: list[str]) -> ZoneConfig | None:

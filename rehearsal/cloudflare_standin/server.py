@@ -7,14 +7,13 @@ without a token; ``POST /state/reset`` forgets records and requests; ``GET /heal
 import json
 import logging
 import re
-import threading
+from collections.abc import Mapping
 from dataclasses import asdict
 from hmac import compare_digest
 from http import HTTPStatus
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from types import TracebackType
 from typing import Any, Self
-from urllib.parse import parse_qs, urlsplit
+
+from rehearsal.serving import Answer, HttpServer, Request
 
 from .config import CloudflareStandinConfig
 from .errors import (
@@ -36,23 +35,23 @@ _LOG = logging.getLogger("cloudflare_standin")
 _BASE = "/client/v4"
 _ID = re.compile(r"[0-9a-f]{32}")
 _BEARER = re.compile(r"Bearer ([A-Za-z0-9_-]{8,256})")
-_MAX_BODY_BYTES = 1_048_576
 _DEFAULT_PER_PAGE = 100
 _MAX_PER_PAGE = 5000
 _TOKEN_ID = "f" * 32
 
-Query = dict[str, str]
-Answer = dict[str, Any]
+Query = Mapping[str, str]
+Envelope = dict[str, Any]
 
 
-class CloudflareStandin:
-    """A running stand-in; usable as a context manager. The server has its own thread."""
+class CloudflareStandin(HttpServer):
+    """A running stand-in; usable as a context manager. The server has its own thread; ``url`` is for inspection."""
 
     def __init__(self, config: CloudflareStandinConfig) -> None:
         """Prepare the zones; nothing listens before :meth:`start`."""
         self.config = config
         self.store = ZoneStore(config)
-        self._server: ThreadingHTTPServer | None = None
+        self._api = _Api(config, self.store)
+        super().__init__(self._answer_to, config.host, config.port, name="cloudflare-standin")
 
     def start(self) -> Self:
         """Bind the port and return at once.
@@ -60,44 +59,32 @@ class CloudflareStandin:
         Raises:
             OSError: the port is taken.
         """
-        standin = self
-
-        class Handler(_ApiHandler):
-            api = _Api(standin.config, standin.store)
-
-        server = ThreadingHTTPServer((self.config.host, self.config.port), Handler)
-        server.daemon_threads = True
-        self._server = server
-        threading.Thread(
-            target=server.serve_forever, kwargs={"poll_interval": 0.1}, name="cloudflare-standin", daemon=True
-        ).start()
+        super().start()
         _LOG.info("listening on %s", self.api_url)
         return self
 
-    def stop(self) -> None:
-        """Close the port."""
-        if self._server is not None:
-            self._server.shutdown()
-            self._server.server_close()
-            self._server = None
+    def _answer_to(self, request: Request) -> Answer:
+        if not request.path.startswith(_BASE + "/"):
+            return self._inspect(request.method, request.path)
+        status, headers = HTTPStatus.OK.value, {}
+        try:
+            content = self._api.answer(request)
+        except ApiError as error:
+            status, headers = error.status, error.headers
+            content = {"success": False, "errors": [error.to_json()], "messages": [], "result": None}
+            _LOG.info("%s %s: %d %s", request.method, request.path, status, [error.code, *error.chain])
+        self.store.log_request(RequestRecord(method=request.method, path=request.path, status=status))
+        return Answer(status=status, content=content, headers=headers)
 
-    def __enter__(self) -> Self:
-        """Start."""
-        return self.start()
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Stop."""
-        self.stop()
-
-    @property
-    def url(self) -> str:
-        """Root of the server, for ``/state`` and ``/health``; loopback when bound to all addresses."""
-        if self._server is None:
-            raise RuntimeError("the stand-in is not started")
-        host, port = str(self._server.server_address[0]), self._server.server_address[1]
-        return f"http://{'127.0.0.1' if host == '0.0.0.0' else host}:{port}"
+    def _inspect(self, method: str, path: str) -> Answer:
+        if (method, path) == ("GET", "/state"):
+            return Answer(content=self._api.state())
+        if (method, path) == ("POST", "/state/reset"):
+            self.store.reset()
+            return Answer(content={})
+        if (method, path) == ("GET", "/health"):
+            return Answer(content={"status": "ok"})
+        return Answer(status=HTTPStatus.NOT_FOUND, content={"error": f"no such path; the API is under {_BASE}"})
 
     @property
     def api_url(self) -> str:
@@ -115,7 +102,7 @@ class CloudflareStandin:
             raise KeyError(name)
         return str(found[0]["id"])
 
-    def records(self, zone: str) -> list[Answer]:
+    def records(self, zone: str) -> list[Envelope]:
         """The records of the zone of that name, as the API would list them."""
         return self.store.records(self.zone_id(zone))
 
@@ -131,12 +118,13 @@ class _Api:
         self._config = config
         self.store = store
 
-    def answer(self, method: str, path: str, query: Query, authorization: str | None, raw: bytes) -> Answer:
+    def answer(self, request: Request) -> Envelope:
         """The envelope of a successful request; errors are raised as :class:`ApiError`."""
         self.store.admit()
-        parts = [part for part in path.removeprefix(_BASE).split("/") if part]
-        self._authorise(authorization, verifying=parts == ["user", "tokens", "verify"])
-        body = _parse(raw) if method in {"POST", "PUT", "PATCH"} else None
+        method, query = request.method, request.query
+        parts = request.parts[len(_BASE.split("/")) - 1 :]
+        self._authorise(request.authorization, verifying=parts == ["user", "tokens", "verify"])
+        body = _parse(request.body) if method in {"POST", "PUT", "PATCH"} else None
         if parts == ["user", "tokens", "verify"] and method == "GET":
             message = {"code": 10000, "message": "This API Token is valid and active", "type": None}
             return {**_envelope({"id": _TOKEN_ID, "status": "active"}), "messages": [message]}
@@ -162,7 +150,7 @@ class _Api:
         if not compare_digest(match.group(1), self._config.token):
             raise ApiError(INVALID_TOKEN if verifying else AUTHENTICATION)
 
-    def _zone(self, zone_id: str) -> Answer:
+    def _zone(self, zone_id: str) -> Envelope:
         if not _ID.fullmatch(zone_id):
             raise ApiError(NOT_AN_ID)
         zone = self.store.zone(zone_id)
@@ -170,13 +158,13 @@ class _Api:
             raise ApiError(ZONE_FORBIDDEN)
         return zone
 
-    def _collection(self, method: str, zone_id: str, query: Query, body: object) -> Answer:
+    def _collection(self, method: str, zone_id: str, query: Query, body: object) -> Envelope:
         if method == "POST":
             return _envelope(self.store.create(zone_id, body))
         _only(method, "GET")
         return _page([item for item in self.store.records(zone_id) if _matches(item, query)], query)
 
-    def _single(self, method: str, zone_id: str, record_id: str, body: object) -> Answer:
+    def _single(self, method: str, zone_id: str, record_id: str, body: object) -> Envelope:
         if not _ID.fullmatch(record_id):
             raise ApiError(NOT_AN_ID)
         if method == "GET":
@@ -187,7 +175,7 @@ class _Api:
         self.store.delete(zone_id, record_id)
         return _envelope({"id": record_id})
 
-    def state(self) -> Answer:
+    def state(self) -> Envelope:
         """Everything there is, for inspection."""
         return {
             "zones": [
@@ -210,7 +198,7 @@ def _parse(raw: bytes) -> object:
         raise ApiError(INVALID_BODY) from error
 
 
-def _matches(record: Answer, query: Query) -> bool:
+def _matches(record: Envelope, query: Query) -> bool:
     wanted = {
         "name": query.get("name") or query.get("name.exact"),
         "type": query.get("type"),
@@ -224,11 +212,11 @@ def _matches(record: Answer, query: Query) -> bool:
     return any(checks) if checks and query.get("match") == "any" else all(checks)
 
 
-def _envelope(result: object) -> Answer:
+def _envelope(result: object) -> Envelope:
     return {"success": True, "errors": [], "messages": [], "result": result}
 
 
-def _page(found: list[Answer], query: Query) -> Answer:
+def _page(found: list[Envelope], query: Query) -> Envelope:
     page = max(_whole(query.get("page"), 1), 1)
     per_page = min(max(_whole(query.get("per_page"), _DEFAULT_PER_PAGE), 1), _MAX_PER_PAGE)
     shown = found[(page - 1) * per_page : page * per_page]
@@ -246,72 +234,3 @@ def _page(found: list[Answer], query: Query) -> Answer:
 
 def _whole(text: str | None, default: int) -> int:
     return int(text) if text and text.isascii() and text.isdigit() else default
-
-
-class _ApiHandler(BaseHTTPRequestHandler):
-    api: _Api
-    protocol_version = "HTTP/1.1"
-
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class names it so
-        _LOG.debug(format, *args)
-
-    def do_GET(self) -> None:
-        self._answer("GET")
-
-    def do_POST(self) -> None:
-        self._answer("POST")
-
-    def do_PUT(self) -> None:
-        self._answer("PUT")
-
-    def do_PATCH(self) -> None:
-        self._answer("PATCH")
-
-    def do_DELETE(self) -> None:
-        self._answer("DELETE")
-
-    def _answer(self, method: str) -> None:
-        length = int(self.headers.get("Content-Length") or 0)
-        if length > _MAX_BODY_BYTES:
-            self.close_connection = True
-            self._send(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, {"success": False})
-            return
-        raw = self.rfile.read(length)
-        url = urlsplit(self.path)
-        if not url.path.startswith(_BASE + "/"):
-            self._inspect(method, url.path)
-            return
-        query = {key: values[0] for key, values in parse_qs(url.query).items()}
-        headers: dict[str, str] = {}
-        try:
-            status, answer = (
-                200,
-                self.api.answer(method, url.path, query, self.headers.get("Authorization"), raw),
-            )
-        except ApiError as error:
-            status, headers = error.status, error.headers
-            answer = {"success": False, "errors": [error.to_json()], "messages": [], "result": None}
-            _LOG.info("%s %s: %d %s", method, url.path, status, [error.code, *error.chain])
-        self.api.store.log_request(RequestRecord(method=method, path=url.path, status=status))
-        self._send(status, answer, headers)
-
-    def _inspect(self, method: str, path: str) -> None:
-        if (method, path) == ("GET", "/state"):
-            self._send(200, self.api.state())
-        elif (method, path) == ("POST", "/state/reset"):
-            self.api.store.reset()
-            self._send(200, {})
-        elif (method, path) == ("GET", "/health"):
-            self._send(200, {"status": "ok"})
-        else:
-            self._send(404, {"error": f"no such path; the API is under {_BASE}"})
-
-    def _send(self, status: int, answer: Answer, headers: dict[str, str] | None = None) -> None:
-        data = json.dumps(answer).encode()
-        self.send_response(status)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(data)))
-        for name, text in (headers or {}).items():
-            self.send_header(name, text)
-        self.end_headers()
-        self.wfile.write(data)

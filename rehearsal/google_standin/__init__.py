@@ -3,7 +3,7 @@
 This is not Google. It is a small SMTP server for the rehearsal ground and for tests, made from the published
 error table (support.google.com/a/answer/3726730), the relay help pages (support.google.com/a/answer/2956491
 and 6140680) and public logs of people who met the real one. It uses the Python standard library only, so it
-runs in a bare Debian 12 container: ``python3 -m google_standin --config FILE``.
+runs in a bare Debian 12 container: ``python3 -m rehearsal.google_standin --config FILE``.
 
 Why not aiosmtpd: it does not offer PIPELINING, which Google does and Postfix uses, and answering any command with
 any refusal, dropping a connection at a given stage, and telling resumed handshakes from full ones would mean
@@ -34,8 +34,10 @@ What is assumed
     * Not imitated: XOAUTH2, CHUNKING, spam judgement, recipient existence, the delay of a changed rule.
 """
 
+from rehearsal.serving import ConfigError
+
 from .client import ControlError, GoogleStandinClient
-from .config import ConfigError, ListenerConfig, RelayRule, StandinConfig, TlsFiles
+from .config import ListenerConfig, RelayRule, StandinConfig, TlsFiles
 from .records import CertificateFacts, Counters, FaultStatus, ReceivedMessage, TlsFacts
 from .replies import REPLIES, Reply, Stage
 from .server import GoogleStandin

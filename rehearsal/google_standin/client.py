@@ -1,10 +1,11 @@
 """Client of the control API, with typed results. Standard library only."""
 
 import json
-import time
 import urllib.error
 import urllib.request
 from typing import Any
+
+from rehearsal.waiting import wait_for
 
 from .records import Counters, FaultStatus, ReceivedMessage
 
@@ -68,11 +69,8 @@ class GoogleStandinClient:
         Raises:
             TimeoutError: it did not come in time.
         """
-        deadline = time.monotonic() + timeout_seconds
-        while not self.is_healthy():
-            if time.monotonic() > deadline:
-                raise TimeoutError(f"stand-in for Google at {self._base_url}: not up after {timeout_seconds} s")
-            time.sleep(_POLL_SECONDS)
+        if not wait_for(self.is_healthy, timeout_seconds, pause=_POLL_SECONDS):
+            raise TimeoutError(f"stand-in for Google at {self._base_url}: not up after {timeout_seconds} s")
 
     def messages(self, since: int = 0) -> list[ReceivedMessage]:
         """Accepted messages with an id above ``since``, oldest first."""
@@ -85,14 +83,23 @@ class GoogleStandinClient:
         Raises:
             TimeoutError: fewer arrived in time; the text says how many.
         """
-        deadline = time.monotonic() + timeout_seconds
-        while True:
-            found = self.messages(since)
-            if len(found) >= count:
-                return found
-            if time.monotonic() > deadline:
-                raise TimeoutError(f"{len(found)} of {count} messages arrived within {timeout_seconds} s")
-            time.sleep(_POLL_SECONDS)
+        found: list[ReceivedMessage] = []
+
+        def enough() -> bool:
+            found[:] = self.messages(since)
+            return len(found) >= count
+
+        if not wait_for(enough, timeout_seconds, pause=_POLL_SECONDS):
+            raise TimeoutError(f"{len(found)} of {count} messages arrived within {timeout_seconds} s")
+        return found
+
+    def wait_for_subject(self, subject: str, *, timeout_seconds: float) -> ReceivedMessage | None:
+        """The oldest accepted message of that subject, as soon as it is there; ``None`` when none came in time."""
+
+        def found() -> ReceivedMessage | None:
+            return next((message for message in self.messages() if message.header("Subject") == subject), None)
+
+        return wait_for(found, timeout_seconds)
 
     def raw(self, message_id: int) -> bytes:
         """The bytes of a message, with the ``X-Relaying-Domain`` header on top."""

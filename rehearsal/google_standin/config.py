@@ -1,20 +1,20 @@
 """The stand-in's configuration: listeners, certificates and the relay rule, read from JSON.
 
-All errors of a document are reported together in one :class:`ConfigError`.
+All errors of a document are reported together in one ``ConfigError``.
 """
 
 import ipaddress
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Final
 
+from rehearsal.serving import ConfigError, read_json
+
 __all__ = [
     "ANY_ADDRESS",
     "DOMAIN_ADDRESSES",
     "REGISTERED_USERS",
-    "ConfigError",
     "Limits",
     "ListenerConfig",
     "RelayRule",
@@ -30,15 +30,6 @@ _TLS_MODES: Final = ("starttls", "implicit")
 _REFUSAL_STAGES: Final = ("mail", "rcpt", "data")
 
 IpNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
-
-
-class ConfigError(ValueError):
-    """The configuration is wrong; ``problems`` lists every fault found."""
-
-    def __init__(self, problems: list[str]) -> None:
-        """Keep the single problems for callers that show them one by one."""
-        super().__init__("; ".join(problems))
-        self.problems = tuple(problems)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -198,11 +189,7 @@ class StandinConfig:
             OSError: the file cannot be read.
             ConfigError: the text is not JSON or not a valid configuration.
         """
-        try:
-            document = json.loads(path.read_text(encoding="utf-8"))
-        except json.JSONDecodeError as error:
-            raise ConfigError([f"{path}: not JSON: {error}"]) from error
-        return cls.from_json(document)
+        return cls.from_json(read_json(path))
 
 
 class _Reader:

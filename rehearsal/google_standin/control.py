@@ -17,28 +17,24 @@ DELETE   /faults                 switch all off; ``/faults/ID`` one
 POST     /reset                  forget messages, counters, limits and faults
 =======  ======================  ======================================================================
 
-Errors are ``{"error": TEXT}`` with status 400, 404 or 405. There is no authentication: bind it to a network
+Errors are ``{"error": TEXT}`` with status 400, 404, 405 or 413. There is no authentication: bind it to a network
 that only the rehearsal reaches.
 """
 
 import json
-import logging
-import threading
+from collections.abc import Mapping
 from http import HTTPStatus
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Protocol
-from urllib.parse import parse_qs, urlsplit
 
-from .config import ConfigError, RelayRule, StandinConfig
+from rehearsal.serving import Answer, ConfigError, HttpServer, Request
+
+from .config import RelayRule, StandinConfig
 from .faults import FaultError, FaultSet
 from .records import FaultStatus
 from .replies import REPLIES
 from .state import StandinState
 
 __all__ = ["ControlServer", "Controlled"]
-
-_LOG = logging.getLogger("google_standin")
-_MAX_BODY_BYTES = 1_048_576
 
 
 class Controlled(Protocol):
@@ -78,105 +74,27 @@ class _RequestError(Exception):
         self.status = status
 
 
-class ControlServer:
-    """The HTTP server and its thread."""
+class ControlServer(HttpServer):
+    """The HTTP server of the control API."""
 
     def __init__(self, standin: Controlled) -> None:
         """Remember whom to control; :meth:`start` binds the port."""
-        self._standin = standin
-        self._server: ThreadingHTTPServer | None = None
+        self.controlled = standin
+        super().__init__(self._answer_to, standin.config.control_host, standin.config.control_port, name="control")
 
-    def start(self) -> None:
-        """Bind and serve.
-
-        Raises:
-            OSError: the port is taken.
-        """
-        config = self._standin.config
-        standin = self._standin
-
-        class Handler(_ControlHandler):
-            controlled = standin
-
-        server = ThreadingHTTPServer((config.control_host, config.control_port), Handler)
-        server.daemon_threads = True
-        self._server = server
-        threading.Thread(
-            target=server.serve_forever, kwargs={"poll_interval": 0.1}, name="control", daemon=True
-        ).start()
-        _LOG.info("control API on %s", self.url)
-
-    def stop(self) -> None:
-        """Close the port."""
-        if self._server is not None:
-            self._server.shutdown()
-            self._server.server_close()
-            self._server = None
-
-    @property
-    def url(self) -> str:
-        """Base address; loopback when bound to all addresses."""
-        if self._server is None:
-            raise RuntimeError("the stand-in is not started")
-        host, port = str(self._server.server_address[0]), self._server.server_address[1]
-        return f"http://{'127.0.0.1' if host == '0.0.0.0' else host}:{port}"
-
-
-class _ControlHandler(BaseHTTPRequestHandler):
-    controlled: Controlled
-    protocol_version = "HTTP/1.1"
-
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class names it so
-        _LOG.debug(format, *args)
-
-    def do_GET(self) -> None:
-        self._answer("GET")
-
-    def do_POST(self) -> None:
-        self._answer("POST")
-
-    def do_PUT(self) -> None:
-        self._answer("PUT")
-
-    def do_DELETE(self) -> None:
-        self._answer("DELETE")
-
-    def _answer(self, method: str) -> None:
+    def _answer_to(self, request: Request) -> Answer:
         try:
-            body = self._body()
-            url = urlsplit(self.path)
-            parts = [part for part in url.path.split("/") if part]
-            status, answer = self._route(method, parts, parse_qs(url.query), body)
+            status, content = self._route(request.method, request.parts, request.query, _document(request.body))
         except _RequestError as error:
-            status, answer = error.status, {"error": str(error)}
+            status, content = error.status, {"error": str(error)}
         except (ConfigError, FaultError) as error:
-            status, answer = HTTPStatus.BAD_REQUEST, {"error": str(error)}
-        if isinstance(answer, bytes):
-            self._send(status, "message/rfc822", answer)
-        else:
-            self._send(status, "application/json", json.dumps(answer).encode())
-
-    def _send(self, status: HTTPStatus, kind: str, data: bytes) -> None:
-        self.send_response(status)
-        self.send_header("Content-Type", kind)
-        self.send_header("Content-Length", str(len(data)))
-        self.end_headers()
-        self.wfile.write(data)
-
-    def _body(self) -> object:
-        length = int(self.headers.get("Content-Length") or 0)
-        if length > _MAX_BODY_BYTES:
-            raise _RequestError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "body: more than 1 MiB")
-        raw = self.rfile.read(length)
-        if not raw:
-            return None
-        try:
-            return json.loads(raw)
-        except ValueError as error:
-            raise _RequestError(HTTPStatus.BAD_REQUEST, f"body: not JSON: {error}") from error
+            status, content = HTTPStatus.BAD_REQUEST, {"error": str(error)}
+        if isinstance(content, bytes):
+            return Answer(status=status, content=content, kind="message/rfc822")
+        return Answer(status=status, content=content)
 
     def _route(
-        self, method: str, parts: list[str], query: dict[str, list[str]], body: object
+        self, method: str, parts: list[str], query: Mapping[str, str], body: object
     ) -> tuple[HTTPStatus, dict[str, Any] | bytes]:
         name = parts[0] if parts else ""
         if name == "messages" and method == "GET":
@@ -212,10 +130,10 @@ class _ControlHandler(BaseHTTPRequestHandler):
         self.controlled.reset()
         return {}
 
-    def _messages(self, rest: list[str], query: dict[str, list[str]]) -> dict[str, Any] | bytes:
+    def _messages(self, rest: list[str], query: Mapping[str, str]) -> dict[str, Any] | bytes:
         state = self.controlled.state
         if not rest:
-            since = _number(query.get("since", ["0"])[0])
+            since = _number(query.get("since", "0"))
             return {"messages": [message.to_json() for message in state.messages(since)]}
         found = state.message(_number(rest[0]))
         if found is None or len(rest) > 2 or (len(rest) == 2 and rest[1] != "raw"):
@@ -235,6 +153,15 @@ class _ControlHandler(BaseHTTPRequestHandler):
                 return HTTPStatus.OK, {}
             raise _RequestError(HTTPStatus.NOT_FOUND, "no such fault")
         raise _RequestError(HTTPStatus.METHOD_NOT_ALLOWED, f"{method} is not possible here")
+
+
+def _document(body: bytes) -> object:
+    if not body:
+        return None
+    try:
+        return json.loads(body)
+    except ValueError as error:
+        raise _RequestError(HTTPStatus.BAD_REQUEST, f"body: not JSON: {error}") from error
 
 
 def _number(text: str) -> int:

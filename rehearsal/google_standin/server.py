@@ -5,8 +5,9 @@ import logging
 import socket
 import ssl
 import threading
-from types import TracebackType
 from typing import Self
+
+from rehearsal.serving import StartStop
 
 from .config import ListenerConfig, RelayRule, StandinConfig
 from .control import ControlServer
@@ -23,7 +24,7 @@ _LOG = logging.getLogger("google_standin")
 _BACKLOG = 256
 
 
-class GoogleStandin:
+class GoogleStandin(StartStop):
     """A running stand-in; usable as a context manager.
 
     Every listener and the control API run in their own threads, every session in one more. Certificates are
@@ -54,11 +55,12 @@ class GoogleStandin:
 
     # -- start and stop -----------------------------------------------------------------------------------
 
-    def start(self) -> "GoogleStandin":
+    def start(self) -> Self:
         """Open all ports and return at once."""
         try:
             self._open_listeners()
             self._control.start()
+            _LOG.info("control API on %s", self.control_url)
         except OSError:
             self.stop()
             raise
@@ -69,17 +71,6 @@ class GoogleStandin:
         self._stopping.set()
         self._close_listeners()
         self._control.stop()
-
-    def __enter__(self) -> Self:
-        """Start."""
-        self.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Stop."""
-        self.stop()
 
     @property
     def control_url(self) -> str:

@@ -20,13 +20,11 @@ from .policy import LimitTracker, SenderVerdict, ehlo_is_generic, judge_sender
 from .records import ReceivedMessage, TlsFacts
 from .replies import REPLIES, Stage
 from .state import StandinState
-from .tls import tls_facts
+from .wire import LineTooLongError, SessionEndedError, Wire
 
 __all__ = ["Session", "SessionHost"]
 
 _LOG = logging.getLogger("google_standin")
-_MAX_LINE_BYTES = 12_288  # RFC 4954 section 4: the longest AUTH line
-_RECEIVE_BYTES = 65_536
 _PATH = re.compile(r"<([^<>\s]*)>\s*(.*)")
 _TRANSACTION_STAGES = frozenset({Stage.MAIL, Stage.RCPT, Stage.DATA, Stage.END_OF_DATA})
 
@@ -49,23 +47,17 @@ class SessionHost(Protocol):
         """Sleep, but wake up when the server stops."""
 
 
-class _SessionEndedError(Exception):
-    """The connection is over; nothing more can or may be said."""
-
-
 class Session:
     """Serves one accepted connection in the calling thread."""
 
     def __init__(self, host: SessionHost, connection: socket.socket, listener: ListenerConfig) -> None:
         """Take over ``connection``; :meth:`run` closes it."""
         self._host = host
-        self._socket = connection
+        self._wire = Wire(connection)
         self._listener = listener
         self.peer_ip = _plain_ip(connection.getpeername()[0])
         self._port = int(connection.getsockname()[1])
         self._number = 0
-        self._input = bytearray()
-        self._output = bytearray()
         self._tls: TlsFacts | None = None
         self._ehlo = ""
         self._auth_user: str | None = None
@@ -83,16 +75,16 @@ class Session:
         """Talk until either side ends it. Never raises for what a client does."""
         self._number = self._host.state.connection_opened(self.peer_ip, self._port)
         try:
-            self._socket.settimeout(self._host.config.idle_timeout_seconds)
+            self._wire.set_timeout(self._host.config.idle_timeout_seconds)
             if self._listener.tls == "implicit":
                 self._handshake()
             if not self._fault(Stage.CONNECT):
                 self._say(f"220 {self._host.config.hostname} ESMTP {self._token()} - gsmtp")
                 self._serve()
-        except _SessionEndedError:
+        except SessionEndedError:
             pass
         except TimeoutError:
-            with contextlib.suppress(OSError, _SessionEndedError):
+            with contextlib.suppress(OSError, SessionEndedError):
                 self._refuse("timeout")
         except OSError as error:
             _LOG.info("connection %d from %s: %s", self._number, self.peer_ip, error.strerror or error)
@@ -102,22 +94,16 @@ class Session:
 
     def close(self) -> None:
         """End the connection; safe from another thread and more than once."""
-        with contextlib.suppress(OSError):
-            self._socket.shutdown(socket.SHUT_RDWR)
-        with contextlib.suppress(OSError):
-            self._socket.close()
+        self._wire.close()
 
     def _handshake(self) -> None:
-        wrapped = self._host.tls_context().wrap_socket(self._socket, server_side=True, do_handshake_on_connect=False)
-        self._socket = wrapped
         try:
-            wrapped.do_handshake()
+            self._tls = self._wire.handshake(self._host.tls_context())
         except OSError as error:
             self._host.state.handshake_failed()
             reason = getattr(error, "reason", None) or error.strerror or error
             _LOG.info("connection %d from %s: TLS: %s", self._number, self.peer_ip, reason)
-            raise _SessionEndedError from error
-        self._tls = tls_facts(wrapped)
+            raise SessionEndedError from error
         self._host.state.handshake_done(self._number, self._tls)
 
     def _serve(self) -> None:
@@ -145,23 +131,13 @@ class Session:
 
     # -- reading and writing ------------------------------------------------------------------------------
 
-    def _receive(self) -> None:
-        self._flush()
-        chunk = self._socket.recv(_RECEIVE_BYTES)
-        if not chunk:
-            raise _SessionEndedError
-        self._input += chunk
-
     def _read_line(self) -> str:
-        while (end := self._input.find(b"\n")) < 0:
-            if len(self._input) > _MAX_LINE_BYTES:
-                self._say("500 5.5.1 Line too long.")
-                self._flush()
-                raise _SessionEndedError
-            self._receive()
-        line = bytes(self._input[: end + 1])
-        del self._input[: end + 1]
-        return line.rstrip(b"\r\n").decode("utf-8", "replace")
+        try:
+            return self._wire.read_line()
+        except LineTooLongError as error:
+            self._say("500 5.5.1 Line too long.")
+            self._wire.flush()
+            raise SessionEndedError from error
 
     def _say(self, *lines: str) -> None:
         """Queue a reply; it leaves when there is no pipelined command left to read."""
@@ -170,16 +146,9 @@ class Session:
     def _write(self, reply: bytes) -> None:
         delay = self._host.faults.delay_seconds()
         if delay:
-            self._flush()
+            self._wire.flush()
             self._host.wait(delay)
-        self._output += reply
-        if b"\n" not in self._input:
-            self._flush()
-
-    def _flush(self) -> None:
-        if self._output:
-            self._socket.sendall(self._output)
-            self._output.clear()
+        self._wire.write(reply)
 
     def _token(self) -> str:
         return f"{secrets.token_hex(6)}-{self._number}si"
@@ -196,8 +165,8 @@ class Session:
         _LOG.info("connection %d from %s: %s %s %s", self._number, self.peer_ip, reply.code, reply.enhanced, name)
         self._write(reply.render(self._token(), ip=self.peer_ip, domains=domains))
         if reply.closes:
-            self._flush()
-            raise _SessionEndedError
+            self._wire.flush()
+            raise SessionEndedError
 
     def _fault(self, stage: Stage) -> bool:
         """Apply a switched-on failure of this stage; true when an answer was given."""
@@ -207,8 +176,8 @@ class Session:
             if fault is None:
                 return False
             if fault.reply is None:
-                self._flush()
-                raise _SessionEndedError
+                self._wire.flush()
+                raise SessionEndedError
             name = fault.reply
             if stage in _TRANSACTION_STAGES:
                 self._taken[stage] = name
@@ -220,8 +189,8 @@ class Session:
     def _greeted(self, name: str) -> bool:
         if not name:
             self._protocol_error("501 5.5.4 Empty HELO/EHLO argument not allowed, closing connection.")
-            self._flush()
-            raise _SessionEndedError
+            self._wire.flush()
+            raise SessionEndedError
         self._clear_transaction()
         self._ehlo = name
         if self._fault(Stage.EHLO):
@@ -248,15 +217,15 @@ class Session:
         if self._tls or argument:
             self._protocol_error("503 5.5.1 STARTTLS is not allowed now.")
             return
-        if self._input:
+        if self._wire.unread:
             # RFC 3207 section 4: what came in clear must not count as part of the protected session.
             self._refuse("pipelined-after-starttls")
-            self._flush()
-            raise _SessionEndedError
+            self._wire.flush()
+            raise SessionEndedError
         if self._fault(Stage.STARTTLS):
             return
         self._say("220 2.0.0 Ready to start TLS")
-        self._flush()
+        self._wire.flush()
         self._handshake()
         self._ehlo = ""
         self._auth_user = None
@@ -313,8 +282,8 @@ class Session:
 
     def _on_quit(self, _argument: str) -> None:
         self._say(f"221 2.0.0 closing connection {self._token()} - gsmtp")
-        self._flush()
-        raise _SessionEndedError
+        self._wire.flush()
+        raise SessionEndedError
 
     def _on_mail(self, argument: str) -> None:
         if not self._ehlo:
@@ -387,52 +356,17 @@ class Session:
             self._refuse(limit)
             return
         self._say("354 Go ahead")
-        content = self._read_content(rule.limits.message_size_bytes)
+        content = self._wire.read_content(rule.limits.message_size_bytes)
         if content is None:
             self._refuse("message-too-large")
         elif not self._fault(Stage.END_OF_DATA):
             self._accept(content)
         self._clear_transaction()
 
-    def _read_content(self, limit: int) -> bytes | None:
-        """The message without dot-stuffing; ``None`` when it is longer than ``limit`` bytes."""
-        searched = 0
-        content = bytearray()
-        too_long = False
-        # The end is CRLF.CRLF and nothing else; the first CRLF may be the one that ended DATA.
-        if self._starts_with_end():
-            return b""
-        while (end := self._input.find(b"\r\n.\r\n", searched)) < 0:
-            keep = 4  # a part of the end mark may be at the end of the buffer
-            if len(self._input) > keep + _RECEIVE_BYTES:
-                content += self._input[:-keep]
-                del self._input[:-keep]
-            if len(content) > 2 * limit:
-                # The rest is read and thrown away: the refusal comes behind the end of the data.
-                content.clear()
-                too_long = True
-            searched = max(len(self._input) - keep, 0)
-            self._receive()
-        content += self._input[: end + 2]
-        del self._input[: end + 5]
-        message = bytes(content)
-        if message.startswith(b"."):
-            message = message[1:]
-        message = message.replace(b"\r\n.", b"\r\n")
-        return None if too_long or len(message) > limit else message
-
-    def _starts_with_end(self) -> bool:
-        while len(self._input) < 3 and b".\r\n".startswith(bytes(self._input)):
-            self._receive()
-        if self._input.startswith(b".\r\n"):
-            del self._input[:3]
-            return True
-        return False
-
     def _accept(self, content: bytes) -> None:
         sender, verdict = self._sender, self._verdict
         if sender is None or verdict is None:
-            raise _SessionEndedError
+            raise SessionEndedError
         self._host.limits.record(sender, self._recipients)
         message = ReceivedMessage(
             id=0,

@@ -6,9 +6,11 @@
 
 from rehearsal.ground.daemon import ensure_docker, stop_docker_if_ours
 from rehearsal.ground.errors import GroundError
-from rehearsal.ground.hosts import APT_VOLUME, Ground, Host, Service, wait_for_port
+from rehearsal.ground.host import Host, Service
+from rehearsal.ground.hosts import APT_VOLUME, Ground
 from rehearsal.ground.image import ensure_base_image
 from rehearsal.ground.leftovers import clean_leftovers, pieces, remove_ground
+from rehearsal.ground.ports import wait_for_port
 
 __all__ = [
     "APT_VOLUME",

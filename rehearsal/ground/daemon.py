@@ -13,6 +13,7 @@ from pathlib import Path
 from rehearsal.ground.docker import docker_try
 from rehearsal.ground.errors import GroundError
 from rehearsal.ground.state import STATE_ROOT, exclusive, private_directory, process_start
+from rehearsal.waiting import wait_for
 
 __all__ = ["DaemonFiles", "default_mtu", "ensure_docker", "stop_docker_if_ours"]
 
@@ -188,13 +189,10 @@ def stop_docker_if_ours(log: Log = _LOG.info, files: DaemonFiles = DEFAULT_FILES
         return False
     log(f"stopping dockerd (process {pid}), which this checkout had started")
     os.kill(pid, signal.SIGTERM)
-    deadline = time.monotonic() + STOP_TIMEOUT
-    while _our_process(files) is not None:
-        if time.monotonic() > deadline:
-            raise GroundError(
-                f"dockerd (process {pid}) is still there {STOP_TIMEOUT:.0f} s after SIGTERM. "
-                f"Fix: read {files.log}, then end it by its process id."
-            )
-        time.sleep(0.2)
+    if not wait_for(lambda: _our_process(files) is None, STOP_TIMEOUT, pause=0.2):
+        raise GroundError(
+            f"dockerd (process {pid}) is still there {STOP_TIMEOUT:.0f} s after SIGTERM. "
+            f"Fix: read {files.log}, then end it by its process id."
+        )
     files.note.unlink(missing_ok=True)
     return True

@@ -1,171 +1,49 @@
 """A ground: hosts that boot like servers, and plain services, on a network of their own."""
 
-import hashlib
 import ipaddress
 import json
 import logging
-import os
 import re
-import shlex
 import shutil
-import socket
-import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from rehearsal.ground.archive import Entry, pack, pack_tree, unpack_file
-from rehearsal.ground.daemon import default_mtu, ensure_docker
-from rehearsal.ground.docker import docker, docker_bytes, docker_try
+from rehearsal.ground.access import COMMAND_TIMEOUT, Access, Log
+from rehearsal.ground.archive import Entry, pack, pack_tree
+from rehearsal.ground.daemon import ensure_docker
+from rehearsal.ground.docker import docker, docker_try
 from rehearsal.ground.errors import GroundError
+from rehearsal.ground.first_boot import ADMIN, SYSTEMD_ARGUMENTS, admin_files, first_boot_files, ipv6_arguments
+from rehearsal.ground.host import Host, Service
 from rehearsal.ground.image import ensure_base_image
 from rehearsal.ground.inner_docker import RUN_ARGUMENTS, copy_data_root, data_volume
-from rehearsal.ground.keys import KeyPair, make_key
+from rehearsal.ground.keys import make_key
 from rehearsal.ground.labels import NAME, ground_labels
 from rehearsal.ground.leftovers import clean_leftovers, pieces, remove_ground
-from rehearsal.ground.machine import split_certificates
-from rehearsal.ground.network import candidates, docker_networks, machine_routes
+from rehearsal.ground.network import create_network
+from rehearsal.ground.ports import free_port, wait_for_port, wait_for_ssh
 from rehearsal.ground.state import STATE_ROOT, private_directory
 
-__all__ = ["APT_VOLUME", "Ground", "Host", "Service", "wait_for_port"]
+__all__ = ["APT_VOLUME", "Ground"]
 
-Log = Callable[[str], None]
 _LOG = logging.getLogger(__name__)
 _NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?")
-_ADMIN = "admin"
 
 APT_VOLUME = "mailstack-apt-cache"
 """Docker volume with the packages hosts have downloaded, shared by all grounds and never removed by one."""
 
-BOOT_TIMEOUT = 120.0
-"""Seconds from start to a booted systemd; four are usual."""
-
-SSH_TIMEOUT = 30.0
-"""Seconds from a booted systemd to an SSH banner."""
-
 SERVICE_TIMEOUT = 30.0
 """Seconds a service may take to open its port."""
 
-COMMAND_TIMEOUT = 600.0
-"""Seconds a command on a host may take unless the caller knows better."""
-
 FIRST_ADDRESS = 10
 """Hosts are numbered from here; the gateway has .1."""
-
-# What lets systemd boot as process 1 without --privileged.
-_SYSTEMD_ARGUMENTS = (
-    # SYS_PTRACE: root sees which process holds a port, as it does on a server.
-    "--cap-add", "SYS_ADMIN", "--cap-add", "NET_ADMIN", "--cap-add", "SYS_PTRACE",
-    "--security-opt", "seccomp=unconfined", "--security-opt", "apparmor=unconfined",
-    "--tmpfs", "/run", "--tmpfs", "/run/lock", "--tmpfs", "/tmp:exec",  # noqa: S108 - inside the host
-    "--volume", "/sys/fs/cgroup:/sys/fs/cgroup:rw", "--cgroupns=host",
-    "--stop-signal", "SIGRTMIN+3", "--stop-timeout", "60",
-)  # fmt: skip
-
-
-def _ipv6_arguments() -> tuple[str, ...]:
-    """Give hosts ::1 as servers have it, where this machine's kernel knows IPv6 at all."""
-    if not Path("/proc/sys/net/ipv6").is_dir():
-        return ()
-    return ("--sysctl", "net.ipv6.conf.all.disable_ipv6=0", "--sysctl", "net.ipv6.conf.default.disable_ipv6=0")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Host:
-    """A booted host that answers SSH."""
-
-    name: str
-    ground: str
-    container_id: str
-    container: str
-    """Name of the container."""
-    address: str
-    """IPv4 address on the ground's network; stays the same over stop and start."""
-    ssh_host: str
-    """Where SSH is reached from this machine: ``address``, or 127.0.0.1 when the port is published."""
-    ssh_port: int
-    user: str
-    """``root``, or ``admin`` with passwordless sudo."""
-    host_key: str
-    """``ssh-ed25519 AAAA...``, put in before the first boot and thus known out of band."""
-    private_key_file: str
-    known_hosts_file: str
-    private_key: str = field(repr=False)
-    """Client key in OpenSSH format."""
-
-    def ssh_command(self, *options: str) -> list[str]:
-        """Return the ssh(1) argv, without a command, that accepts nothing but the pinned host key."""
-        settings = {
-            "BatchMode": "yes",
-            "IdentitiesOnly": "yes",
-            "StrictHostKeyChecking": "yes",
-            "UserKnownHostsFile": self.known_hosts_file,
-            "GlobalKnownHostsFile": os.devnull,
-            "HostKeyAlgorithms": "ssh-ed25519",
-            "ConnectTimeout": "10",
-            "LogLevel": "ERROR",
-        }
-        pairs = [part for name, value in settings.items() for part in ("-o", f"{name}={value}")]
-        return [
-            "ssh", "-F", os.devnull, *pairs, "-i", self.private_key_file, "-p", str(self.ssh_port),
-            *options, f"{self.user}@{self.ssh_host}",
-        ]  # fmt: skip
-
-
-@dataclass(frozen=True, kw_only=True)
-class Service:
-    """A plain container (no systemd, no SSH) on the ground's network: for stand-ins."""
-
-    name: str
-    ground: str
-    container_id: str
-    container: str
-    address: str
-
-
-def wait_for_port(address: str, port: int, timeout: float = 30.0) -> None:
-    """Return once something accepts TCP at ``address:port``; ``GroundError`` after ``timeout`` seconds."""
-    deadline = time.monotonic() + timeout
-    while True:
-        try:
-            with socket.create_connection((address, port), timeout=2.0):
-                return
-        except OSError as error:
-            if time.monotonic() > deadline:
-                raise GroundError(
-                    f"Nothing accepts connections at {address} port {port} after {timeout:.0f} s ({error}). "
-                    "Fix: look at the log of what should listen there."
-                ) from error
-        time.sleep(0.1)
-
-
-def _wait_for_ssh(address: str, port: int) -> None:
-    deadline = time.monotonic() + SSH_TIMEOUT
-    while True:
-        try:
-            with socket.create_connection((address, port), timeout=2.0) as connection:
-                if connection.recv(4) == b"SSH-":
-                    return
-        except OSError:
-            pass
-        if time.monotonic() > deadline:
-            raise GroundError(
-                f"No SSH banner from {address} port {port} after {SSH_TIMEOUT:.0f} s. "
-                "Fix: look at `journalctl -u ssh` with Ground.exec."
-            )
-        time.sleep(0.1)
-
-
-def _free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
 
 
 def _power_on(container: str) -> None:
@@ -174,10 +52,6 @@ def _power_on(container: str) -> None:
 
 def _volume_name(source: Host | str) -> str:
     return source if isinstance(source, str) else data_volume(source.container_id)
-
-
-def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def _check_name(name: str, what: str) -> str:
@@ -189,7 +63,7 @@ def _check_name(name: str, what: str) -> str:
     return name
 
 
-class Ground:
+class Ground(Access):
     """A named set of hosts and services on its own network; several can exist at once.
 
     Nothing is made before the first host or service (or :meth:`up`). Used as a context manager it destroys
@@ -212,6 +86,7 @@ class Ground:
         machine reaches, packages above all, but never a mail port; without it they reach only each other.
         ``apt_cache``: hosts share the packages they download.
         """
+        super().__init__(log)
         self.name = _check_name(name, "ground")
         self.keep = keep
         self.internet = internet
@@ -220,7 +95,6 @@ class Ground:
         self.network = f"mailstack-{name}"
         self.subnet = ""
         """IPv4 range in CIDR notation, once the ground is up."""
-        self._log = log
         self._lock = threading.Lock()
         self._addresses: set[str] = set()
         self._hosts: dict[str, Host] = {}
@@ -297,26 +171,11 @@ class Ground:
                 f"The ground {self.name!r} exists already ({found[0].describe()}). Fix: take it down with "
                 f"`python -m rehearsal.ground down {self.name}`, or use another name."
             )
-        options = [] if self.internet else ["--internal"]
-        for network in candidates(self.name, [*machine_routes(), *docker_networks()]):
-            result = docker_try(
-                [
-                    "network", "create", "--driver", "bridge", "--subnet", str(network),
-                    "--gateway", str(network[1]),
-                    "--opt", f"com.docker.network.driver.mtu={default_mtu()}",
-                    *options, *self._label_arguments("network"), self.network,
-                ]
-            )  # fmt: skip
-            said = result.stderr.decode(errors="replace").strip()
-            if result.returncode == 0:
-                self.subnet = str(network)
-                # Nothing of this name existed: keys of an earlier one would belong to no host.
-                shutil.rmtree(self.state, ignore_errors=True)
-                return
-            # Another ground was quicker to take the range.
-            if "overlap" not in said.lower():
-                raise GroundError(f"Could not make the network of ground {self.name!r}: {said}")
-        raise GroundError("No free /24 is left for a ground. Fix: `python -m rehearsal.ground clean`.")
+        self.subnet = create_network(
+            self.network, seed=self.name, internet=self.internet, arguments=self._label_arguments("network")
+        )
+        # Nothing of this name existed: keys of an earlier one would belong to no host.
+        shutil.rmtree(self.state, ignore_errors=True)
 
     def _label_arguments(self, name: str) -> list[str]:
         labels = ground_labels(self.name, keep=self.keep, state=self.state) | {NAME: name}
@@ -425,14 +284,14 @@ class Ground:
         address = self._take_address()
         if publish_ssh is None:
             publish_ssh = sys.platform != "linux"
-        ssh_host, ssh_port = ("127.0.0.1", _free_port()) if publish_ssh else (address, 22)
+        ssh_host, ssh_port = ("127.0.0.1", free_port()) if publish_ssh else (address, 22)
         known_hosts = self.state / "hosts" / name / "known_hosts"
         pattern = ssh_host if ssh_port == 22 else f"[{ssh_host}]:{ssh_port}"
         known_hosts.write_text(f"{pattern} {host_keys.public}\n", encoding="utf-8")
 
         arguments = [
-            *_SYSTEMD_ARGUMENTS,
-            *_ipv6_arguments(),
+            *SYSTEMD_ARGUMENTS,
+            *ipv6_arguments(),
             "--env",
             "container=docker",
             "--hostname",
@@ -449,9 +308,9 @@ class Ground:
         with_docker = docker or docker_volume_from is not None
         if with_docker:
             arguments += RUN_ARGUMENTS
-        entries = self._first_boot_files(
-            client, host_keys, ca_certificates, unsafe_dpkg=unsafe_dpkg, docker=with_docker
-        )
+        reach = "internet" if self.internet else "isolated"
+        network = f"{self.subnet} {reach} {'docker' if with_docker else 'plain'}"
+        entries = first_boot_files(client, host_keys, ca_certificates, network=network, unsafe_dpkg=unsafe_dpkg)
         with self._removed_on_failure(name, address):
             identity = self._create_container(
                 name, address, image, [*arguments, *extra_run_args], ["/sbin/init"], entries
@@ -467,7 +326,7 @@ class Ground:
                 address=address,
                 ssh_host=ssh_host,
                 ssh_port=ssh_port,
-                user=_ADMIN if admin_user else "root",
+                user=ADMIN if admin_user else "root",
                 host_key=host_keys.public,
                 private_key_file=str(client.private_file),
                 known_hosts_file=str(known_hosts),
@@ -477,94 +336,15 @@ class Ground:
             if ca_certificates:
                 self.exec(host, ["update-ca-certificates"])
             if admin_user:
-                self._add_admin(host, client.public)
-            _wait_for_ssh(ssh_host, ssh_port)
+                add = f"id {ADMIN} >/dev/null 2>&1 || useradd --create-home --shell /bin/bash {ADMIN}"
+                self.exec(host, ["sh", "-c", add])
+                self.put(host, admin_files(client.public))
+            wait_for_ssh(ssh_host, ssh_port)
         with self._lock:
             self._hosts[name] = host
             self._write_state()
         self._log(f"host {name} ({address}) is up after {time.monotonic() - started:.1f} s")
         return host
-
-    def _first_boot_files(
-        self,
-        client: KeyPair,
-        host_keys: KeyPair,
-        ca_certificates: Sequence[str],
-        *,
-        unsafe_dpkg: bool,
-        docker: bool,
-    ) -> list[Entry]:
-        """Return what a cloud would put on the disk before the first boot."""
-        reach = "internet" if self.internet else "isolated"
-        containers = "docker" if docker else "plain"
-        entries = [
-            Entry(target="/etc/ssh/ssh_host_ed25519_key", content=host_keys.private.encode(), mode=0o600),
-            Entry(target="/etc/ssh/ssh_host_ed25519_key.pub", content=f"{host_keys.public}\n".encode()),
-            Entry(target="/root/.ssh", content=None, mode=0o700),
-            Entry(target="/root/.ssh/authorized_keys", content=f"{client.public}\n".encode(), mode=0o600),
-            # A snapshot brings the identity of the host it was taken from.
-            Entry(target="/etc/machine-id", content=b""),
-            Entry(target="/etc/rehearsal", content=None, mode=0o755),
-            Entry(target="/etc/rehearsal/first-boot", content=b""),
-            Entry(target="/etc/rehearsal/network", content=f"{self.subnet} {reach} {containers}\n".encode()),
-        ]
-        certificates = [pem for text in ca_certificates for pem in split_certificates(text)]
-        entries += [
-            Entry(target=f"/usr/local/share/ca-certificates/ground-{_digest(pem)}.crt", content=pem.encode())
-            for pem in certificates
-        ]
-        if unsafe_dpkg:
-            entries.append(Entry(target="/etc/dpkg/dpkg.cfg.d/rehearsal-unsafe-io", content=b"force-unsafe-io\n"))
-        return entries
-
-    def _add_admin(self, host: Host, public_key: str) -> None:
-        self.exec(
-            host,
-            ["sh", "-c", f"id {_ADMIN} >/dev/null 2>&1 || useradd --create-home --shell /bin/bash {_ADMIN}"],
-        )
-        home = f"/home/{_ADMIN}/.ssh"
-        self._put(
-            host,
-            [
-                Entry(target=home, content=None, mode=0o700, owner=_ADMIN),
-                Entry(
-                    target=f"{home}/authorized_keys",
-                    content=f"{public_key}\n".encode(),
-                    mode=0o600,
-                    owner=_ADMIN,
-                ),
-                Entry(
-                    target="/etc/sudoers.d/90-rehearsal",
-                    content=f"{_ADMIN} ALL=(ALL) NOPASSWD:ALL\n".encode(),
-                    mode=0o440,
-                ),
-                # Only the admin logs in, as on a cloud image.
-                Entry(target="/root/.ssh/authorized_keys", content=b"", mode=0o600),
-            ],
-        )
-
-    def _wait_until_booted(self, host: Host) -> None:
-        deadline = time.monotonic() + BOOT_TIMEOUT
-        while True:
-            # --wait makes systemctl answer once booting is over; before systemd listens it fails at once.
-            result = docker_try(
-                ["exec", host.container_id, "systemctl", "is-system-running", "--wait"], timeout=BOOT_TIMEOUT
-            )
-            state = result.stdout.decode(errors="replace").strip()
-            if state == "running":
-                return
-            if state == "degraded":
-                failed = self.exec(host, ["systemctl", "--failed", "--plain", "--no-legend"], check=False)
-                self._log(f"host {host.name} is up, with failed units: {failed.stdout.strip()}")
-                return
-            running = docker(["inspect", "--format", "{{.State.Running}}", host.container_id])
-            if running != "true" or time.monotonic() > deadline:
-                logs = docker_try(["logs", "--tail", "20", host.container_id])
-                raise GroundError(
-                    f"Host {host.name!r} did not boot (state {state or 'unknown'!r}, running: {running}). "
-                    f"Its console says: {(logs.stdout + logs.stderr).decode(errors='replace')[-1500:]!r}"
-                )
-            time.sleep(0.1)
 
     def create_service(
         self,
@@ -630,107 +410,6 @@ class Ground:
         except GroundError as error:
             raise GroundError(f"{error} {service.name} says: {self.logs(service)[-1500:]!r}") from error
 
-    def exec(
-        self,
-        target: Host | Service,
-        argv: Sequence[str],
-        *,
-        input: str | bytes | None = None,  # noqa: A002 - the name subprocess.run uses
-        check: bool = True,
-        timeout: float = COMMAND_TIMEOUT,
-        user: str = "root",
-    ) -> subprocess.CompletedProcess[str]:
-        """Run a command through Docker, not SSH. Raises ``GroundError`` when it fails and ``check`` is on."""
-        interactive = [] if input is None else ["--interactive"]
-        data = input.encode() if isinstance(input, str) else input
-        result = docker_try(
-            ["exec", *interactive, "--user", user, target.container_id, *argv], stdin=data, timeout=timeout
-        )
-        return _finish(result, argv, target.name, check=check)
-
-    def ssh(
-        self,
-        host: Host,
-        argv: Sequence[str],
-        *,
-        input: str | bytes | None = None,  # noqa: A002 - the name subprocess.run uses
-        check: bool = True,
-        timeout: float = COMMAND_TIMEOUT,
-    ) -> subprocess.CompletedProcess[str]:
-        """Run a command the way a deployment does: over SSH, as ``host.user``, with the host key pinned."""
-        data = input.encode() if isinstance(input, str) else (input or b"")
-        try:
-            result = subprocess.run(
-                [*host.ssh_command(), shlex.join(argv)],
-                input=data,
-                capture_output=True,
-                timeout=timeout,
-                check=False,
-            )
-        except subprocess.TimeoutExpired as error:
-            raise GroundError(f"{argv[0]} on {host.name} did not finish within {timeout:.0f} s.") from error
-        return _finish(result, argv, host.name, check=check)
-
-    def copy_in(
-        self,
-        target: Host | Service,
-        source: Path | bytes | str,
-        path: str,
-        *,
-        mode: int | None = None,
-        owner: str = "root",
-    ) -> None:
-        """Put a file, a directory tree or contents at the absolute ``path`` of a running host.
-
-        ``mode`` is for the top entry; by default that of the source, 0644 for contents.
-        """
-        if isinstance(source, Path):
-            entries = pack_tree(source, path, owner=owner)
-            if mode is not None:
-                top = entries[0]
-                entries[0] = Entry(target=top.target, content=top.content, mode=mode, owner=owner)
-        else:
-            data = source.encode() if isinstance(source, str) else source
-            entries = [Entry(target=path, content=data, mode=0o644 if mode is None else mode, owner=owner)]
-        self._put(target, entries)
-
-    def _put(self, target: Host | Service, entries: Sequence[Entry]) -> None:
-        # Not `docker cp`: on a running host that writes below /run and /tmp, which are mounts of their own.
-        self.exec(target, ["tar", "-C", "/", "-x", "-p", "-f", "-"], input=pack(entries))
-
-    def copy_out(self, target: Host | Service, path: str) -> bytes:
-        """Return the contents of a file of a running host."""
-        stream = docker_bytes(["exec", target.container_id, "tar", "-C", "/", "-c", "-f", "-", path.lstrip("/")])
-        return unpack_file(stream)
-
-    def logs(self, target: Host | Service) -> str:
-        """Return what the container's first process wrote (stdout, then stderr)."""
-        result = docker_try(["logs", target.container_id])
-        return (result.stdout + result.stderr).decode(errors="replace")
-
-    def stop(self, target: Host | Service) -> None:
-        """Shut down in order."""
-        docker(["stop", target.container_id])
-
-    def cut_power(self, target: Host | Service) -> None:
-        """End everything at once, as when the power fails. Disks keep what was written."""
-        docker(["kill", target.container_id])
-
-    def start(self, target: Host | Service) -> None:
-        """Start again after :meth:`stop` or :meth:`cut_power`; a host is booted when this returns."""
-        docker(["start", target.container_id])
-        if isinstance(target, Host):
-            self._wait_until_booted(target)
-            _wait_for_ssh(target.ssh_host, target.ssh_port)
-
-    def pause(self, target: Host | Service) -> None:
-        """Freeze all processes: connections stay open and nothing answers."""
-        docker(["pause", target.container_id])
-
-    def unpause(self, target: Host | Service) -> None:
-        """Let the processes go on."""
-        docker(["unpause", target.container_id])
-
     def remove(self, target: Host | Service) -> None:
         """Remove one host or service for good; its name and address are free again."""
         docker(["rm", "--force", "--volumes", target.container_id])
@@ -761,15 +440,3 @@ class Ground:
             self._addresses.clear()
             self._hosts.clear()
             self._services.clear()
-
-
-def _finish(
-    result: subprocess.CompletedProcess[bytes], argv: Sequence[str], name: str, *, check: bool
-) -> subprocess.CompletedProcess[str]:
-    stdout, stderr = (stream.decode(errors="replace") for stream in (result.stdout, result.stderr))
-    if check and result.returncode != 0:
-        raise GroundError(
-            f"{' '.join(argv[:4])} on {name} failed with status {result.returncode}: "
-            f"{stderr.strip()[-1500:]} {stdout.strip()[-500:]}"
-        )
-    return subprocess.CompletedProcess(list(argv), result.returncode, stdout, stderr)

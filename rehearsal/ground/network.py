@@ -1,14 +1,16 @@
-"""Finds an address range for a ground that collides with nothing on this machine."""
+"""The network of a ground, on an address range that collides with nothing on this machine."""
 
 import ipaddress
 import json
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
+from rehearsal.ground.daemon import default_mtu
 from rehearsal.ground.docker import docker, docker_try
+from rehearsal.ground.errors import GroundError
 
-__all__ = ["POOL", "candidates", "docker_networks", "machine_routes"]
+__all__ = ["POOL", "candidates", "create_network", "docker_networks", "machine_routes"]
 
 POOL = ipaddress.IPv4Network("10.213.0.0/16")
 """Grounds get one /24 of this private range (RFC 1918) each."""
@@ -54,3 +56,26 @@ def candidates(ground: str, taken: Iterable[ipaddress.IPv4Network]) -> Iterator[
     for network in ranges[first:] + ranges[:first]:
         if not any(network.overlaps(other) for other in busy):
             yield network
+
+
+def create_network(name: str, *, seed: str, internet: bool, arguments: Sequence[str]) -> str:
+    """Make a Docker network on a free range and return the range in CIDR notation.
+
+    ``seed``: see :func:`candidates`. ``internet``: whether it has a way out. ``arguments``: further ones of
+    docker-network-create(1). Raises ``GroundError``.
+    """
+    options = [] if internet else ["--internal"]
+    for network in candidates(seed, [*machine_routes(), *docker_networks()]):
+        result = docker_try(
+            [
+                "network", "create", "--driver", "bridge", "--subnet", str(network), "--gateway", str(network[1]),
+                "--opt", f"com.docker.network.driver.mtu={default_mtu()}", *options, *arguments, name,
+            ]
+        )  # fmt: skip
+        said = result.stderr.decode(errors="replace").strip()
+        if result.returncode == 0:
+            return str(network)
+        # Another ground was quicker to take the range.
+        if "overlap" not in said.lower():
+            raise GroundError(f"Could not make the network of ground {seed!r}: {said}")
+    raise GroundError("No free /24 is left for a ground. Fix: `python -m rehearsal.ground clean`.")

@@ -9,10 +9,9 @@ registry that may write and listens on the loopback interface only, where a Dock
 import hashlib
 import http.client
 import json
-import ssl
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 
 from rehearsal.ground import Ground, GroundError, Service
@@ -22,6 +21,7 @@ from rehearsal.ground.labels import NAME, ground_labels
 from rehearsal.ground.state import CHECKOUT, exclusive
 from rehearsal.images.catalogue import Images
 from rehearsal.pki import PrivateCa
+from rehearsal.waiting import wait_for
 
 __all__ = ["REGISTRY_NAME", "REGISTRY_PORT", "REGISTRY_VOLUME", "Registry", "start_registry"]
 
@@ -126,12 +126,8 @@ def _image_ids(references: Mapping[str, str]) -> dict[str, str]:
 
 def _missing(service: Service, ca: PrivateCa, wanted: Mapping[str, str]) -> list[str]:
     """Return what the registry does not have, or has in another build. A manifest names the image's id."""
-    context = ssl.create_default_context(cadata=ca.certificate)
-    # The certificate is for the name, which only hosts of the ground can resolve.
-    context.check_hostname = False
-    connection = http.client.HTTPSConnection(service.address, REGISTRY_PORT, timeout=10, context=context)
     missing = []
-    try:
+    with closing(ca.connect(service.address, REGISTRY_PORT)) as connection:
         for reference, identity in wanted.items():
             repository, _, tag = reference.rpartition(":")
             connection.request("GET", f"/v2/{repository}/manifests/{tag}", headers={"Accept": _MANIFEST})
@@ -139,27 +135,21 @@ def _missing(service: Service, ca: PrivateCa, wanted: Mapping[str, str]) -> list
             body = answer.read()
             if answer.status != http.HTTPStatus.OK or json.loads(body)["config"]["digest"] != identity:
                 missing.append(reference)
-    finally:
-        connection.close()
     return missing
 
 
 def _wait_until_serving(port: int) -> None:
     # Not wait_for_port(): Docker accepts connections to a published port before anything listens behind it.
-    deadline = time.monotonic() + START_TIMEOUT
-    while True:
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+    def serves() -> bool:
         try:
-            connection.request("GET", "/v2/")
-            if connection.getresponse().status == http.HTTPStatus.OK:
-                return
+            with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=5)) as connection:
+                connection.request("GET", "/v2/")
+                return connection.getresponse().status == http.HTTPStatus.OK
         except (OSError, http.client.HTTPException):
-            pass
-        finally:
-            connection.close()
-        if time.monotonic() > deadline:
-            raise GroundError(f"The registry for pushing did not answer on port {port} in {START_TIMEOUT:.0f} s.")
-        time.sleep(0.1)
+            return False
+
+    if not wait_for(serves, START_TIMEOUT):
+        raise GroundError(f"The registry for pushing did not answer on port {port} in {START_TIMEOUT:.0f} s.")
 
 
 @contextmanager

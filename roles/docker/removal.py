@@ -2,7 +2,7 @@
 
 import os
 import shutil
-from typing import TYPE_CHECKING, Any, Dict, List
+from typing import Any, Dict, List
 
 from docker import daemon, paths
 from docker.facts import engine_version
@@ -11,20 +11,19 @@ from rolelib.commands import run
 from rolelib.files import DesiredFile, read, write
 from rolelib.host import APT_GET, INSTALL_SECONDS, RoleError, package_family, systemctl, wait_for_package_lock
 
-if TYPE_CHECKING:
-    from docker.role import Docker
-
 __all__ = ["remove"]
 
 REPOSITORY_FILES = (paths.APT_SOURCES, paths.APT_KEY, paths.DNF_REPOSITORY, paths.DNF_KEY)
 
 
-def remove(role: "Docker") -> List[str]:
-    """Undo everything; return what was done, in words. Raises RoleError, having changed nothing, while in use."""
-    state = role.state()
+def remove(settings: Dict[str, Any], state: Dict[str, Any], state_directory: str, warnings: List[str]) -> List[str]:
+    """Undo everything in ``state``, what the role has made; return what was done, in words.
+
+    Raises RoleError, having changed nothing, while containers are in use.
+    """
     if not state:
         return []
-    network = desired(role.settings).network.name
+    network = desired(settings).network.name
     running = engine_version() is not None
     if running:
         _refuse_while_in_use(network, bool(state["packages"]))
@@ -32,9 +31,9 @@ def remove(role: "Docker") -> List[str]:
     if running and run(["docker", "network", "rm", network], check=False).ok:
         done.append(f"network {network} removed")
     if state["packages"]:
-        done += _remove_packages(state, role.warnings)
+        done += _remove_packages(state, warnings)
     done += _restore_daemon_json(state["before"], running and not state["packages"])
-    shutil.rmtree(role.state_directory(), ignore_errors=True)
+    shutil.rmtree(state_directory, ignore_errors=True)
     return done
 
 

@@ -8,6 +8,7 @@ from docker import daemon, install, paths
 from docker import network as networks
 from docker.facts import Facts, gather
 from docker.planning import Desired, daemon_configuration, desired, plan
+from docker.removal import remove
 from rolelib.commands import run
 from rolelib.files import DesiredFile, Transaction, read, write
 from rolelib.host import RoleError, systemctl
@@ -188,9 +189,7 @@ class Docker(Role):
 
     def remove(self) -> List[str]:
         """Take away what this role brought; refuse while containers need it."""
-        from docker.removal import remove  # noqa: PLC0415 - an apply never needs it
-
-        return remove(self)
+        return remove(self.settings, self.state(), self.state_directory(), self.warnings)
 
 
 def _done_by_apply() -> None:

@@ -11,6 +11,7 @@ from rehearsal.acme import ACME_NAME, Pebble, start_pebble
 from rehearsal.ground import Ground, Host, Service
 from rehearsal.pki import PrivateCa
 from rehearsal.resolver import set_resolver, start_resolver, use_resolver
+from rehearsal.waiting import wait_for
 
 pytestmark = pytest.mark.hosts
 
@@ -74,13 +75,7 @@ def served(ground: Ground, web: Host, site: str, root: str, seconds: float = 30.
     """Tell whether ``site`` answers with a certificate below ``root`` within so many seconds."""
     ground.copy_in(web, root, "/root/acme-root.pem")
     fetch = ["curl", "--silent", "--cacert", "/root/acme-root.pem", "--max-time", "5", f"https://{site}/"]
-    deadline = time.monotonic() + seconds
-    while True:
-        if ground.exec(web, fetch, check=False).stdout == "hello":
-            return True
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.3)
+    return bool(wait_for(lambda: ground.exec(web, fetch, check=False).stdout == "hello", seconds, pause=0.3))
 
 
 def certificate(ground: Ground, web: Host, site: str) -> x509.Certificate:

@@ -1,7 +1,6 @@
 """Docker inside a host of the rehearsal ground: it works as on a server, and stays inside."""
 
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,10 +9,12 @@ from rehearsal.ground import Ground, GroundError, Host
 from rehearsal.ground.docker import docker, docker_bytes, docker_try
 from rehearsal.ground.inner_docker import data_volume
 from rehearsal.images import ensure_docker_host_image, ensure_service_image
+from rehearsal.waiting import wait_for
 
 pytestmark = pytest.mark.hosts
 
 GATEWAY = "172.29.25.1"
+SECONDS = 20.0
 IMAGE = "inner:1"
 LISTENER = r"""
 $SIG{TERM} = sub { exit };
@@ -66,15 +67,6 @@ def answers(ground: Ground, host: Host, url: str) -> bool:
     return ground.exec(host, ["curl", *options, url], check=False).returncode == 0
 
 
-def eventually(condition: Callable[[], bool], seconds: float = 20.0) -> bool:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.2)
-    return True
-
-
 def connect_from_container(ground: Ground, host: Host, address: str, port: int) -> str:
     """Try to connect from a container; return ``connected`` or what bash says."""
     script = f"exec 3<>/dev/tcp/{address}/{port} && echo connected"
@@ -85,7 +77,7 @@ def connect_from_container(ground: Ground, host: Host, address: str, port: int) 
 def test_a_port_published_inside_a_host_answers_there_and_to_its_neighbours(
     ground: Ground, host: Host, neighbour: Host
 ) -> None:
-    assert eventually(lambda: answers(ground, host, "http://127.0.0.1:5000"))
+    assert wait_for(lambda: answers(ground, host, "http://127.0.0.1:5000"), SECONDS)
     assert answers(ground, host, "http://127.0.0.1:25")
     assert answers(ground, host, "http://[::1]:25")
     assert answers(ground, neighbour, "http://inner1.example.com:25")
@@ -97,8 +89,10 @@ def test_containers_reach_each_other_their_host_and_its_neighbours_by_name(
 ) -> None:
     ground.exec(neighbour, ["systemd-run", "--unit", "web", "python3", "-m", "http.server", "2525"])
     ground.exec(host, ["systemd-run", "--unit", "relay", "python3", "-m", "http.server", "2525", "--bind", GATEWAY])
-    assert eventually(lambda: connect_from_container(ground, host, GATEWAY, 2525) == "connected")
-    assert eventually(lambda: connect_from_container(ground, host, "neighbour1.example.com", 2525) == "connected")
+    assert wait_for(lambda: connect_from_container(ground, host, GATEWAY, 2525) == "connected", SECONDS)
+    assert wait_for(
+        lambda: connect_from_container(ground, host, "neighbour1.example.com", 2525) == "connected", SECONDS
+    )
     assert connect_from_container(ground, host, "smtp", 25) == "connected"
 
 
@@ -123,7 +117,7 @@ def test_containers_come_back_after_a_power_cut_and_after_a_shutdown(ground: Gro
     for end in (ground.cut_power, ground.stop):
         end(host)
         ground.start(host)
-        assert eventually(lambda: answers(ground, host, "http://127.0.0.1:25"))
+        assert wait_for(lambda: answers(ground, host, "http://127.0.0.1:25"), SECONDS)
     assert ground.exec(host, ["systemctl", "is-system-running"], check=False).stdout == "running\n"
 
 
@@ -142,9 +136,9 @@ def test_a_snapshot_starts_with_no_containers_and_a_copy_with_all_of_them(ground
     fresh = ground.create_host("fresh", image=snapshot, docker=True)
     assert ground.exec(fresh, ["docker", "ps", "--all", "--quiet"]).stdout == ""
     copy = ground.create_host("copy", image=snapshot, docker_volume_from=host)
-    assert eventually(lambda: answers(ground, copy, "http://127.0.0.1:25"))
+    assert wait_for(lambda: answers(ground, copy, "http://127.0.0.1:25"), SECONDS)
     ground.start(host)
-    assert eventually(lambda: answers(ground, host, "http://127.0.0.1:25"))
+    assert wait_for(lambda: answers(ground, host, "http://127.0.0.1:25"), SECONDS)
     for extra in (fresh, copy):
         ground.remove(extra)
 
