@@ -74,7 +74,7 @@ def _closed_rule(**wanted: object) -> dict[str, object]:
 def test_demo_down_is_safe_to_repeat() -> None:
     for _ in range(2):
         finished = subprocess.run(
-            [".venv/bin/python", "-m", "mailstack", "rehearse", "--stack", "staging", "--down"],
+            [".venv/bin/python", "-m", "cli", "rehearse", "--stack", "staging", "--down"],
             check=False, capture_output=True, text=True,
         )  # fmt: skip
         assert finished.returncode == 0, finished.stderr
