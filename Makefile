@@ -1,5 +1,5 @@
 # The commands of this project. Each does its own set-up and is safe to repeat.
-.PHONY: help demo demo-down test check bench setup lock
+.PHONY: help demo demo-down test check bench engine setup lock
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
 PYTHON := .venv/bin/python
@@ -17,6 +17,7 @@ help:
 	@echo "make test       everything that can be tested on this machine"
 	@echo "make check      lint, types, fast tests"
 	@echo "make bench      timings and throughput"
+	@echo "make engine     the real Pulumi CLI, built from the Go module proxy, where none is installed"
 	@echo "make lock       refresh requirements*.txt from pyproject.toml"
 
 setup:
@@ -45,6 +46,9 @@ test: setup
 	$(PYTHON) -m pytest -rs --durations=25 -n $(TEST_PROCESSES) --dist loadfile \
 		$(addprefix --ignore=,$(ALONE)) tests/rehearsal tests/roles
 	$(PYTHON) -m pytest -rs --durations=10 tests/engine
+
+engine:
+	@scripts/engine.sh
 
 bench: setup
 	$(PYTHON) -m rehearsal.bench.suite

@@ -34,7 +34,13 @@ def with_server() -> dict[str, Any]:
 
 def test_one_command_per_role() -> None:
     recorder, _ = run_graph(with_server())
-    assert sorted(recorder.of_type(COMMAND)) == ["dns-server", "relay-postfix", "relay-rule-probe", "relay1-preflight"]
+    assert sorted(recorder.of_type(COMMAND)) == [
+        "dns-server",
+        "dns-server-mail",
+        "relay-postfix",
+        "relay-rule-probe",
+        "relay1-preflight",
+    ]
 
 
 def test_create_equals_update_and_is_the_same_for_every_role() -> None:
