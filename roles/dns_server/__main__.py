@@ -9,7 +9,7 @@ import sys
 import time
 from typing import Any, Dict, List, Tuple
 
-from dns_server.plan import Desired, Facts, desired, differences, global_addresses, served_wrong, zone_texts
+from dns_server.plan import Desired, Facts, desired, differences, global_addresses, held, served_wrong, zone_texts
 from dns_server.query import Answer, ask
 from dns_server.servers import (
     DEFAULT_SERVER,
@@ -46,7 +46,8 @@ class DnsServer(Role):
 
     Settings: ``zones`` (``name`` and ``text``, a zone file with a placeholder serial), ``server`` ("auto", "knot",
     "nsd"), ``listen`` (addresses; empty for the host's own global ones), ``port``, ``transfer_to`` (addresses that
-    may copy the zones). The previous zones and configuration stay in place and served when new ones fail.
+    may copy the zones), ``hold`` (pairs of name and type that stay as they are served now, whatever the text says: MX
+    and DMARC of live domains wait until the hosts behind them are ready). The previous zones and configuration stay in place and served when new ones fail.
     """
 
     name = "dns_server"
@@ -66,6 +67,7 @@ class DnsServer(Role):
         self.server = self._choose()
         self.config = self._configuration()
         facts = self._look()
+        self.texts = held(self.texts, self.settings, facts)
         wanted = desired(self.server, self.config, self.texts, facts)
         found = differences(self.server, wanted, facts)
         if facts.installed:

@@ -6,10 +6,10 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from dns_server.query import Answer
 from dns_server.servers import Config, Server, zone_file_name
-from dns_server.zones import ZoneError, is_newer, next_serial, serial_of, with_serial, without_serial
+from dns_server.zones import ZoneError, is_newer, next_serial, serial_of, with_held, with_serial, without_serial
 from rolelib.host import RoleError
 
-__all__ = ["Desired", "Facts", "desired", "differences", "global_addresses", "served_wrong", "zone_texts"]
+__all__ = ["Desired", "Facts", "desired", "differences", "global_addresses", "held", "served_wrong", "zone_texts"]
 
 _NAME = re.compile(r"^(?=.{1,253}$)[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?)*$")
 # Interfaces that container engines and virtual machines bring: their addresses are nobody's name server.
@@ -73,6 +73,16 @@ def zone_texts(settings: Dict[str, Any]) -> Dict[str, str]:
     if not texts:
         raise RoleError("settings", "no zones are given: a name server without zones has nothing to say")
     return texts
+
+
+def held(texts: Mapping[str, str], settings: Mapping[str, Any], facts: Facts) -> Dict[str, str]:
+    """Return the texts with the RRsets of setting ``hold`` as they are on this host now. Raises RoleError."""
+    places = []
+    for place in settings.get("hold") or []:
+        if len(place) != 2:
+            raise RoleError("settings", f"hold {place!r} is not a name and a type")
+        places.append((str(place[0]), str(place[1])))
+    return {zone: with_held(text, facts.zone_files.get(zone_file_name(zone)), places) for zone, text in texts.items()}
 
 
 def global_addresses(text: str) -> List[str]:

@@ -6,9 +6,18 @@ placeholder. The host sets the real one, and only when something else in the zon
 
 import datetime as dt
 import re
-from typing import Iterable, Optional
+from typing import Iterable, List, Optional, Sequence, Set, Tuple
 
-__all__ = ["SERIAL_MODULUS", "ZoneError", "is_newer", "next_serial", "serial_of", "with_serial", "without_serial"]
+__all__ = [
+    "SERIAL_MODULUS",
+    "ZoneError",
+    "is_newer",
+    "next_serial",
+    "serial_of",
+    "with_held",
+    "with_serial",
+    "without_serial",
+]
 
 SERIAL_MODULUS = 2**32
 
@@ -66,3 +75,27 @@ def next_serial(known: Iterable[int], today: dt.date) -> int:
         return dated
     # Zero is left out: some servers take it for "none".
     return (newest + 1) % SERIAL_MODULUS or 1
+
+
+def with_held(text: str, current: Optional[str], held: Sequence[Tuple[str, str]]) -> str:
+    """Return the new text with the RRsets ``held`` (name, type) as ``current`` has them, or without them.
+
+    ``current`` is the zone file on the host, None where there is none. Both are of our own making: one record a line,
+    ``name TTL IN type data``, names with their final dot.
+    """
+    places = {(name.lower().rstrip("."), kind.upper()) for name, kind in held}
+    new = _lines_at(text, places)
+    old = _lines_at(current or "", places)
+    if set(new) == set(old):
+        return text  # line for line what was sent, so that its order decides nothing
+    rest = [line for line in text.splitlines() if line not in new]
+    return "\n".join(rest + old) + "\n"
+
+
+def _lines_at(text: str, places: Set[Tuple[str, str]]) -> List[str]:
+    found = []
+    for line in text.splitlines():
+        fields = line.split(None, 4)
+        if len(fields) == 5 and (fields[0].lower().rstrip("."), fields[3].upper()) in places:
+            found.append(line)
+    return found

@@ -14,6 +14,7 @@ import dns.resolver
 import dns.zone
 import pytest
 
+from mailstack.dns import Address, MailExchanger, Record, Text, render_zone
 from mailstack.reach.bundle import Action, command_line, payload
 from rehearsal.ground import Ground, Host
 from tests.roles.support import Run, run_role
@@ -31,6 +32,17 @@ def zone(name: str, extra: str = "") -> dict[str, str]:
         f"@ IN NS ns1.{name}.\nns1 IN A 192.0.2.53\n@ IN MX 1 smtp.google.com.\n"
         f'@ IN TXT "{SPF}"\n{extra}',
     }
+
+
+def declared_zone(exchange: str, spf: str) -> dict[str, str]:
+    """Return example.com as the program renders it."""
+    records = [
+        Record.of("mx.example.com", 300, Address(ip="192.0.2.1")),
+        Record.of("example.com", 300, Text(value=spf)),
+        Record.of("example.com", 300, MailExchanger(preference=10, exchange=exchange)),
+    ]
+    text = render_zone("example.com", records, nameservers=["ns1.example.net"], hostmaster="h@example.net", ttl=300)
+    return {"name": "example.com", "text": text}
 
 
 class Nameserver:
@@ -315,3 +327,23 @@ def test_a_server_that_was_there_before_survives_a_failed_run_and_comes_back_on_
     while time.monotonic() < deadline and ns.ask("own.example", "SOA").rcode() != dns.rcode.NOERROR:
         time.sleep(0.1)
     assert ns.serial("own.example") == 5
+
+
+def test_a_hold_leaves_live_mail_records_until_the_second_run(ns: Nameserver) -> None:
+    """Two runs bring a zone: first what mail needs, then, once the hosts are ready, what sends it another way."""
+    declared = declared_zone("mx.example.com", "v=spf1 mx -all")
+    before = declared_zone("mx.former.example.net", "v=spf1 -all")
+    settings = {"server": ns.server, "zones": [before]}
+    assert ns.run(settings).code == 0
+    hold = {"server": ns.server, "zones": [declared], "hold": [["example.com", "MX"]]}
+    first = ns.run(hold)
+    assert (first.code, first.status) == (0, "changed"), first.progress
+    assert ns.values("example.com", "TXT") == ['"v=spf1 mx -all"']
+    assert ns.values("example.com", "MX") == ["10 mx.former.example.net."]
+    assert ns.run(hold).status == "unchanged"
+    assert ns.run(hold, action="check").code == 0
+
+    assert ns.run({"server": ns.server, "zones": [declared]}).status == "changed"
+    assert ns.values("example.com", "MX") == ["10 mx.example.com."]
+    assert ns.run(hold).status == "unchanged", "once all is as declared, a hold changes nothing"
+    assert ns.run(hold, action="check").code == 0

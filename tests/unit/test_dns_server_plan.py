@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dns_server import plan, query, servers, zones
-from mailstack.dns import Address, Record, render_zone
+from mailstack.dns import Address, MailExchanger, Record, Text, render_zone
 from rolelib.host import RoleError
 
 TODAY = dt.date(2026, 11, 21)
@@ -377,3 +377,58 @@ def test_zones_rendered_by_the_program_are_understood() -> None:
     assert zones.serial_of(text) == 0
     assert zones.with_serial(text, DATED).count(str(DATED)) == 1
     assert plan.zone_texts({"zones": [{"name": "example.com", "text": text}]}) == {"example.com": text}
+
+
+# -- held RRsets ------------------------------------------------------------------------------------------------------
+
+HOLD = [("example.com", "MX"), ("_dmarc.example.com", "TXT")]
+
+
+def mail_zone(*, exchange: str | None, policy: str, spf: str) -> str:
+    records = [
+        Record.of("mx.example.com", 300, Address(ip="192.0.2.1")),
+        Record.of("example.com", 300, Text(value=spf)),
+        Record.of("_dmarc.example.com", 300, Text(value=policy)),
+    ]
+    if exchange is not None:
+        records.append(Record.of("example.com", 300, MailExchanger(preference=10, exchange=exchange)))
+    return render_zone(
+        "example.com", records, nameservers=["ns1.example.net"], hostmaster="hostmaster@example.net", ttl=300
+    )
+
+
+def test_held_records_stay_as_they_are_served_and_the_rest_is_new() -> None:
+    old = mail_zone(exchange="mx.former.example", policy="v=DMARC1; p=none", spf="v=spf1 -all")
+    new = mail_zone(exchange="mx.example.com", policy="v=DMARC1; p=reject", spf="v=spf1 mx -all")
+    text = zones.with_held(new, old, HOLD)
+    assert "mx.former.example." in text
+    assert '"v=DMARC1; p=none"' in text
+    assert '"v=spf1 mx -all"' in text
+    assert "p=reject" not in text
+    assert "IN MX 10 mx.example.com." not in text
+    assert zones.with_held(new, text, ()) == new, "without a hold everything is new"
+
+
+@pytest.mark.parametrize("current", [None, ""])
+def test_on_a_fresh_server_held_records_are_absent(current: str | None) -> None:
+    new = mail_zone(exchange="mx.example.com", policy="v=DMARC1; p=reject", spf="v=spf1 mx -all")
+    text = zones.with_held(new, current, HOLD)
+    assert "IN MX" not in text
+    assert "DMARC1" not in text
+    assert '"v=spf1 mx -all"' in text
+
+
+def test_a_record_that_is_not_declared_any_more_is_held_too() -> None:
+    old = mail_zone(exchange="mx.former.example", policy="v=DMARC1; p=none", spf="v=spf1 -all")
+    text = zones.with_held(mail_zone(exchange=None, policy="v=DMARC1; p=none", spf="v=spf1 -all"), old, HOLD)
+    assert "mx.former.example." in text
+
+
+def test_once_all_is_as_declared_a_hold_changes_nothing() -> None:
+    text = mail_zone(exchange="mx.example.com", policy="v=DMARC1; p=reject", spf="v=spf1 mx -all")
+    assert zones.with_held(text, zones.with_serial(text, 7), HOLD) == text
+
+
+def test_a_hold_that_is_no_pair_is_refused() -> None:
+    with pytest.raises(RoleError, match="not a name and a type"):
+        plan.held({}, {"hold": [["example.com"]]}, facts())
