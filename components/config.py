@@ -12,6 +12,8 @@ from pulumi.runtime.config import CONFIG, get_config_env, get_config_secret_keys
 
 from components.previous import read_previous
 from mailstack.plan import Plan, load_plan
+from mailstack.plan.first_day import Surroundings, first_day
+from mailstack.reach.cloudflare import CLOUDFLARE_API
 from mailstack.settings.problems import SettingsError
 from mailstack.settings.stackfile import PROJECT_FOLDER
 from mailstack.settings.written import Written
@@ -43,7 +45,23 @@ def read_plan() -> Plan:
         pulumi.log.warn(close)
     for sentence in plan.warnings:
         pulumi.log.warn(sentence)
-    return plan.versioned(read_previous().seen())
+    previous = read_previous()
+    try:
+        plan, notes = first_day(plan, previous.ours(plan.dns.zones), _surroundings())
+    except SettingsError as error:
+        raise pulumi.RunError(str(error)) from None
+    for sentence in notes:
+        pulumi.log.warn(sentence)
+    return plan.versioned(previous.seen())
+
+
+def _surroundings() -> Surroundings:
+    """Return where to ask what zones hold. A rehearsal sets both: it asks nobody outside."""
+    resolvers = os.environ.get("MAILSTACK_RESOLVERS")
+    return Surroundings(
+        cloudflare_url=os.environ.get("CLOUDFLARE_BASE_URL") or CLOUDFLARE_API,
+        resolvers=None if resolvers is None else tuple(filter(None, resolvers.split(","))),
+    )
 
 
 def _written(raw: Mapping[str, Any], values: Mapping[str, str], prefix: str) -> list[Written]:

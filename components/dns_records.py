@@ -10,6 +10,7 @@ Order: addresses, SPF and DKIM first, so that mail passes from its first minute.
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import pulumi
 
@@ -68,10 +69,18 @@ class DnsRecords(Component):
 
         zone_of = {record: zone for zone, held in self._plan.zones.items() for record in held}
         ids = self._plan.cloudflare.zone_ids if self._plan.cloudflare is not None else {}
-        options = self._child(provider=self._provider, depends_on=list(after))
-        return [
-            CloudflareRecord(
-                f"{self._name}-{resource_name(record)}", str(ids[zone_of[record]]), to_cloudflare(record), options
+        waiting = list(after)
+        made: list[pulumi.Resource] = []
+        for record in records:
+            name = resource_name(record)
+            extra = _as_it_is(self._plan.taken[name]) if name in self._plan.taken else {}
+            options = self._child(provider=self._provider, depends_on=waiting, **extra)
+            made.append(
+                CloudflareRecord(f"{self._name}-{name}", str(ids[zone_of[record]]), to_cloudflare(record), options)
             )
-            for record in records
-        ]
+        return made
+
+
+def _as_it_is(import_id: str) -> dict[str, Any]:
+    """Return the options of a record that is taken over: imported, with whatever it holds, and not changed yet."""
+    return {"import_": import_id, "ignore_changes": ["content", "ttl", "priority", "proxied"]}

@@ -5,12 +5,14 @@ The program is told nothing of the state, but the engine answers questions about
 ours already, and which secrets are others than last time.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 import pulumi
 
+from mailstack.plan.first_day import Ours
 from mailstack.plan.shown import Seen
+from mailstack.settings.names import nearest
 
 __all__ = ["QUESTION", "SECRETS_SEEN", "Previous", "read_previous"]
 
@@ -37,21 +39,31 @@ class Previous:
             if isinstance(outputs.get(SECRETS_SEEN), Mapping)
         }
 
-    def records(self) -> Iterator[Mapping[str, Any]]:
-        """Yield the Cloudflare records of the last update: zoneId, name, type, content, priority."""
-        for _urn, outputs in self._of_type(RECORD):
-            yield outputs
-
-    def zones(self) -> dict[str, str]:
-        """Return the zones of the last update in BIND format: name to text."""
+    def ours(self, zones: Collection[str]) -> Ours:
+        """Return which DNS records, and IDs of ``zones``, the last update left."""
+        records = list(self._of_type(RECORD))
+        texts: dict[str, str] = {}
         for _urn, outputs in self._of_type("mailstack:index:DnsRecords"):
-            return dict(outputs.get("zones") or {})
-        return {}
+            texts |= outputs.get("zones") or {}
+        ids = {nearest(str(outputs["name"]), zones): str(outputs["zoneId"]) for _urn, outputs in records}
+        return Ours(
+            resource_names=frozenset(urn.rpartition("::")[2].removeprefix("dns-") for urn, _ in records),
+            record_ids=frozenset(str(outputs["id"]) for _, outputs in records if outputs.get("id")),
+            contents=frozenset(_content(outputs) for _, outputs in records),
+            zone_ids={zone: identity for zone, identity in ids.items() if zone is not None},
+            zones=texts,
+        )
 
     def _of_type(self, prefix: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
         for urn, resource in self._resources.items():
             if resource["type"].startswith(prefix):
                 yield urn, resource["outputs"]
+
+
+def _content(outputs: Mapping[str, Any]) -> tuple[str, str, str]:
+    content = str(outputs.get("content") or "")
+    shown = f"{int(outputs.get('priority') or 0)} {content}" if outputs["type"] == "MX" else content
+    return str(outputs["zoneId"]), str(outputs["name"]).lower(), shown
 
 
 def read_previous() -> Previous:

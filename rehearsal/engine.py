@@ -94,6 +94,8 @@ class Engine:
             "PULUMI_CONFIG_PASSPHRASE": passphrase.read_text(),
             "PULUMI_SKIP_UPDATE_CHECK": "true",
             "PULUMI_HOME": str(_own_home(folder)),
+            # Nobody outside is asked what a real zone of this name holds.
+            "MAILSTACK_RESOLVERS": "",
         }
         self.environment.pop("SSH_AUTH_SOCK", None)  # the throw-away keys are the only ones to try
         shutil.copy(project_folder / "Pulumi.yaml", folder / "Pulumi.yaml")

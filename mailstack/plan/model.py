@@ -77,6 +77,8 @@ class DnsPlan:
     texts: Mapping[str, str]
     warnings: tuple[str, ...]
     cloudflare: CloudflarePlan | None
+    # Records that start as one the zone had before: resource name to Cloudflare's import ID.
+    taken: Mapping[str, str] = field(default_factory=dict)
     names_run: RoleRun | None
     mail_run: RoleRun | None
     shown: Shown

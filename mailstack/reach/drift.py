@@ -33,7 +33,7 @@ def find_drift(plan: Plan, say: Callable[[str], None], *, cloudflare_url: str = 
     if plan.dns.cloudflare is not None:
         api = CloudflareApi(cloudflare_url, plan.dns.cloudflare.api_token.value)
         for zone, records in plan.dns.zones.items():
-            identity = plan.dns.cloudflare.zone_ids[zone] or api.zone_id(zone)
+            identity = plan.dns.cloudflare.zone_ids[zone] or api.zone_ids([zone])[zone]
             found += [difference for record in records for difference in _at_cloudflare(api, identity, record)]
     return found
 
@@ -55,7 +55,7 @@ def _on_host(plan: Plan, run: RoleRun, say: Callable[[str], None]) -> Iterator[s
 
 def _at_cloudflare(api: CloudflareApi, zone_id: str, record: Record) -> Iterator[str]:
     wanted = to_cloudflare(record)
-    if wanted.content not in [served["content"] for served in api.records(zone_id, wanted.name, wanted.type)]:
+    if wanted.content not in [served["content"] for served in api.records(zone_id, name=wanted.name, type=wanted.type)]:
         yield f"dns-{resource_name(record)}: {wanted.type} {wanted.name} is not as declared"
 
 

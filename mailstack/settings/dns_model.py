@@ -13,6 +13,7 @@ from mailstack.settings.types import (
     IpAddress,
     LogicalName,
     OneLineSecret,
+    OwnerName,
     Port,
 )
 
@@ -45,6 +46,17 @@ class DnsServer(Section):
     port: Port = Field(default=53, description="UDP and TCP port.")
 
 
+class ExistingRecord(Section):
+    """A record that a zone had before, and what is to become of it."""
+
+    name: OwnerName = Field(description="Its name, as the preview shows it.")
+    type: Literal["A", "AAAA", "CNAME", "MX", "TXT"] = Field(description="Its type.")
+    content: str | None = Field(default=None, description="Its content, where the name has several of this type.")
+    action: Literal["take-over", "keep"] = Field(
+        description="take-over: one update imports it as it is, the next brings the declared value. keep: it stays."
+    )
+
+
 class Dns(Section):
     """Where the records go."""
 
@@ -52,5 +64,11 @@ class Dns(Section):
         default="none", description="none: the zone is only a stack output, in BIND format."
     )
     ttl: int = Field(default=3600, ge=60, le=86400, description="Seconds.")
+    existing: tuple[ExistingRecord, ...] = Field(
+        default=(), description="Records of before that would clash with declared ones, and what is decided about them."
+    )
+    look_seconds: int = Field(
+        default=20, ge=0, le=300, description="Time to look at what the zones hold, all together. 0: nobody looks."
+    )
     cloudflare: Cloudflare | None = Field(default=None, description="With provider cloudflare.")
     server: DnsServer | None = Field(default=None, description="With provider server.")

@@ -29,6 +29,7 @@ __all__ = [
     "LogicalName",
     "LongSecret",
     "OneLineSecret",
+    "OwnerName",
     "Permalink",
     "Port",
     "PostalVersion",
@@ -91,6 +92,13 @@ def _service_name(value: Any) -> str:
     text = _text(value, "must be a domain name", "write the name in quotes").rstrip(".").lower()
     _domain_name(re.sub(r"(^|\.)_(?=[a-z0-9])", r"\1", text))
     return text
+
+
+def _owner_name(value: Any) -> str:
+    """Return the name of any record there may be: with service labels, or a wildcard (RFC 4592)."""
+    text = _text(value, "must be the name of a DNS record", "write the whole name in quotes")
+    rest = text.removeprefix("*.")
+    return ("*." if rest != text else "") + _service_name(rest)
 
 
 def _spf_target(value: Any) -> str:
@@ -266,6 +274,7 @@ def _pattern(pattern: str, rule: str, fix: str) -> BeforeValidator:
 DomainName = Annotated[str, BeforeValidator(_domain_name)]
 HostName = Annotated[str, BeforeValidator(_domain_name)]
 ServiceName = Annotated[str, BeforeValidator(_service_name)]
+OwnerName = Annotated[str, BeforeValidator(_owner_name)]
 SpfTarget = Annotated[str, BeforeValidator(_spf_target)]
 HostAddress = Annotated[str, BeforeValidator(_host_address)]
 IpAddress = Annotated[str, BeforeValidator(_ip(None))]

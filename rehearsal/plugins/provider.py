@@ -91,14 +91,14 @@ class Log:
     def __init__(self, engine: str, urn: str) -> None:
         """``engine`` is the engine's address, as it is given to every plugin on its command line."""
         self._engine = engine
-        self._urn = urn
+        self.urn = urn
 
     def info(self, text: str) -> None:
         """Show one line."""
         if not self._engine:
             return
         with grpc.insecure_channel(self._engine) as channel:
-            request = engine_pb2.LogRequest(severity=engine_pb2.INFO, message=text, urn=self._urn, ephemeral=False)
+            request = engine_pb2.LogRequest(severity=engine_pb2.INFO, message=text, urn=self.urn, ephemeral=False)
             engine_pb2_grpc.EngineStub(channel).Log(request)
 
 

@@ -47,7 +47,8 @@ class DnsServer(Role):
     Settings: ``zones`` (``name`` and ``text``, a zone file with a placeholder serial), ``server`` ("auto", "knot",
     "nsd"), ``listen`` (addresses; empty for the host's own global ones), ``port``, ``transfer_to`` (addresses that
     may copy the zones), ``hold`` (pairs of name and type that stay as they are served now, whatever the text says: MX
-    and DMARC of live domains wait until the hosts behind them are ready). The previous zones and configuration stay in place and served when new ones fail.
+    and DMARC of live domains wait until the hosts behind them are ready). The previous zones and configuration stay in
+    place and served when new ones fail.
     """
 
     name = "dns_server"

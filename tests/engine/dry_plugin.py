@@ -4,9 +4,10 @@ Diffs, previews and the state are those of the real contract; a command that wou
 """
 
 import json
+import os
 
 from rehearsal.plugins.command import OUTPUTS, CommandProvider
-from rehearsal.plugins.provider import UNKNOWN, Log, Properties, secret, serve
+from rehearsal.plugins.provider import UNKNOWN, Log, PluginError, Properties, secret, serve
 
 PROBE = {"ok": True, "target": "smtp-relay.gmail.com:587", "steps": [], "failure": None}
 FACTS = {"names": {}, "domains": {}, "containers": {}, "probe": PROBE}
@@ -16,6 +17,9 @@ class DryCommandProvider(CommandProvider):
     """Performs nothing."""
 
     def create(self, kind: str, inputs: Properties, *, preview: bool, log: Log) -> tuple[str, Properties]:
+        failing = os.environ.get("DRY_FAILS")
+        if failing is not None and not preview and log.urn.endswith(f"::{failing}"):
+            raise PluginError(f"{failing} was told to fail")
         return "dry", self._answered(inputs, preview=preview)
 
     def update(

@@ -1,0 +1,227 @@
+"""What live zones hold already: looked at while planning, before anything is registered.
+
+A first `up` on a domain that has records of before must not double them. Whoever plans says what is ours (the state of
+the engine); only zones in which something is about to be made are looked at.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from mailstack.dns import Record, resource_name
+from mailstack.dns.existing import Clash, Decision, Existing, decide, find_clashes, take_overs
+from mailstack.dns.records import MailExchanger, Text
+from mailstack.plan.model import CloudflarePlan, Plan
+from mailstack.reach.cloudflare import CloudflareApi, CloudflareError
+from mailstack.reach.look import Look, look_at_cloudflare, look_by_dns
+from mailstack.settings.problems import Problem, SettingsError
+
+__all__ = ["Ours", "Surroundings", "first_day"]
+
+OFFLINE = "nobody looked: dns.look_seconds is 0"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ours:
+    """What the last update left: names of record resources, record and zone IDs at Cloudflare, zone texts."""
+
+    resource_names: frozenset[str] = frozenset()
+    record_ids: frozenset[str] = frozenset()
+    contents: frozenset[tuple[str, str, str]] = frozenset()
+    zone_ids: Mapping[str, str] = field(default_factory=dict)
+    zones: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Surroundings:
+    """Where to ask: the API's address, and resolvers for everybody else's DNS (None: the system's, empty: nobody)."""
+
+    cloudflare_url: str
+    resolvers: Sequence[str] | None = None
+
+
+def first_day(plan: Plan, ours: Ours, around: Surroundings) -> tuple[Plan, tuple[str, ...]]:
+    """Return the plan with zone IDs and records taken over, and warnings about what was not looked at.
+
+    Raises SettingsError for zones that are not found, and for records that would clash with declared ones and about
+    which nothing, or nothing that can be, is decided in ``dns.existing``. A local stack has no live zone.
+    """
+    settings = plan.settings
+    if settings.environment == "local":
+        return plan, ()
+    if plan.dns.cloudflare is not None:
+        api = CloudflareApi(around.cloudflare_url, plan.dns.cloudflare.api_token.value, seconds=_seconds(plan))
+        plan = _with_zone_ids(plan, plan.dns.cloudflare, ours, api)
+        look = _at_cloudflare(plan, ours, api)
+    else:
+        look = _elsewhere(plan, ours, around)
+    new = [record for records in _new(plan, ours).values() for record in records]
+    clashes = find_clashes(new, plan.dns.records, [there for there in look.existing if not _is_ours(there, ours)])
+    decisions = [
+        Decision(name=entry.name, type=entry.type, content=entry.content, action=entry.action)
+        for entry in settings.dns.existing
+    ]
+    undecided, taken = decide(_relevant(plan, clashes), decisions)
+    if undecided:
+        raise SettingsError(_problem(plan, clash) for clash in undecided)
+    imports = {name: f"{there.zone_id}/{there.record_id}" for name, there in take_overs(taken).items()}
+    warnings = tuple(_not_seen(zone, why) for zone, why in look.not_seen.items())
+    return replace(plan, dns=replace(plan.dns, taken=imports)), warnings
+
+
+def _seconds(plan: Plan) -> float | None:
+    """Return the time for the look; IDs have to be found even where nobody is to look."""
+    return plan.settings.dns.look_seconds or None
+
+
+def _with_zone_ids(plan: Plan, cloudflare: CloudflarePlan, ours: Ours, api: CloudflareApi) -> Plan:
+    known = {zone: identity or ours.zone_ids.get(zone) for zone, identity in cloudflare.zone_ids.items()}
+    missing = [zone for zone, identity in known.items() if identity is None]
+    if missing:
+        try:
+            found = api.zone_ids(missing)
+        except CloudflareError as error:
+            raise SettingsError([_no_ids(missing, str(error))]) from None
+        if len(found) < len(missing):
+            raise SettingsError(_no_zone(zone) for zone in missing if zone not in found)
+        known |= found
+    return replace(plan, dns=replace(plan.dns, cloudflare=replace(cloudflare, zone_ids=known)))
+
+
+def _no_ids(zones: Sequence[str], why: str) -> Problem:
+    return Problem(
+        field="dns.cloudflare.zones",
+        value=", ".join(zones[:3]) + (f" and {len(zones) - 3} more" if len(zones) > 3 else ""),
+        rule=f"have no ID, and it could not be looked up: {why}",
+        fix="write the IDs, as each zone's overview page shows them, or try again",
+    )
+
+
+def _no_zone(zone: str) -> Problem:
+    return Problem(
+        field="dns.cloudflare.zones",
+        value=zone,
+        rule="is no zone that the API token sees",
+        fix="give the token DNS Read and DNS Write for it; where the zone is a parent domain, list that one in zones",
+    )
+
+
+def _new(plan: Plan, ours: Ours) -> dict[str, tuple[Record, ...]]:
+    """Return, by zone, the records that are about to be made. Elsewhere than at Cloudflare a zone text tells."""
+    found = {}
+    for zone, records in plan.dns.zones.items():
+        if plan.dns.cloudflare is not None:
+            new = tuple(record for record in records if resource_name(record) not in ours.resource_names)
+        else:
+            new = () if zone in ours.zones else records
+        if new:
+            found[zone] = new
+    return found
+
+
+def _at_cloudflare(plan: Plan, ours: Ours, api: CloudflareApi) -> Look:
+    zones = _new(plan, ours)
+    if not plan.settings.dns.look_seconds:
+        return Look(not_seen=dict.fromkeys(zones, OFFLINE))
+    ids = plan.dns.cloudflare.zone_ids if plan.dns.cloudflare is not None else {}
+    return look_at_cloudflare(api, {zone: str(ids[zone]) for zone in zones})
+
+
+def _elsewhere(plan: Plan, ours: Ours, around: Surroundings) -> Look:
+    zones, server = _new(plan, ours), plan.settings.dns.server
+    if not plan.settings.dns.look_seconds:
+        return Look(not_seen=dict.fromkeys(zones, OFFLINE))
+    own = server.nameservers if server is not None else ()
+    seconds = float(plan.settings.dns.look_seconds)
+    return look_by_dns(zones, seconds=seconds, ours=own, resolvers=around.resolvers)
+
+
+def _is_ours(there: Existing, ours: Ours) -> bool:
+    return there.record_id in ours.record_ids or (str(there.zone_id), there.name, there.content) in ours.contents
+
+
+def _relevant(plan: Plan, clashes: Sequence[Clash]) -> list[Clash]:
+    """Return the clashes that matter for this provider: only Cloudflare minds a record that is the same."""
+    if plan.dns.cloudflare is not None:
+        return list(clashes)
+    return [clash for clash in clashes if not any(record.data == clash.existing.data for record in clash.declared)]
+
+
+def _problem(plan: Plan, clash: Clash) -> Problem:
+    there = clash.existing
+    declared = ", ".join(dict.fromkeys(f"{record.name} {record.type}" for record in clash.declared))
+    line = f"- {{name: {there.name!r}, type: {there.type}, content: {_content(there)!r}, action: "
+    ways = []
+    if clash.may_be_taken and there.record_id is not None:
+        ways.append(f"take it over: add `{line}take-over}}` to dns.existing")
+    ways += _merge(plan, there)
+    if clash.may_stay:
+        ways.append(f"let it stay: add `{line}keep}}` to dns.existing")
+    ways.append("remove it where the zone is kept, if nobody needs it")
+    return Problem(
+        field="dns.existing",
+        value=f"{there} in zone {there.zone}",
+        rule=f"stands against the declared {declared}: {clash.why}",
+        fix="; or ".join(ways),
+    )
+
+
+def _content(there: Existing) -> str:
+    return there.data.value if isinstance(there.data, Text) else there.content
+
+
+def _merge(plan: Plan, there: Existing) -> list[str]:
+    """Return how the terms of a record of before are written in the settings."""
+    names = [domain.name for domain in plan.settings.domains]
+    domain = there.name.removeprefix("_dmarc.")
+    if domain not in names:
+        return []
+    field = f"domains[{names.index(domain)}]"
+    if isinstance(there.data, MailExchanger):
+        entry = f"{{preference: {there.data.preference}, exchange: {there.data.exchange}}}"
+        return [f"declare it: add `{entry}` to {field}.mx"]
+    if there.kind == "SPF":
+        return _merge_spf(field, _content(there))
+    if there.kind == "DMARC":
+        return _merge_dmarc(field, _content(there))
+    return []
+
+
+def _merge_spf(field: str, text: str) -> list[str]:
+    terms = text.split()[1:]
+    includes = [term.partition(":")[2] for term in terms if term.lower().lstrip("+").startswith("include:")]
+    others = [
+        term
+        for term in terms
+        if not term.lower().lstrip("+").startswith(("include:", "redirect=")) and term.lower().lstrip("+-~?") != "all"
+    ]
+    lines = [f"{field}.spf.include: [{', '.join(includes)}]"] if includes else []
+    lines += [f"{field}.spf.mechanisms: [{', '.join(others)}]"] if others else []
+    return [f"merge its terms, and take it over: {' and '.join(lines)}"] if lines else []
+
+
+DMARC_SETTINGS = {
+    "p": "policy",
+    "sp": "subdomain_policy",
+    "np": "nonexistent_policy",
+    "rua": "aggregate_reports",
+    "ruf": "failure_reports",
+}
+
+
+def _merge_dmarc(field: str, text: str) -> list[str]:
+    tags = dict(part.strip().split("=", 1) for part in text.split(";") if "=" in part)
+    lines = []
+    for tag, setting in DMARC_SETTINGS.items():
+        value = tags.get(tag)
+        if value is not None:
+            addresses = [place.strip().removeprefix("mailto:") for place in value.split(",")]
+            shown = f"[{', '.join(addresses)}]" if tag in {"rua", "ruf"} else value
+            lines.append(f"{field}.dmarc.{setting}: {shown}")
+    return [f"merge its tags, and take it over: {' and '.join(lines)}"] if lines else []
+
+
+def _not_seen(zone: str, why: str) -> str:
+    return (
+        f"what zone {zone} holds was not looked at: {why}. A record of before may be doubled: two SPF records are a "
+        "permanent error for every receiver, two DMARC records count as none"
+    )
