@@ -47,7 +47,7 @@ from mailstack.settings.names import (
 )
 from mailstack.settings.postal_model import Postal
 from mailstack.settings.problems import Problem, SettingsError
-from mailstack.upstreams import SpfSource
+from mailstack.settings.upstream_model import UpstreamSettings
 
 __all__ = ["key_problems", "plan_dns"]
 
@@ -291,7 +291,7 @@ def _postal_domains(settings: Settings, postal: Postal) -> Iterator[SendingDomai
     """Yield the domains of Postal's own: the return path, route addresses, and the SPF record it may need."""
     here = MailExchanger(preference=10, exchange=postal.smtp_hostname)
     declared_names = {domain.name for domain in settings.domains}
-    includes, own = _upstream_spf(settings)
+    includes, own = _upstream_spf(settings, settings.relay.upstream)
     policy = SpfPolicy(includes=tuple(includes), mechanisms=own, all="~all")
     name = return_path_domain(settings, postal)
     if name not in declared_names:
@@ -323,13 +323,14 @@ def _postal_aliases(settings: Settings, postal: Postal) -> Iterator[tuple[str, s
             yield f"{tracked.name}.{tracked.domain}", track_domain(settings, postal)
 
 
-def _upstream_spf(settings: Settings) -> tuple[list[SpfInclude], tuple[str, ...]]:
-    """Return what SPF says of the way mail leaves: the upstream's include, or else our own addresses."""
-    provider, upstream = settings.relay.upstream.provider, settings.relay.upstream
-    source = SpfSource(domain=upstream.spf_include, lookups=1) if upstream.spf_include else provider.spf
-    if source is not None:
-        return [SpfInclude(domain=source.domain, lookups=source.lookups)], ()
-    return [], tuple(address_mechanism(address) for address in settings.egress_addresses)
+def _upstream_spf(settings: Settings, upstream: UpstreamSettings) -> tuple[list[SpfInclude], tuple[str, ...]]:
+    """Return what SPF says of the way mail leaves: includes of upstream and fallback, else our own addresses."""
+    chosen = (upstream, settings.fallback) if settings.fallback is not None else (upstream,)
+    includes = {source.domain: source for source in (one.spf_source for one in chosen) if source is not None}
+    own = any(one.spf_source is None for one in chosen)
+    return [SpfInclude(domain=source.domain, lookups=source.lookups) for source in includes.values()], tuple(
+        address_mechanism(address) for address in settings.egress_addresses if own
+    )
 
 
 def _public_key(settings: Settings, key: DeclaredKey) -> str:
@@ -338,8 +339,8 @@ def _public_key(settings: Settings, key: DeclaredKey) -> str:
 
 
 def _sending_domain(settings: Settings, domain: Domain) -> SendingDomain:
-    provider, postal = settings.relay.upstream.provider, settings.postal
-    includes, own = _upstream_spf(settings)
+    upstream, postal = settings.upstream_of(domain), settings.postal
+    includes, own = _upstream_spf(settings, upstream)
     if not includes and postal is not None and domain.name in postal.sending_domains:
         # Postal looks for an include. The record it names holds our addresses.
         includes, own = [SpfInclude(domain=spf_include(settings, postal), lookups=1)], ()
@@ -349,7 +350,7 @@ def _sending_domain(settings: Settings, domain: Domain) -> SendingDomain:
         for name in domain.spf.include
         if name not in known
     ]
-    declared_mx = provider.mx if domain.mx is None else domain.mx
+    declared_mx = upstream.provider.mx if domain.mx is None else domain.mx
     exchangers = tuple(MailExchanger(preference=mx.preference, exchange=mx.exchange) for mx in declared_mx)
     return SendingDomain(
         name=domain.name,

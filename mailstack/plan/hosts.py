@@ -10,6 +10,7 @@ from mailstack.plan.shown import Secret, Shown, shown_run
 from mailstack.reach.connection import Connection, Jump
 from mailstack.settings.model import Settings
 from mailstack.settings.postal_model import DockerEngine, Postal
+from mailstack.settings.relay_model import Submission
 
 __all__ = [
     "CONTAINER_NETWORK",
@@ -159,6 +160,8 @@ def _openings(settings: Settings, name: str) -> Iterator[Opening]:
     relay = settings.relay
     if relay.host == name and relay.placement == "vm" and relay.client_networks:
         yield _opening(settings.relay_listen_port, sources=relay.client_networks)
+    if relay.host == name and relay.submission is not None:
+        yield from (_opening(port) for port in _submission_ports(relay.submission))
     server = settings.dns.server
     if server is not None and server.host == name:
         yield from (_opening(server.port, protocol="udp"), _opening(server.port))
@@ -172,6 +175,10 @@ def _postal_openings(settings: Settings, postal: Postal, name: str) -> Iterator[
             yield _opening(WEB_PORT, sources=(_single(settings, settings.caddy.host),), container=container)
     if postal.database_host == name and postal.host != name:
         yield _opening(postal.database.port, sources=(_single(settings, postal.host),), container=True)
+
+
+def _submission_ports(submission: Submission) -> list[int]:
+    return [port for port in (submission.starttls_port, submission.tls_port) if port is not None]
 
 
 def _single(settings: Settings, name: str) -> str:
@@ -189,8 +196,8 @@ def preflight_settings(settings: Settings, name: str) -> dict[str, Any]:
     ports: list[dict[str, Any]] = []
     outbound: list[dict[str, Any]] = []
     if settings.relay.host == name:
-        upstream = settings.relay.upstream
-        outbound.append({"host": upstream.host_name, "port": upstream.port})
+        places = dict.fromkeys((upstream.host_name, upstream.port) for upstream in settings.all_upstreams)
+        outbound += [{"host": place, "port": port} for place, port in places]
     if settings.relay.host == name and settings.relay.placement == "vm":
         gateway = None if settings.postal is None else settings.postal.gateway
         ports += [
@@ -198,6 +205,12 @@ def preflight_settings(settings: Settings, name: str) -> dict[str, Any]:
             for address in settings.relay_listen_addresses
             if address != gateway  # there only once the container network is
         ]
+        if settings.relay.submission is not None:
+            ports += [
+                {"address": address, "port": port, "holder": "postfix"}
+                for address in settings.relay.submission.listen_addresses
+                for port in _submission_ports(settings.relay.submission)
+            ]
     server = settings.dns.server
     if server is not None and server.host == name:
         ports += [{"address": address, "port": server.port, "holder": "knot"} for address in server.listen_addresses]

@@ -1,19 +1,32 @@
 """From settings to the relay: the definition that main.cf is rendered from, and the role that brings it to a host."""
 
 import ipaddress
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from functools import cache
 from typing import Any, Literal
 
 from mailstack.plan.model import RelayPlan, RoleRun
 from mailstack.plan.shown import Secret, Shown, flat, shown_run
-from mailstack.postfix.relay import RelayDefinition, RelayDefinitionError, main_cf, role_settings
+from mailstack.postfix.relay import (
+    RelayDefinition,
+    RelayDefinitionError,
+    RelayUpstream,
+    Submission,
+    main_cf,
+    role_settings,
+)
 from mailstack.settings.model import Settings
-from mailstack.settings.names import bounce_domains
+from mailstack.settings.names import bounce_domains, custom_return_path
 from mailstack.settings.problems import SettingsError, definition_problems
+from mailstack.settings.upstream_model import UpstreamSettings
 from mailstack.upstreams import IMPLICIT_TLS_PORTS
 
-__all__ = ["plan_relay", "relay_definition"]
+__all__ = ["SUBMISSION_CERTIFICATE", "SUBMISSION_KEY", "plan_relay", "relay_definition"]
+
+# Where Caddy hands the pair for submission over to.
+SUBMISSION_CERTIFICATE = "/etc/postfix/mailstack-tls/smtp.cert"
+SUBMISSION_KEY = "/etc/postfix/mailstack-tls/smtp.key"
 
 MEGABYTE = 1_000_000
 # A bounce that cannot be delivered in a day is of no use to anyone.
@@ -34,14 +47,12 @@ def plan_relay(settings: Settings) -> RelayPlan:
         raise SettingsError(definition_problems("relay", str(error))) from None
     if settings.relay.placement != "vm":
         return RelayPlan(definition=definition, run=None, shown={})
-    upstream = settings.relay.upstream
-    password = upstream.password if upstream.auth == "sasl" else None
     run = RoleRun(
         name="relay-postfix",
         host=settings.relay.host,
         role="postfix_relay",
         settings=role_settings(definition),
-        secrets={} if password is None else {"sasl_password": password.get_secret_value()},
+        secrets=_secrets(settings),
         on_destroy=settings.relay.on_destroy,
     )
     return RelayPlan(definition=definition, run=run, shown=_shown(run))
@@ -75,6 +86,16 @@ CONTRASTS = (
         bounce_lifetime_hours=1,
         postmaster="postmaster@b.example.org",
         after_unit="b.service",
+        upstreams=(
+            RelayUpstream(
+                name="b", host="b.example.org", implicit_tls=True, tls_level="encrypt", ca_file="/etc/ssl/b.pem"
+            ),
+        ),
+        fallback=RelayUpstream(
+            name="f", host="f.example.org", implicit_tls=True, tls_level="encrypt", ca_file="/etc/ssl/b.pem"
+        ),
+        smtputf8=False,
+        strict_envelopes=True,
         extra_parameters={"soft_bounce": True},
     ),
 )
@@ -85,6 +106,23 @@ def _same_for_all() -> frozenset[str]:
     """Return the parameters of main.cf that follow from no setting."""
     one, other = map(main_cf, CONTRASTS)
     return frozenset(name for name in one if name in other and one[name] == other[name])
+
+
+def _secrets(settings: Settings) -> dict[str, Any]:
+    relay = settings.relay
+    found: dict[str, Any] = {}
+    if relay.upstream.auth == "sasl" and relay.upstream.password is not None:
+        found["sasl_password"] = relay.upstream.password.get_secret_value()
+    further = {
+        name: upstream.password.get_secret_value()
+        for name, upstream in relay.upstreams.items()
+        if upstream.auth == "sasl" and upstream.password is not None
+    }
+    if further:
+        found["upstream_passwords"] = further
+    if relay.submission is not None:
+        found["submission_passwords"] = {user.name: user.password.get_secret_value() for user in relay.submission.users}
+    return found
 
 
 def _shown(run: RoleRun) -> Shown:
@@ -116,7 +154,9 @@ def relay_definition(settings: Settings) -> RelayDefinition:
     relay, upstream, provider = settings.relay, settings.relay.upstream, settings.relay.upstream.provider
     versions = {ipaddress.ip_address(address).version for address in settings.egress_addresses}
     protocol: Literal["ipv4", "ipv6", "all"] = "all" if len(versions) > 1 else "ipv6" if 6 in versions else "ipv4"
-    size = relay.message_size_mb * MEGABYTE if relay.message_size_mb else provider.message_size_bytes
+    smallest = min(upstream.provider.message_size_bytes for upstream in settings.all_upstreams)
+    size = relay.message_size_mb * MEGABYTE if relay.message_size_mb else smallest
+    patterns = (pattern for upstream in settings.all_upstreams for pattern in upstream.provider.temporary_replies)
     return RelayDefinition(
         hostname=relay.hostname,
         listen_addresses=settings.relay_listen_addresses,
@@ -134,13 +174,60 @@ def relay_definition(settings: Settings) -> RelayDefinition:
         recipient_limit=provider.recipients_per_transaction,
         concurrency=relay.concurrency or provider.concurrency,
         ip_protocol=protocol,
-        temporary_reply_patterns=provider.temporary_replies,
+        temporary_reply_patterns=tuple(dict.fromkeys(patterns)),
         queue_lifetime_hours=relay.queue_lifetime_hours,
         **_bounces(settings),
         bounce_lifetime_hours=min(BOUNCE_LIFETIME_HOURS, relay.queue_lifetime_hours),
         postmaster=relay.postmaster,
         after_unit=NETWORK_UNIT if _listens_on_container_network(settings) else None,
+        upstreams=tuple(_further(settings)),
+        fallback=None if settings.fallback is None else _upstream(str(relay.fallback_upstream), settings.fallback),
+        smtputf8=all(upstream.takes_smtputf8 for upstream in settings.all_upstreams),
+        strict_envelopes=relay.strict_envelopes,
+        submission=_submission(settings),
         extra_parameters=relay.extra_parameters,
+    )
+
+
+def _further(settings: Settings) -> Iterator[RelayUpstream]:
+    """Yield the upstreams that have sender domains of their own, Postal's return paths below them included."""
+    by_name: dict[str, list[str]] = {}
+    for domain in settings.domains:
+        if domain.upstream is not None:
+            by_name.setdefault(domain.upstream, []).append(domain.name)
+    senders = frozenset(_sender_domains(settings))
+    for name, domains in by_name.items():
+        own = [custom_return_path(domain) for domain in domains]
+        listed = tuple(domain for domain in (*domains, *own) if domain in senders)
+        yield replace(_upstream(name, settings.relay.upstreams[name]), sender_domains=listed)
+
+
+def _upstream(name: str, upstream: UpstreamSettings) -> RelayUpstream:
+    return RelayUpstream(
+        name=name,
+        host=upstream.host_name,
+        port=upstream.port,
+        implicit_tls=upstream.port in IMPLICIT_TLS_PORTS,
+        tls_level=upstream.tls,
+        ca_file=upstream.ca_file,
+        sasl_username=upstream.username if upstream.auth == "sasl" else None,
+        recipient_limit=upstream.provider.recipients_per_transaction,
+        concurrency=upstream.provider.concurrency,
+    )
+
+
+def _submission(settings: Settings) -> Submission | None:
+    declared = settings.relay.submission
+    if declared is None:
+        return None
+    certificate = declared.certificate
+    return Submission(
+        listen_addresses=declared.listen_addresses,
+        starttls_ports=tuple(filter(None, [declared.starttls_port])),
+        tls_ports=tuple(filter(None, [declared.tls_port])),
+        certificate_file=SUBMISSION_CERTIFICATE if certificate is None else certificate.certificate_file,
+        key_file=SUBMISSION_KEY if certificate is None else certificate.key_file,
+        users=tuple(user.name for user in declared.users),
     )
 
 

@@ -9,6 +9,7 @@ from mailstack.plan.shown import Secret, flat, shown_run
 from mailstack.postfix.relay import RelayDefinition
 from mailstack.reach.bundle import ROLE_TIMEOUT_SECONDS
 from mailstack.relay_rule import RelayRule, console_steps, probe_replies, rule_problems
+from mailstack.settings.domains_model import Domain
 from mailstack.settings.model import Settings
 from mailstack.settings.names import bounce_domains
 from mailstack.settings.problems import Problem, SettingsError
@@ -81,9 +82,14 @@ def relay_rule(settings: Settings) -> RelayRule:
 
 
 def _rule_domains(settings: Settings) -> tuple[str, ...]:
-    names = tuple(domain.name for domain in settings.domains)
+    names = tuple(domain.name for domain in settings.domains if _goes_to_google(settings, domain))
     # The console compares MAIL FROM, and that is Postal's return path.
     return names if settings.postal is None else (*names, *bounce_domains(settings, settings.postal))
+
+
+def _goes_to_google(settings: Settings, domain: Domain) -> bool:
+    chosen = [settings.upstream_of(domain), settings.fallback]
+    return any(upstream is not None and upstream.preset == "google-workspace" for upstream in chosen)
 
 
 def probe_settings(settings: Settings, definition: RelayDefinition) -> dict[str, Any]:

@@ -26,9 +26,13 @@ def _postal_weaknesses(settings: Settings) -> list[str]:
 def weaknesses(settings: Settings) -> list[str]:
     """Return what was weakened on purpose, one sentence each. Every `pulumi up` reports them."""
     found = []
-    if settings.relay.upstream.tls != "secure":
+    upstreams = {"relay.upstream": settings.relay.upstream}
+    upstreams |= {f"relay.upstreams.{name}": upstream for name, upstream in settings.relay.upstreams.items()}
+    for field, upstream in upstreams.items():
+        if upstream.tls == "secure":
+            continue
         found.append(
-            f"relay.upstream.tls is {settings.relay.upstream.tls}: the upstream's certificate is not checked for "
+            f"{field}.tls is {upstream.tls}: the upstream's certificate is not checked for "
             "its name as `secure` does, so someone in between could read the mail"
         )
     if settings.relay_rule is not None and settings.relay_rule.allowed_senders == "any-address":

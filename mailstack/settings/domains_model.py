@@ -77,6 +77,9 @@ class Domain(Section):
     """A domain that mail is sent from."""
 
     name: DomainName = Field(description="The domain in From.")
+    upstream: LogicalName | None = Field(
+        default=None, description="Which of relay.upstreams its mail goes to. Absent: relay.upstream."
+    )
     mx: tuple[MailExchanger, ...] | None = Field(
         default=None,
         description="Absent: the upstream's mailboxes, or left alone. Empty list: the domain receives no mail.",

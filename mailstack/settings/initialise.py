@@ -68,10 +68,21 @@ def missing_secrets(raw: Mapping[str, Any], folder: Path = PROJECT_FOLDER) -> li
     upstream = (raw.get("relay") or {}).get("upstream") or {}
     if upstream.get("auth") == "sasl" and not upstream.get("password"):
         steps.append(Step(path=f"{PROJECT}:relay.upstream.password", what="password of the upstream"))
+    steps += _relay_secrets(raw.get("relay") or {})
     dns = raw.get("dns") or {}
     if dns.get("provider") == "cloudflare" and not (dns.get("cloudflare") or {}).get("api_token"):
         steps.append(Step(path=f"{PROJECT}:dns.cloudflare.api_token", what="Cloudflare API token"))
     return [*steps, *_postal_secrets(raw.get("postal") or {}), *_caddy_secrets(raw.get("caddy") or {})]
+
+
+def _relay_secrets(relay: Mapping[str, Any]) -> Iterator[Step]:
+    for name, upstream in (relay.get("upstreams") or {}).items():
+        if upstream.get("auth") == "sasl" and not upstream.get("password"):
+            yield Step(path=f"{PROJECT}:relay.upstreams.{name}.password", what=f"password of the upstream {name}")
+    for number, user in enumerate((relay.get("submission") or {}).get("users") or []):
+        if not user.get("password"):
+            path = f"{PROJECT}:relay.submission.users[{number}].password"
+            yield Step(path=path, what=f"password of {user.get('name')}", make=new_word)
 
 
 def _shared_keys(raw: Mapping[str, Any], folder: Path) -> Iterator[Step]:

@@ -17,6 +17,7 @@ from mailstack.settings.relay_model import Relay
 from mailstack.settings.relay_rule_model import RelayRule
 from mailstack.settings.section import Section
 from mailstack.settings.types import LogicalName
+from mailstack.settings.upstream_model import UpstreamSettings
 
 __all__ = ["Settings"]
 
@@ -55,6 +56,20 @@ class Settings(Section):
             shared = self.dkim_keys.get(key.key)
             return None if shared is None else shared.private_key
         return key.private_key
+
+    def upstream_of(self, domain: Domain) -> UpstreamSettings:
+        """Return the upstream that takes a domain's mail; the first one where its name is not known."""
+        return self.relay.upstreams.get(domain.upstream or "", self.relay.upstream)
+
+    @property
+    def fallback(self) -> UpstreamSettings | None:
+        """Return the upstream that takes over when the first choice does not answer."""
+        return self.relay.upstreams.get(self.relay.fallback_upstream or "")
+
+    @property
+    def all_upstreams(self) -> tuple[UpstreamSettings, ...]:
+        """Return every upstream that mail may go to."""
+        return (self.relay.upstream, *self.relay.upstreams.values())
 
     @property
     def postal_shares_relay_host(self) -> bool:

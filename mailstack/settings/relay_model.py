@@ -5,10 +5,47 @@ from typing import Literal
 from pydantic import Field
 
 from mailstack.settings.section import Section
-from mailstack.settings.types import DomainName, EmailAddress, HostName, IpAddress, IpNetwork, LogicalName, Port
+from mailstack.settings.types import (
+    AbsolutePath,
+    DomainName,
+    EmailAddress,
+    HostName,
+    IpAddress,
+    IpNetwork,
+    LogicalName,
+    LoginName,
+    LongSecret,
+    Port,
+)
 from mailstack.settings.upstream_model import UpstreamSettings
 
-__all__ = ["Relay"]
+__all__ = ["Relay", "Submission", "SubmissionCertificate", "SubmissionUser"]
+
+
+class SubmissionUser(Section):
+    """Somebody, or a device, that logs in to hand mail over."""
+
+    name: LoginName = Field(description="Login name.")
+    password: LongSecret = Field(description="12 characters or more; `mailstack init` makes it.")
+
+
+class SubmissionCertificate(Section):
+    """The certificate that clients see."""
+
+    certificate_file: AbsolutePath = Field(description="Certificate and its chain on the host, PEM.")
+    key_file: AbsolutePath = Field(description="Its key on the host, PEM, readable by root only.")
+
+
+class Submission(Section):
+    """Mail from clients outside the trusted networks, by login, below TLS only (RFC 8314)."""
+
+    listen_addresses: tuple[IpAddress, ...] = Field(min_length=1, description="Addresses of the host they connect to.")
+    starttls_port: Port | None = Field(default=587, description="Demands STARTTLS; null: none.")
+    tls_port: Port | None = Field(default=465, description="Starts with TLS; null: none.")
+    certificate: SubmissionCertificate | None = Field(
+        default=None, description="Absent: that of Caddy on the same host, for relay.hostname, renewals followed."
+    )
+    users: tuple[SubmissionUser, ...] = Field(min_length=1, description="Who may log in.")
 
 
 class Relay(Section):
@@ -35,6 +72,16 @@ class Relay(Section):
         default=None, description="Domains allowed in MAIL FROM. Absent: all of `domains`."
     )
     upstream: UpstreamSettings = Field(default=UpstreamSettings(), description="Where all mail goes.")
+    upstreams: dict[LogicalName, UpstreamSettings] = Field(
+        default={}, description="Further upstreams, by a name of your choice; `domains` name the one they use."
+    )
+    fallback_upstream: LogicalName | None = Field(
+        default=None, description="Which of `upstreams` takes the mail when the first choice does not answer."
+    )
+    strict_envelopes: bool = Field(
+        default=False, description="true: `MAIL FROM: a@b` without brackets, as old devices write it, is refused."
+    )
+    submission: Submission | None = Field(default=None, description="Login over TLS for clients elsewhere.")
     masquerade_domains: tuple[DomainName, ...] = Field(
         default=(), description="host.example.com is rewritten to example.com in senders."
     )

@@ -120,15 +120,16 @@ def _relay_reach(settings: Settings) -> Iterator[Problem]:
 
 def _relay_limits(settings: Settings) -> Iterator[Problem]:
     relay = settings.relay
-    provider = relay.upstream.provider
-    limit = provider.message_size_bytes // 1_000_000
-    if relay.upstream.preset != "custom" and relay.message_size_mb is not None and relay.message_size_mb > limit:
-        yield Problem(
-            field="relay.message_size_mb",
-            value=str(relay.message_size_mb),
-            rule=f"{provider.title} takes {limit} MB at most; larger mail would be queued and then bounce",
-            fix=f"use {limit} or less, or leave it out",
-        )
+    for upstream in settings.all_upstreams:
+        provider = upstream.provider
+        limit = provider.message_size_bytes // 1_000_000
+        if upstream.preset != "custom" and relay.message_size_mb is not None and relay.message_size_mb > limit:
+            yield Problem(
+                field="relay.message_size_mb",
+                value=str(relay.message_size_mb),
+                rule=f"{provider.title} takes {limit} MB at most; larger mail would be queued and then bounce",
+                fix=f"use {limit} or less, or leave it out",
+            )
     for name, value in relay.extra_parameters.items():
         field = f"relay.extra_parameters.{name}"
         if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
@@ -149,6 +150,32 @@ def _relay_limits(settings: Settings) -> Iterator[Problem]:
             )
 
 
+def _submission(settings: Settings) -> Iterator[Problem]:
+    relay, submission = settings.relay, settings.relay.submission
+    if submission is None:
+        return
+    field = "relay.submission"
+    if relay.placement == "none":
+        yield Problem(field=field, value="a mapping", rule="needs Postfix, and placement is none", fix="remove it")
+    ports = [port for port in (submission.starttls_port, submission.tls_port) if port is not None]
+    if not ports or len(set(ports)) < len(ports) or settings.relay_listen_port in ports:
+        yield Problem(
+            field=f"{field}.starttls_port",
+            value=str(submission.starttls_port),
+            rule="needs a port of its own, apart from tls_port and relay.listen_port",
+            fix="leave both keys out for 587 and 465",
+        )
+    for name in _duplicates(user.name for user in submission.users):
+        yield Problem(field=f"{field}.users", value=name, rule="is listed twice", fix="remove one")
+    if submission.certificate is None and (settings.caddy is None or settings.caddy.host != relay.host):
+        yield Problem(
+            field=f"{field}.certificate",
+            value="",
+            rule=f"is required: no Caddy on {relay.host} has a certificate to hand over",
+            fix="name certificate_file and key_file on the host, or put caddy there",
+        )
+
+
 def _placement(settings: Settings) -> Iterator[Problem]:
     if settings.relay.placement == "none" and settings.postal is None:
         yield Problem(
@@ -161,6 +188,7 @@ def _placement(settings: Settings) -> Iterator[Problem]:
 
 RELAY_RULES: tuple[Callable[[Settings], Iterator[Problem]], ...] = (
     _placement,
+    _submission,
     _relay_host,
     _relay_names,
     _relay_reach,

@@ -27,6 +27,7 @@ __all__ = [
     "Ipv4",
     "Ipv6",
     "LogicalName",
+    "LoginName",
     "LongSecret",
     "OneLineSecret",
     "OwnerName",
@@ -305,6 +306,14 @@ LogicalName = Annotated[
         r"[a-z][a-z0-9-]{0,39}",
         "must be a short name: a small letter, then small letters, digits and hyphens, 40 at most",
         "rename it; the name is part of Pulumi's resource names",
+    ),
+]
+LoginName = Annotated[
+    str,
+    _pattern(
+        r"[a-zA-Z0-9][a-zA-Z0-9._@+-]{0,63}",
+        "must be a login name: letters, digits and . _ @ + - only, 64 at most",
+        "write it without blanks and colons, such as printer2 or shop@example.com",
     ),
 ]
 UserName = Annotated[

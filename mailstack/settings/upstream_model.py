@@ -6,7 +6,7 @@ from pydantic import Field
 
 from mailstack.settings.section import Section
 from mailstack.settings.types import HostName, OneLineSecret, Port, ServiceName
-from mailstack.upstreams import PRESETS, PresetName, Upstream
+from mailstack.upstreams import PRESETS, PresetName, SpfSource, Upstream
 
 __all__ = ["UpstreamSettings"]
 
@@ -28,12 +28,25 @@ class UpstreamSettings(Section):
     ca_file: str | None = Field(
         default=None, pattern=r"^/[^\s,]+$", description="CA bundle on the host. Absent: the system's."
     )
+    smtputf8: bool | None = Field(
+        default=None, description="Whether it takes addresses that are not ASCII. Absent: what is known of the preset."
+    )
     spf_include: ServiceName | None = Field(default=None, description="SPF include; only for preset custom.")
 
     @property
     def provider(self) -> Upstream:
         """Return the preset's data."""
         return PRESETS[self.preset]
+
+    @property
+    def takes_smtputf8(self) -> bool:
+        """Tell whether mail with addresses that are not ASCII may go there."""
+        return self.provider.smtputf8 if self.smtputf8 is None else self.smtputf8
+
+    @property
+    def spf_source(self) -> SpfSource | None:
+        """Return the SPF include that stands for it, None where our own addresses do."""
+        return SpfSource(domain=self.spf_include, lookups=1) if self.spf_include else self.provider.spf
 
     @property
     def host_name(self) -> str:

@@ -1,17 +1,18 @@
 """Rules of an upstream: its place, and how the relay logs in there."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from mailstack.settings.model import Settings
-from mailstack.settings.problems import Problem
+from mailstack.settings.problems import Problem, one_of
+from mailstack.settings.upstream_model import UpstreamSettings
+from mailstack.upstreams import IMPLICIT_TLS_PORTS
 
 __all__ = ["UPSTREAM_RULES"]
 
 
-def _upstream_place(settings: Settings) -> Iterator[Problem]:
-    upstream, provider = settings.relay.upstream, settings.relay.upstream.provider
-    field = "relay.upstream"
+def _upstream_place(field: str, upstream: UpstreamSettings) -> Iterator[Problem]:
+    provider = upstream.provider
     if upstream.preset == "custom":
         if upstream.host is None:
             yield Problem(
@@ -37,24 +38,24 @@ def _upstream_place(settings: Settings) -> Iterator[Problem]:
                 rule=f"{provider.title} does not listen there",
                 fix=f"use 587 (STARTTLS) or 465 (TLS from the start); it has {ports}",
             )
-    yield from _upstream_region(settings)
+    yield from _upstream_region(field, upstream)
 
 
-def _upstream_region(settings: Settings) -> Iterator[Problem]:
-    upstream, provider = settings.relay.upstream, settings.relay.upstream.provider
+def _upstream_region(field: str, upstream: UpstreamSettings) -> Iterator[Problem]:
+    provider = upstream.provider
     regions = [name for name in provider.hosts if name]
     needs_region = bool(regions or provider.region_pattern)
     if needs_region and upstream.region is None:
         example = ", ".join(regions) or "eu-west-1"
         yield Problem(
-            field="relay.upstream.region",
+            field=f"{field}.region",
             value="",
             rule=f"is required with preset {upstream.preset}",
             fix=f"write the region the account is in: {example}",
         )
     elif not needs_region and upstream.region is not None:
         yield Problem(
-            field="relay.upstream.region",
+            field=f"{field}.region",
             value=upstream.region,
             rule=f"preset {upstream.preset} has no regions",
             fix="remove it",
@@ -63,16 +64,15 @@ def _upstream_region(settings: Settings) -> Iterator[Problem]:
         upstream.region not in regions if regions else not re.fullmatch(provider.region_pattern, upstream.region)
     ):
         yield Problem(
-            field="relay.upstream.region",
+            field=f"{field}.region",
             value=upstream.region,
             rule=f"is not a region of {provider.title}",
             fix=f"use one of {', '.join(regions)}" if regions else "write it as eu-west-1",
         )
 
 
-def _upstream_login(settings: Settings) -> Iterator[Problem]:
-    upstream, provider = settings.relay.upstream, settings.relay.upstream.provider
-    field = "relay.upstream"
+def _upstream_login(field: str, upstream: UpstreamSettings) -> Iterator[Problem]:
+    provider = upstream.provider
     password = upstream.password.get_secret_value() if upstream.password else None
     if upstream.auth == "none":
         for key, value in (("username", upstream.username), ("password", password)):
@@ -118,7 +118,73 @@ def _upstream_login(settings: Settings) -> Iterator[Problem]:
         )
 
 
-UPSTREAM_RULES: tuple[Callable[[Settings], Iterator[Problem]], ...] = (
-    _upstream_place,
-    _upstream_login,
-)
+def _every_upstream(settings: Settings) -> Iterator[Problem]:
+    upstreams = {"relay.upstream": settings.relay.upstream}
+    upstreams |= {f"relay.upstreams.{name}": upstream for name, upstream in settings.relay.upstreams.items()}
+    for field, upstream in upstreams.items():
+        yield from _upstream_place(field, upstream)
+        yield from _upstream_login(field, upstream)
+
+
+def _choice(settings: Settings) -> Iterator[Problem]:
+    relay, names = settings.relay, settings.relay.upstreams
+    used = {relay.fallback_upstream}
+    for index, domain in enumerate(settings.domains):
+        used.add(domain.upstream)
+        if domain.upstream is not None and domain.upstream not in names:
+            yield _unknown(f"domains[{index}].upstream", domain.upstream, names)
+    if relay.fallback_upstream is not None and relay.fallback_upstream not in names:
+        yield _unknown("relay.fallback_upstream", relay.fallback_upstream, names)
+    for name in names:
+        if name not in used:
+            yield Problem(
+                field=f"relay.upstreams.{name}",
+                value="a mapping",
+                rule="takes nobody's mail",
+                fix="name it in domains[].upstream or in relay.fallback_upstream, or remove it",
+            )
+    if names and relay.placement == "none":
+        yield Problem(
+            field="relay.upstreams",
+            value=", ".join(names),
+            rule="need Postfix, and relay.placement is none: Postal knows one upstream only",
+            fix="remove them, or use placement vm",
+        )
+    fallback = settings.fallback
+    if fallback is not None:
+        yield from _fallback(settings, fallback)
+
+
+def _fallback(settings: Settings, fallback: UpstreamSettings) -> Iterator[Problem]:
+    firsts = {"relay.upstream": settings.relay.upstream}
+    firsts |= {
+        f"relay.upstreams.{domain.upstream}": settings.upstream_of(domain)
+        for domain in settings.domains
+        if domain.upstream
+    }
+    for field, first in firsts.items():
+        if first is fallback:
+            continue
+        if (first.port in IMPLICIT_TLS_PORTS) != (fallback.port in IMPLICIT_TLS_PORTS):
+            yield Problem(
+                field="relay.fallback_upstream",
+                value=f"{settings.relay.fallback_upstream}, port {fallback.port}",
+                rule=f"starts TLS another way than {field} with port {first.port}; one service of Postfix reaches both",
+                fix="use port 587 for both, or 465 for both",
+            )
+        if (first.tls, first.ca_file) != (fallback.tls, fallback.ca_file):
+            yield Problem(
+                field="relay.fallback_upstream",
+                value=str(settings.relay.fallback_upstream),
+                rule=f"must have the tls and ca_file of {field}; one service of Postfix reaches both",
+                fix="give both the same",
+            )
+
+
+def _unknown(field: str, name: str, names: Iterable[str]) -> Problem:
+    known = list(names)
+    fix = one_of(known, name) if known else "add the section relay.upstreams with it, or remove the key"
+    return Problem(field=field, value=name, rule="must name one of relay.upstreams", fix=fix)
+
+
+UPSTREAM_RULES: tuple[Callable[[Settings], Iterator[Problem]], ...] = (_every_upstream, _choice)

@@ -125,7 +125,7 @@ def desired(settings: Dict[str, Any], secrets: Dict[str, Any], facts: Dict[str, 
 
 def _is_transport_parameter(name: str) -> bool:
     """Tell parameters made from a transport name, such as smtp_destination_rate_delay: postconf -d lacks some."""
-    return name.startswith(("smtp_destination_", "smtp_initial_destination_", "relay_destination_"))
+    return "_destination_" in name
 
 
 def _maps(settings: Dict[str, Any], secrets: Dict[str, Any]) -> Tuple[List[DesiredFile], List[str]]:
@@ -138,24 +138,36 @@ def _maps(settings: Dict[str, Any], secrets: Dict[str, Any]) -> Tuple[List[Desir
         else:
             text = render_regexp_map([(pattern, result) for pattern, result in table["rules"]], MAP_COMMENT)
         files.append(DesiredFile(path, text))
-    if settings["sasl"] is not None:
-        password = _password(secrets)
-        entry = {settings["sasl"]["next_hop"]: f"{settings['sasl']['username']}:{password}"}
-        files.append(DesiredFile(paths.SASL_MAP, render_indexed_map(entry, MAP_COMMENT), mode=0o600, secret=True))
-        indexed.append(paths.SASL_MAP)
+    for path, entries in sorted(_logins(settings, secrets).items()):
+        files.append(DesiredFile(path, render_indexed_map(entries, MAP_COMMENT), mode=0o600, secret=True))
+        indexed.append(path)
     return files, indexed
 
 
-def _password(secrets: Dict[str, Any]) -> str:
-    password: Optional[str] = secrets.get("sasl_password")
+def _logins(settings: Dict[str, Any], secrets: Dict[str, Any]) -> Dict[str, Dict[str, str]]:
+    """Return the tables with passwords: path -> next hop -> ``user:password``."""
+    found: Dict[str, Dict[str, str]] = {}
+    if settings["sasl"] is not None:
+        login = _login(settings["sasl"]["username"], secrets.get("sasl_password"), "upstream.password")
+        found[paths.SASL_MAP] = {settings["sasl"]["next_hop"]: login}
+    for entry in settings.get("more_logins", []):
+        passwords = secrets.get("upstream_passwords") or {}
+        field = f"upstreams.{entry['password_of']}.password"
+        login = _login(entry["username"], passwords.get(entry["password_of"]), field)
+        path = os.path.join(paths.MAPS_DIRECTORY, entry["map"])
+        found.setdefault(path, {})[entry["next_hop"]] = login
+    return found
+
+
+def _login(username: str, password: Optional[str], field: str) -> str:
     if not password:
-        raise RoleError("settings", "the upstream wants a user name, but no password came: set upstream.password")
+        raise RoleError("settings", f"the upstream wants a user name, but no password came: set {field}")
     if password != password.rstrip() or any(ord(character) < 32 for character in password):
         raise RoleError(
             "settings",
-            "upstream.password ends with a blank or has a line end in it; Postfix cannot keep that (postmap(1))",
+            f"{field} ends with a blank or has a line end in it; Postfix cannot keep that (postmap(1))",
         )
-    return password
+    return f"{username}:{password}"
 
 
 def _tools(platform: Platform, facts: Dict[str, Any]) -> List[DesiredFile]:

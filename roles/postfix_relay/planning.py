@@ -18,7 +18,11 @@ Step = Dict[str, Any]
 def wanted_packages(settings: Dict[str, Any], family: str) -> List[str]:
     """Return the packages the relay needs on this family of systems."""
     platform = platform_row(family)
-    return list(platform.packages) + (list(platform.sasl_packages) if settings["sasl"] is not None else [])
+    return list(platform.packages) + (list(platform.sasl_packages) if _logs_in(settings) else [])
+
+
+def _logs_in(settings: Dict[str, Any]) -> bool:
+    return settings["sasl"] is not None or bool(settings.get("more_logins"))
 
 
 def plan(facts: Dict[str, Any], settings: Dict[str, Any], secrets: Dict[str, Any]) -> List[Step]:

@@ -4,7 +4,7 @@ import functools
 import os
 import pwd
 import shutil
-from typing import Any, Dict, List
+from typing import Any, Dict, List, Optional
 
 from postfix_relay import candidate, paths, service
 from postfix_relay.desired import Desired, desired, digest, platform_row
@@ -136,7 +136,8 @@ class PostfixRelay(Role):
 
     def _swap(self, state: State, wanted: Desired, made: List[str]) -> None:
         facts, log = self.host, platform_row(self.host["family"]).log_file
-        password_before = facts["files"].get(paths.SASL_MAP)
+        passwords = [path for path, file in wanted.files.items() if file.secret and path in made]
+        changed = [path for path in passwords if _is_changed(facts["files"].get(path), wanted.files[path])]
         restart = needs_restart(facts, wanted)
         obsolete = [
             path
@@ -170,8 +171,9 @@ class PostfixRelay(Role):
             self.say("roll back", str(error))
             back = self._roll_back(state)
             raise RoleError("activate", f"{error}; {back}") from None
-        if password_before is not None and self.settings["sasl"] is not None:
-            self._flush_after_rotation(password_before, wanted)
+        if changed:
+            self.say("activate", "a password changed: trying deferred mail once")
+            run(["postqueue", "-f"], check=False)
 
     def _write_tools(self, tools: List[DesiredFile]) -> None:
         changed = [file for file in tools if differs(file) is not None]
@@ -187,11 +189,6 @@ class PostfixRelay(Role):
             systemctl("enable", "postfix.service")
         if not self.host["log_timer"]:
             systemctl("enable", "--now", paths.LOG_TIMER)
-
-    def _flush_after_rotation(self, before: Dict[str, Any], wanted: Desired) -> None:
-        if before["sha256"] != digest(wanted.files[paths.SASL_MAP].content):
-            self.say("activate", "the password changed: trying deferred mail once")
-            run(["postqueue", "-f"], check=False)
 
     def _roll_back(self, state: State) -> str:
         """Restore the files and the service as they were; return in words how that went."""
@@ -236,3 +233,8 @@ class PostfixRelay(Role):
         from postfix_relay.removal import remove  # noqa: PLC0415
 
         return remove(self.state(), self.settings, self.say)
+
+
+def _is_changed(now: Optional[Dict[str, Any]], file: DesiredFile) -> bool:
+    """Tell whether a file that was there gets other content."""
+    return now is not None and now["sha256"] != digest(file.content)

@@ -1,6 +1,7 @@
 """The relay's definition: what it refuses, and the Postfix settings that follow from it."""
 
 import re
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,6 +12,8 @@ from mailstack.postfix.relay import (
     REASONS,
     RelayDefinition,
     RelayDefinitionError,
+    RelayUpstream,
+    Submission,
     main_cf,
     maps,
     master_cf,
@@ -18,6 +21,21 @@ from mailstack.postfix.relay import (
 )
 from mailstack.upstreams import PRESETS
 from postfix_relay import relay_stats
+
+MAILGUN = RelayUpstream(
+    name="mailgun-eu",
+    host="smtp.eu.mailgun.org",
+    sasl_username="postmaster@mg.example.org",
+    sender_domains=("example.org",),
+    concurrency=30,
+)
+SUBMISSION_EXAMPLE: dict[str, Any] = {
+    "listen_addresses": ("192.0.2.1",),
+    "certificate_file": "/etc/ssl/mail.pem",
+    "key_file": "/etc/ssl/mail.key",
+    "users": ("printer",),
+}
+SENDGRID = RelayUpstream(name="sendgrid", host="smtp.sendgrid.net", sasl_username="apikey")
 
 
 def define(**changes: Any) -> Any:
@@ -215,6 +233,9 @@ def test_every_reason_belongs_to_a_parameter_the_relay_can_have() -> None:
         temporary_reply_patterns=("x",),
         bounce_domains=("rp.example.com",),
         bounce_host="127.0.0.1",
+        upstreams=(MAILGUN,),
+        fallback=SENDGRID,
+        smtputf8=False,
     )
     known = set(main_cf(full)) | {name for service in master_cf(full) for name in service.options}
     assert set(REASONS) <= known
@@ -233,3 +254,116 @@ def test_reuse_of_connections_is_on_together_with_what_it_needs() -> None:
     assert main_cf(define())["smtp_tls_connection_reuse"] is True
     assert services["tlsproxy"] == "tlsproxy"
     assert services["scache"] == "scache"
+
+
+# -- several upstreams ------------------------------------------------------------------------------------------------
+
+
+def service(definition: Any, name: str) -> Any:
+    return next(entry for entry in master_cf(definition) if entry.name == name)
+
+
+def test_a_domain_with_an_upstream_of_its_own_goes_there_by_a_service_with_its_own_tls_and_login() -> None:
+    definition = define(upstreams=(MAILGUN,))
+    assert maps(definition)["upstreams"]["entries"] == {"@example.org": "upstream_mailgun_eu:[smtp.eu.mailgun.org]:587"}
+    parameters = main_cf(definition)
+    table = "$default_database_type:$config_directory/mailstack/upstreams"
+    assert parameters["sender_dependent_default_transport_maps"] == table
+    assert parameters["upstream_mailgun_eu_destination_concurrency_limit"] == 30
+    assert parameters["smtp_sasl_auth_enable"] is False, "the first upstream knows us by address"
+    options = service(definition, "upstream_mailgun_eu").options
+    assert options["smtp_tls_security_level"] == "secure"
+    assert options["smtp_sasl_auth_enable"] is True
+    assert options["smtp_sasl_password_maps"].endswith("/mailstack/sasl_passwd_mailgun-eu")
+    assert "noplaintext" in options["smtp_sasl_security_options"], "no password without TLS"
+    assert "smtp_sender_dependent_authentication" not in parameters, "it would switch connection caching off"
+    told = role_settings(definition)["more_logins"]
+    assert told == [
+        {
+            "map": "sasl_passwd_mailgun-eu",
+            "next_hop": "[smtp.eu.mailgun.org]:587",
+            "username": "postmaster@mg.example.org",
+            "password_of": "mailgun-eu",
+        }
+    ]
+
+
+def test_two_accounts_at_one_host_never_share_a_login() -> None:
+    other = replace(MAILGUN, name="second", sasl_username="b@example.com", sender_domains=("example.com",))
+    told = role_settings(define(upstreams=(MAILGUN, other)))["more_logins"]
+    assert {entry["map"]: entry["username"] for entry in told} == {
+        "sasl_passwd_mailgun-eu": "postmaster@mg.example.org",
+        "sasl_passwd_second": "b@example.com",
+    }
+
+
+def test_a_fallback_serves_every_upstream_with_its_own_login_but_not_postals_bounces() -> None:
+    definition = define(
+        upstreams=(MAILGUN,), fallback=SENDGRID, bounce_domains=("rp.example.com",), bounce_host="127.0.0.1"
+    )
+    assert main_cf(definition)["smtp_fallback_relay"] == ("[smtp.sendgrid.net]:587",)
+    assert main_cf(definition)["smtp_sasl_auth_enable"] is True
+    told = role_settings(definition)["more_logins"]
+    assert sorted((entry["map"], entry["next_hop"]) for entry in told) == [
+        ("sasl_passwd", "[smtp.sendgrid.net]:587"),
+        ("sasl_passwd_mailgun-eu", "[smtp.eu.mailgun.org]:587"),
+        ("sasl_passwd_mailgun-eu", "[smtp.sendgrid.net]:587"),
+    ]
+    assert service(definition, "postal").options["smtp_fallback_relay"] == ""
+
+
+def test_a_fallback_that_is_an_upstream_itself_does_not_fall_back_to_itself() -> None:
+    definition = define(upstreams=(MAILGUN,), fallback=MAILGUN)
+    assert service(definition, "upstream_mailgun_eu").options["smtp_fallback_relay"] == ""
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"fallback": replace(SENDGRID, implicit_tls=True, port=465)}, "another way than the upstream"),
+        ({"fallback": replace(SENDGRID, tls_level="encrypt")}, "tls and ca_file"),
+        ({"upstreams": (replace(MAILGUN, sender_domains=("example.net",)),)}, "one of sender_domains"),
+        ({"upstreams": (replace(MAILGUN, host="a b"),)}, "host name"),
+        ({"upstreams": (MAILGUN, replace(MAILGUN, name="other"))}, "goes to 'mailgun-eu' already"),
+        ({"submission": SUBMISSION_EXAMPLE | {"users": ()}}, "needs a user"),
+        ({"submission": SUBMISSION_EXAMPLE | {"users": ("a:b",)}}, "submission user"),
+        ({"submission": SUBMISSION_EXAMPLE | {"tls_ports": (25,)}}, "port of its own|port number of its own"),
+        ({"submission": SUBMISSION_EXAMPLE | {"key_file": "relative"}}, "absolute path"),
+    ],
+)
+def test_what_upstreams_and_submission_cannot_be_is_refused(changes: dict[str, Any], message: str) -> None:
+    if "submission" in changes:
+        changes = {"submission": Submission(**changes["submission"])}
+    with pytest.raises(RelayDefinitionError, match=message):
+        define(**changes)
+
+
+def test_smtputf8_is_offered_only_when_the_upstream_takes_it() -> None:
+    assert "smtputf8_enable" not in main_cf(define())
+    refusing = main_cf(define(smtputf8=False))
+    assert refusing["smtputf8_enable"] is False
+    assert refusing["smtpd_recipient_restrictions"] == (
+        "check_recipient_access regexp:$config_directory/mailstack/non_ascii",
+    )
+    [[pattern, reply]] = maps(define(smtputf8=False))["non_ascii"]["rules"]
+    assert re.search(pattern, "müller@example.com")
+    assert not re.search(pattern, "mueller+a@example.com")
+    assert reply.startswith("553 5.6.7 "), "the client learns at once"
+
+
+def test_envelopes_without_brackets_are_accepted_unless_strict() -> None:
+    assert main_cf(define())["strict_rfc821_envelopes"] is False
+    assert main_cf(define(strict_envelopes=True))["strict_rfc821_envelopes"] is True
+
+
+def test_submission_never_offers_a_login_without_tls() -> None:
+    definition = define(submission=Submission(**SUBMISSION_EXAMPLE))
+    assert main_cf(definition).get("smtpd_sasl_auth_enable") is None, "off on the relay's own port"
+    for name, wrapped in (("192.0.2.1:587", None), ("192.0.2.1:465", True)):
+        options = service(definition, name).options
+        assert options["smtpd_tls_security_level"] == "encrypt"
+        assert options["smtpd_tls_auth_only"] is True
+        assert options.get("smtpd_tls_wrappermode") is wrapped
+        assert options["smtpd_relay_restrictions"][-1] == "reject"
+        assert "smtpd_sender_restrictions" not in options, "the list of allowed senders counts here too"
+    assert not [entry for entry in master_cf(define()) if ":587" in entry.name], "off by default"
