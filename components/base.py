@@ -43,6 +43,6 @@ def _inputs(shown: Shown) -> Iterator[tuple[str, pulumi.Input[str]]]:
     for name, text in shown.items():
         if isinstance(text, Secret):
             yield name, pulumi.Output.secret(text.value)
-            yield f"{name}, version", str(text.version)
+            yield f"{name} version", str(text.version)
         else:
             yield name, text

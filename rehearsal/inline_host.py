@@ -7,10 +7,13 @@ ended. Usage: python -m rehearsal.inline_host FOLDER
 
 import runpy
 import sys
+import traceback
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import ModuleType
 
 import grpc
+from pulumi.automation import _server
 from pulumi.automation._server import LanguageServer
 from pulumi.runtime._grpc_settings import _GRPC_CHANNEL_OPTIONS
 from pulumi.runtime.proto import language_pb2_grpc
@@ -18,9 +21,23 @@ from pulumi.runtime.proto import language_pb2_grpc
 __all__ = ["main"]
 
 
+class _Traces(ModuleType):
+    """Stands for the SDK's ``traceback``, and says nothing of what only follows from a resource that failed.
+
+    The language host ends the program quietly then; two pages of traces would bury what the failed role said.
+    """
+
+    @staticmethod
+    def format_exc() -> str:
+        """Return the trace of a mistake in the program."""
+        text = traceback.format_exc()
+        return "" if "rpc_wrapper" in text else text
+
+
 def main(folder: Path) -> None:
     """Serve ``folder``/__main__.py until this process is ended."""
     sys.path.insert(0, str(folder))
+    _server.traceback = _Traces("traceback")
 
     def program() -> None:
         runpy.run_path(str(folder / "__main__.py"), run_name="__main__")

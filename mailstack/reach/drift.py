@@ -72,7 +72,8 @@ def decrypted_config(stack: str, folder: Path) -> dict[str, Any]:
         raise StackFileError(f"pulumi config failed: {finished.stderr.strip()}")
     entries = json.loads(finished.stdout)
     return {
-        key.removeprefix(f"{PROJECT}:"): entry.get("objectValue", entry.get("value"))
+        key.removeprefix(f"{PROJECT}:"): value
         for key, entry in entries.items()
-        if key.startswith(f"{PROJECT}:")
+        # Pulumi.yaml gives optional sections an empty default: they count as absent.
+        if key.startswith(f"{PROJECT}:") and (value := entry.get("objectValue", entry.get("value"))) not in ({}, [], "")
     }

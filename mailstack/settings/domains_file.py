@@ -34,7 +34,7 @@ def with_domains_file(raw: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     Without that key ``raw`` comes back as it is. Raises SettingsError for a file that cannot be used.
     """
     name = raw.get(FIELD)
-    if name is None or not isinstance(name, str):
+    if not name or not isinstance(name, str):
         return dict(raw)
     if "domains" in raw:
         raise _refused(name, "stands beside `domains`, and only one of them can be", "move the domains into the file")

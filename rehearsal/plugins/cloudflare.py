@@ -65,12 +65,14 @@ class CloudflareProvider:
         path = f"/zones/{plain(inputs)['zoneId']}/dns_records/{identity}"
         return {**inputs, **_computed(self._call("PUT", path, _body(inputs)))}
 
-    def read(self, kind: str, identity: str, inputs: Properties) -> tuple[str, Properties, Properties] | None:
+    def read(
+        self, kind: str, identity: str, inputs: Properties, outputs: Properties
+    ) -> tuple[str, Properties, Properties] | None:
         """Return the record as the API has it."""
         _check(kind)
         zone, separator, record_id = identity.partition("/")
         if not separator:
-            zone, record_id = str(plain(inputs)["zoneId"]), identity
+            zone, record_id = str(plain(outputs)["zoneId"]), identity
         record = self._call("GET", f"/zones/{zone}/dns_records/{record_id}", missing_is_none=True)
         if record is None:
             return None

@@ -63,10 +63,11 @@ class CommandProvider:
             return {**inputs, **dict.fromkeys(OUTPUTS, UNKNOWN)}
         return {**inputs, **_run(inputs, "update" if plain(inputs).get("update") else "create", log)}
 
-    def read(self, kind: str, identity: str, inputs: Properties) -> tuple[str, Properties, Properties] | None:
+    def read(
+        self, kind: str, identity: str, inputs: Properties, outputs: Properties
+    ) -> tuple[str, Properties, Properties] | None:
         """Return what the state has: the real plugin looks at nothing either."""
-        found = {key: value for key, value in inputs.items() if key not in OUTPUTS}
-        return identity, found, inputs
+        return identity, inputs, outputs
 
     def delete(self, kind: str, identity: str, outputs: Properties, *, log: Log) -> None:
         """Run the state's ``delete``, where it has one."""

@@ -56,8 +56,13 @@ class Provider(Protocol):
     ) -> Properties:
         """Return the new outputs. Raises PluginError; then the state stays."""
 
-    def read(self, kind: str, identity: str, inputs: Properties) -> tuple[str, Properties, Properties] | None:
-        """Return id, inputs and outputs as they are now; None for a resource that is gone."""
+    def read(
+        self, kind: str, identity: str, inputs: Properties, outputs: Properties
+    ) -> tuple[str, Properties, Properties] | None:
+        """Return id, inputs and outputs as they are now; None for a resource that is gone.
+
+        ``inputs`` and ``outputs`` are those of the state, both empty for an import.
+        """
 
     def delete(self, kind: str, identity: str, outputs: Properties, *, log: "Log") -> None:
         """Remove the resource. Raises PluginError."""
@@ -195,7 +200,7 @@ class _Servicer(provider_pb2_grpc.ResourceProviderServicer):
     def Read(self, request: Any, context: Any) -> Any:  # noqa: N802
         inputs = _read(request.inputs)
         try:
-            found = self._provider.read(_kind(request.urn), request.id, inputs or _read(request.properties))
+            found = self._provider.read(_kind(request.urn), request.id, inputs, _read(request.properties))
         except PluginError as error:
             context.abort(grpc.StatusCode.UNKNOWN, str(error))
         if found is None:

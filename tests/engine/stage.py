@@ -20,7 +20,12 @@ __all__ = ["PLANNED", "Run", "Stage", "WatchedProcesses"]
 
 PLANNED = re.compile(r"^\s*(\+-|\+\+|--|[+~-])\s+\S+:\S+\s+(\S+) (create|update|replace|delete)\b", re.MULTILINE)
 # " ~  command:remote:Command relay-postfix updated (3s) [diff: ~stdin]", as a terminal without colours shows it.
-DONE = re.compile(r"^\s*(\+-|\+\+|--|[+~=-])\s+\S+\s+(\S+) (created|updated|replaced|deleted|imported)\b", re.MULTILINE)
+# Components are left out: what they show is the preview's business, and they touch nothing.
+DONE = re.compile(
+    r"^\s*(\+-|\+\+|--|[+~=-])\s+(?!mailstack:)\S+\s+(\S+) (created|updated|replaced|deleted|imported)\b", re.MULTILINE
+)
+    r"^\s*(\+-|\+\+|--|[+~=-])\s+(?!mailstack:)\S+\s+(\S+) (created|updated|replaced|deleted|imported)\b", re.MULTILINE
+)
 ARRIVAL_SECONDS = 30
 # Runs on the relay host, as an application there would.
 SUBMIT = """

@@ -71,7 +71,7 @@ def test_one_changed_setting_runs_one_role_on_one_host(deployed: Stage) -> None:
     before = deployed.ssh_logs()
     with deployed.put_back():
         changed = deployed.up(raw)
-        assert (changed.code, changed.changes) == (0, {"relay": "updated", "relay-postfix": "updated"})
+        assert (changed.code, changed.changes) == (0, {"relay-postfix": "updated"})
         after = deployed.ssh_logs()
         assert after["ns1"] == before["ns1"]
         assert after["mail1"].count("Accepted publickey") == before["mail1"].count("Accepted publickey") + 1
@@ -83,7 +83,7 @@ def test_a_changed_rule_is_probed_again_and_nothing_else_runs(deployed: Stage) -
     raw["relay_rule"]["name"] = "another name"
     with deployed.put_back():
         changed = deployed.up(raw)
-        assert (changed.code, changed.changes) == (0, {"relay-rule": "updated", "relay-rule-probe": "updated"})
+        assert (changed.code, changed.changes) == (0, {"relay-rule-probe": "updated"})
         assert "another name" in deployed.engine.outputs()["relay_rule_console_steps"]
 
 
@@ -122,7 +122,7 @@ def test_a_host_created_anew_is_updated_in_place(deployed: Stage) -> None:
     before = deployed.ssh_log("mail1")
 
     changed = deployed.up()
-    assert (changed.code, changed.changes) == (0, dict.fromkeys({"ns1", *ROLES_OF["ns1"]}, "updated"))
+    assert (changed.code, changed.changes) == (0, dict.fromkeys(ROLES_OF["ns1"], "updated"))
     assert deployed.ssh_log("mail1") == before
     assert deployed.ssh_log("ns1").count("Accepted publickey") == len(ROLES_OF["ns1"])
     answer = dns.query.udp(dns.message.make_query("mailstack.test", "MX"), new.address, timeout=5)

@@ -116,7 +116,7 @@ CHANGES: list[tuple[str, Callable[[Raw], object], dict[str, dict[str, str]], dic
         {
             "postal": {
                 "credentials/mailstack/apps/smtp-crm": "+ [secret]",
-                "credentials/mailstack/apps/smtp-crm, version": '+ "1"',
+                "credentials/mailstack/apps/smtp-crm version": '+ "1"',
                 "provision/organizations/mailstack/servers/apps/credentials/smtp-crm/hold": '+ "no"',
                 "provision/organizations/mailstack/servers/apps/credentials/smtp-crm/name": '+ "crm"',
                 "provision/organizations/mailstack/servers/apps/credentials/smtp-crm/type": '+ "SMTP"',
@@ -137,15 +137,15 @@ CHANGES: list[tuple[str, Callable[[Raw], object], dict[str, dict[str, str]], dic
         "a changed password",
         lambda raw: raw["relay"]["upstream"].update(password=PASSWORDS[1]),
         {
-            "relay": {"sasl_password, version": '"1" => "2"'},
-            "relay-rule": {"probe/password, version": '"1" => "2"'},
+            "relay": {"sasl_password version": '"1" => "2"'},
+            "relay-rule": {"probe/password version": '"1" => "2"'},
         },
         {"relay-postfix": "update", "relay-rule-probe": "update"},
     ),
     (
         "another changed password",
         lambda raw: raw["postal"]["admin"].update(password=PASSWORDS[1]),
-        {"postal": {"user_passwords/admin, version": '"1" => "2"'}},
+        {"postal": {"user_passwords/admin version": '"1" => "2"'}},
         {"postal-postal": "update"},
     ),
 ]
@@ -253,7 +253,7 @@ def test_versions_of_secrets_settle_and_neither_value_nor_digest_is_in_the_state
         state = stack.engine.run("stack", "export", "--stack", "local", quiet=True)
         digests = [hashlib.sha256(password.encode()).hexdigest() for password in PASSWORDS]
         assert [text for text in (*PASSWORDS, *digests) if text in state] == []
-        assert '"sasl_password, version": "2"' in state
+        assert '"sasl_password version": "2"' in state
     finally:
         stack.engine.configure(stack.raw)
         stack.engine.up()
