@@ -24,8 +24,6 @@ PLANNED = re.compile(r"^\s*(\+-|\+\+|--|[+~-])\s+\S+:\S+\s+(\S+) (create|update|
 DONE = re.compile(
     r"^\s*(\+-|\+\+|--|[+~=-])\s+(?!mailstack:)\S+\s+(\S+) (created|updated|replaced|deleted|imported)\b", re.MULTILINE
 )
-    r"^\s*(\+-|\+\+|--|[+~=-])\s+(?!mailstack:)\S+\s+(\S+) (created|updated|replaced|deleted|imported)\b", re.MULTILINE
-)
 ARRIVAL_SECONDS = 30
 # Runs on the relay host, as an application there would.
 SUBMIT = """
