@@ -19,20 +19,20 @@ hosts = {name: RemoteHost(name, host) for name, host in plan.hosts.items()}
 dns = DnsRecords("dns", DnsRecordsArgs(plan=plan.dns, hosts=hosts))
 ready: list[pulumi.Resource] = [command for host in hosts.values() for command in host.ready]
 
+if plan.caddy is not None:
+    caddy = CaddyTls("caddy", CaddyTlsArgs(plan=plan.caddy, hosts=hosts, after=dns.names))
+    ready.append(caddy.command)
+    pulumi.export("certificates", caddy.certificates)
+
 if plan.relay.run is not None:
-    relay = PostfixRelay(
-        "relay", PostfixRelayArgs(plan=plan.relay, run=plan.relay.run, host=hosts[plan.relay.run.host])
-    )
+    after = ready if plan.relay.after_caddy else []
+    args = PostfixRelayArgs(plan=plan.relay, run=plan.relay.run, host=hosts[plan.relay.run.host], after=after)
+    relay = PostfixRelay("relay", args)
     ready.append(relay.command)
     pulumi.export("smtp_host", relay.smtp_host)
     pulumi.export("smtp_port", relay.smtp_port)
     pulumi.export("relay_hostname", relay.hostname)
     pulumi.export("sender_domains", relay.sender_domains)
-
-if plan.caddy is not None:
-    caddy = CaddyTls("caddy", CaddyTlsArgs(plan=plan.caddy, hosts=hosts, after=dns.names))
-    ready.append(caddy.command)
-    pulumi.export("certificates", caddy.certificates)
 
 if plan.postal is not None:
     postal = PostalHost("postal", PostalHostArgs(plan=plan.postal, hosts=hosts, after=[*dns.names, *ready]))

@@ -6,6 +6,7 @@ is checked beside the old one and replaces it only when Postfix accepts it; queu
 puts back what was there before, or refuses while mail is queued (docs/how-to/postfix-relay.md, "Remove it").
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,11 +21,12 @@ __all__ = ["PostfixRelay", "PostfixRelayArgs"]
 
 @dataclass(frozen=True, kw_only=True)
 class PostfixRelayArgs:
-    """``plan`` is the relay's part of the plan, ``run`` the role that brings it to ``host``."""
+    """``plan`` is the relay's part of the plan, ``run`` the role that brings it to ``host`` after ``after``."""
 
     plan: RelayPlan
     run: RoleRun
     host: RemoteHost
+    after: Sequence[pulumi.Resource] = ()
 
 
 class PostfixRelay(Component):
@@ -40,7 +42,7 @@ class PostfixRelay(Component):
         """Run role ``postfix_relay`` on the host."""
         super().__init__(name, args.plan.shown, opts)
         definition = args.plan.definition
-        self.command = args.host.run(args.run, self._child())
+        self.command = args.host.run(args.run, self._child(depends_on=list(args.after)))
         self.smtp_host = pulumi.Output.from_input(definition.listen_addresses[0])
         self.smtp_port = pulumi.Output.from_input(definition.listen_port)
         self.hostname = pulumi.Output.from_input(definition.hostname)

@@ -37,7 +37,7 @@ class _Traces(ModuleType):
 def main(folder: Path) -> None:
     """Serve ``folder``/__main__.py until this process is ended."""
     sys.path.insert(0, str(folder))
-    _server.traceback = _Traces("traceback")
+    _server.__dict__["traceback"] = _Traces("traceback")
 
     def program() -> None:
         runpy.run_path(str(folder / "__main__.py"), run_name="__main__")

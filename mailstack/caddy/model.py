@@ -120,6 +120,7 @@ class CaddyDefinition:
     network). ``hsts_seconds`` None: a year, nothing with an internal CA. ``copr_repository`` is where Rocky and RHEL
     get the package; None: from the repositories the host has. ``extra_global`` and ``extra_web`` are lines of
     Caddyfile for the global options and the web UI's site; the host's own Caddy checks them before use.
+    ``certificate_names`` have a certificate that others on the host read, and no site.
 
     Raises CaddyDefinitionError for a field that cannot be used.
     """
@@ -133,6 +134,7 @@ class CaddyDefinition:
     tracking_names: tuple[str, ...] = ()
     mta_sts: tuple[MtaStsPolicy, ...] = ()
     smtp: SmtpDelivery | None = None
+    certificate_names: tuple[str, ...] = ()
     hsts_seconds: int | None = None
     max_request_mb: int = 35
     expiry_warning_days: int = 14
@@ -151,7 +153,7 @@ class CaddyDefinition:
     def names(self) -> tuple[str, ...]:
         """Return every name that has a certificate, each once."""
         own = (*self.web_names, *self.tracking_names, *(policy.name for policy in self.mta_sts))
-        return tuple(dict.fromkeys((*own, *([self.smtp.name] if self.smtp else []))))
+        return tuple(dict.fromkeys((*own, *([self.smtp.name] if self.smtp else []), *self.certificate_names)))
 
     @property
     def hsts(self) -> int:
@@ -194,6 +196,7 @@ def _name_problems(definition: CaddyDefinition) -> Iterator[str]:
     ]
     taken: dict[str, str] = {}
     smtp = [("smtp.name", definition.smtp.name)] if definition.smtp else []
+    smtp += [("certificate_names", name) for name in definition.certificate_names]
     for field, name in [*fields, *smtp]:
         if not HOST_NAME.match(name):
             yield f"{field} {name!r}: must be a full host name in lower case (RFC 1123 §2.1), no wildcard"
@@ -201,7 +204,7 @@ def _name_problems(definition: CaddyDefinition) -> Iterator[str]:
         if name in taken:
             yield f"{field} {name!r}: is in {taken[name]} as well; a name has one site, remove one"
         taken[name] = field
-    if not taken and definition.smtp is None:
+    if not taken and definition.smtp is None and not definition.certificate_names:
         yield "web_names (): there is no name to serve; give at least one name or smtp"
 
 

@@ -173,8 +173,10 @@ def _policy_site(policy: MtaStsPolicy) -> str:
 
 def _smtp_site(definition: CaddyDefinition) -> Iterator[str]:
     others = (*definition.web_names, *definition.tracking_names, *(policy.name for policy in definition.mta_sts))
-    if definition.smtp is not None and definition.smtp.name not in others:
-        yield _block(f"https://{definition.smtp.name}", [f"import {SNIPPET}", "respond 404"])
+    smtp = (definition.smtp.name,) if definition.smtp is not None else ()
+    for name in dict.fromkeys((*smtp, *definition.certificate_names)):
+        if name not in others:
+            yield _block(f"https://{name}", [f"import {SNIPPET}", "respond 404"])
 
 
 def _redirect() -> Iterator[str]:

@@ -8,8 +8,11 @@ from mailstack.caddy.definition import (
     Internal,
     MtaStsPolicy,
     SmtpDelivery,
+    issuer_directory,
     role_settings,
 )
+from mailstack.caddy.model import pair_name
+from mailstack.caddy.render import PAIRS_DIRECTORY
 from mailstack.plan.hosts import WEB_PORT, reach_address
 from mailstack.plan.model import CaddyPlan, RoleRun
 from mailstack.plan.shown import Secret, flat, shown_run
@@ -17,13 +20,16 @@ from mailstack.settings.caddy_model import Caddy
 from mailstack.settings.model import Settings
 from mailstack.settings.problems import SettingsError, definition_problems
 
-__all__ = ["caddy_definition", "plan_caddy"]
+__all__ = ["caddy_definition", "certificate_files", "plan_caddy"]
 
 # Attachments travel in base64, which makes four bytes of three; the rest is JSON around them.
 BASE64_GROWTH = 1.4
 REQUEST_MARGIN_MB = 2
 
 
+# Where the host sees Caddy's storage, by placement; the same as in roles/caddy.
+HOST_STORAGE = {"service": "/var/lib/caddy/.local/share/caddy", "container": "/var/lib/mailstack-caddy/caddy"}
+INTERNAL_ISSUER = "local"
 # The Caddyfile follows from the rest.
 NOT_SHOWN = frozenset({"caddyfile"})
 
@@ -89,11 +95,24 @@ def caddy_definition(settings: Settings) -> CaddyDefinition:
             for policy in caddy.mta_sts
         ),
         smtp=smtp,
+        certificate_names=(settings.relay.hostname,) if settings.submission_uses_caddy else (),
         hsts_seconds=caddy.hsts_seconds,
         max_request_mb=limit,
         expiry_warning_days=caddy.expiry_warning_days,
         on_remove=caddy.on_destroy,
     )
+
+
+def certificate_files(settings: Settings, name: str) -> tuple[str, str]:
+    """Return where Caddy keeps the certificate of ``name`` and its key on its host; renewed ones stay there."""
+    caddy = _caddy(settings)
+    kind = _certificates(caddy)
+    if isinstance(kind, Custom):
+        folder = f"{PAIRS_DIRECTORY}/{pair_name(kind.certificate)}"
+        return f"{folder}/certificate.pem", f"{folder}/key.pem"
+    issuer = issuer_directory(kind.directory) if isinstance(kind, Acme) else INTERNAL_ISSUER
+    folder = f"{HOST_STORAGE[caddy.placement]}/certificates/{issuer}/{name}"
+    return f"{folder}/{name}.crt", f"{folder}/{name}.key"
 
 
 def _certificates(caddy: Caddy) -> Acme | Custom | Internal:

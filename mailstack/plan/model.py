@@ -91,10 +91,14 @@ class DnsPlan:
 
 @dataclass(frozen=True, kw_only=True)
 class RelayPlan:
-    """The relay: the definition every placement renders main.cf from, and the role that brings it to a host."""
+    """The relay: the definition every placement renders main.cf from, and the role that brings it to a host.
+
+    ``after_caddy``: it shows a certificate that Caddy has to have first.
+    """
 
     definition: RelayDefinition
     run: RoleRun | None
+    after_caddy: bool = False
     shown: Shown
 
 

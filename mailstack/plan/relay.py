@@ -6,6 +6,7 @@ from dataclasses import replace
 from functools import cache
 from typing import Any, Literal
 
+from mailstack.plan.caddy import certificate_files
 from mailstack.plan.model import RelayPlan, RoleRun
 from mailstack.plan.shown import Secret, Shown, flat, shown_run
 from mailstack.postfix.relay import (
@@ -22,11 +23,7 @@ from mailstack.settings.problems import SettingsError, definition_problems
 from mailstack.settings.upstream_model import UpstreamSettings
 from mailstack.upstreams import IMPLICIT_TLS_PORTS
 
-__all__ = ["SUBMISSION_CERTIFICATE", "SUBMISSION_KEY", "plan_relay", "relay_definition"]
-
-# Where Caddy hands the pair for submission over to.
-SUBMISSION_CERTIFICATE = "/etc/postfix/mailstack-tls/smtp.cert"
-SUBMISSION_KEY = "/etc/postfix/mailstack-tls/smtp.key"
+__all__ = ["plan_relay", "relay_definition"]
 
 MEGABYTE = 1_000_000
 # A bounce that cannot be delivered in a day is of no use to anyone.
@@ -55,7 +52,7 @@ def plan_relay(settings: Settings) -> RelayPlan:
         secrets=_secrets(settings),
         on_destroy=settings.relay.on_destroy,
     )
-    return RelayPlan(definition=definition, run=run, shown=_shown(run))
+    return RelayPlan(definition=definition, run=run, after_caddy=settings.submission_uses_caddy, shown=_shown(run))
 
 
 # Two definitions that differ in everything: what they share of main.cf is the same for every stack.
@@ -221,12 +218,18 @@ def _submission(settings: Settings) -> Submission | None:
     if declared is None:
         return None
     certificate = declared.certificate
+    if certificate is not None:
+        files = certificate.certificate_file, certificate.key_file
+    elif settings.submission_uses_caddy:
+        files = certificate_files(settings, settings.relay.hostname)
+    else:
+        return None  # the rules have said what is missing
     return Submission(
         listen_addresses=declared.listen_addresses,
         starttls_ports=tuple(filter(None, [declared.starttls_port])),
         tls_ports=tuple(filter(None, [declared.tls_port])),
-        certificate_file=SUBMISSION_CERTIFICATE if certificate is None else certificate.certificate_file,
-        key_file=SUBMISSION_KEY if certificate is None else certificate.key_file,
+        certificate_file=files[0],
+        key_file=files[1],
         users=tuple(user.name for user in declared.users),
     )
 

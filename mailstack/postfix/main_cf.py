@@ -204,6 +204,7 @@ def main_cf(definition: RelayDefinition) -> dict[str, Value]:
         "enable_long_queue_ids": True,
         **_notices(definition),
         **_choice(definition),
+        **({} if definition.submission is None else {"smtpd_tls_mandatory_protocols": Reference("tls_protocols")}),
         **({} if definition.smtputf8 else {"smtputf8_enable": False}),
         **({"transport_maps": f"$default_database_type:{MAPS}/bounces"} if definition.bounce_domains else {}),
         "maillog_file": Reference("log_file"),

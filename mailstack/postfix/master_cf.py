@@ -108,7 +108,6 @@ def _submission_services(definition: RelayDefinition) -> list[Service]:
     common: dict[str, Value] = {
         "smtpd_tls_cert_file": submission.certificate_file,
         "smtpd_tls_key_file": submission.key_file,
-        "smtpd_tls_mandatory_protocols": ">=TLSv1.2",
         "smtpd_tls_mandatory_ciphers": "high",
         "smtpd_tls_auth_only": True,
         "smtpd_sasl_auth_enable": True,
@@ -122,6 +121,8 @@ def _submission_services(definition: RelayDefinition) -> list[Service]:
         "smtpd_soft_error_limit": 1,
         "smtpd_hard_error_limit": 5,
         "smtpd_error_sleep_time": "2s",
+        # A renewed certificate is read by new processes; these do not grow old.
+        "max_use": 100,
         # Not exempt, as clients in the trusted networks are.
         "smtpd_client_event_limit_exceptions": "",
     }

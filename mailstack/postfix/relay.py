@@ -38,7 +38,10 @@ def role_settings(definition: RelayDefinition) -> dict[str, Any]:
     """Return the settings of the role ``postfix_relay``: plain JSON, without any secret."""
     return {
         "hostname": definition.hostname,
-        "listen": [[str(address), definition.listen_port] for address in dict.fromkeys(listen_on(definition))],
+        "listen": [
+            *([str(address), definition.listen_port] for address in dict.fromkeys(listen_on(definition))),
+            *_submission_ports(definition.submission),
+        ],
         # A list of pairs: JSON objects do not promise an order, and the file keeps one.
         "main_cf": [[name, encode_value(value)] for name, value in main_cf(definition).items()],
         "reasons": {name: text for name, text in REASONS.items() if name in main_cf(definition)},
@@ -75,3 +78,10 @@ def _more_logins(definition: RelayDefinition) -> dict[str, Any]:
         if upstream.sasl_username is not None
     ]
     return {"more_logins": found} if found else {}
+
+
+def _submission_ports(submission: Submission | None) -> list[list[Any]]:
+    """Return the ports of submission that greet in clear; those that start with TLS cannot be asked like that."""
+    if submission is None:
+        return []
+    return [[address, port] for address in submission.listen_addresses for port in submission.starttls_ports]

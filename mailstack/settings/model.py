@@ -72,6 +72,17 @@ class Settings(Section):
         return (self.relay.upstream, *self.relay.upstreams.values())
 
     @property
+    def submission_uses_caddy(self) -> bool:
+        """Tell whether submission shows the certificate that Caddy on the relay's host has for the relay's name."""
+        submission = self.relay.submission
+        return (
+            submission is not None
+            and submission.certificate is None
+            and self.caddy is not None
+            and self.caddy.host == self.relay.host
+        )
+
+    @property
     def postal_shares_relay_host(self) -> bool:
         """Tell whether Postal and the relay run on the same host."""
         return self.postal is not None and self.postal.host == self.relay.host

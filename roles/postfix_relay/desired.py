@@ -15,7 +15,7 @@ from mailstack.postfix.render import (
     resolve,
     service_from,
 )
-from postfix_relay import paths
+from postfix_relay import paths, submission
 from rolelib.files import DesiredFile, read
 from rolelib.host import RoleError
 
@@ -116,6 +116,7 @@ def desired(settings: Dict[str, Any], secrets: Dict[str, Any], facts: Dict[str, 
         raise RoleError("settings", str(error)) from None
     files += maps
     files += _tools(platform, facts)
+    files += submission.files(settings, facts.get("submission_hashes", {}))
     if settings.get("after_unit"):
         text = AFTER_UNIT.format(unit=settings["after_unit"])
         files += [DesiredFile(path, text) for path in paths.AFTER_UNIT_DROP_INS]

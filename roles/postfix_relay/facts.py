@@ -16,6 +16,7 @@ from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 from mailstack.postfix.platforms import Platform, PlatformError, platform_of
 from postfix_relay import paths
+from postfix_relay.submission import PACKAGES, is_active
 from rolelib.commands import run
 from rolelib.files import read
 from rolelib.host import RoleError, installed_packages, os_release
@@ -56,7 +57,7 @@ def host_platform() -> Platform:
 def gather(settings: Dict[str, Any], state: str) -> Facts:
     """Return the facts as JSON can hold them. ``state`` is the role's directory."""
     platform = host_platform()
-    names = platform.packages + platform.sasl_packages + platform.competitors
+    names = platform.packages + platform.sasl_packages + platform.competitors + (PACKAGES[platform.family],)
     packages = installed_packages(names)
     units = _units()
     daemon = "postfix@-.service" if units["postfix@-.service"]["LoadState"] == "loaded" else "postfix.service"
@@ -81,6 +82,7 @@ def gather(settings: Dict[str, Any], state: str) -> Facts:
         "pending": os.path.exists(os.path.join(state, "pending.json")),
         "answers": answers(settings["listen"]),
         "python": sys.executable,
+        "submission_active": is_active() if settings.get("submission") else None,
     }
     facts["selinux_ports"] = _unlabelled_ports(settings["listen"])
     return facts
@@ -89,7 +91,7 @@ def gather(settings: Dict[str, Any], state: str) -> Facts:
 def _managed_now(recorded: Dict[str, Any]) -> List[str]:
     found = [paths.MAIN_CF, paths.MASTER_CF, paths.STATISTICS]
     found += [os.path.join(paths.SYSTEM_UNITS, name) for name in (paths.LOG_SERVICE, paths.LOG_TIMER)]
-    found += glob.glob(os.path.join(paths.MAPS_DIRECTORY, "*"))
+    found += glob.glob(os.path.join(paths.MAPS_DIRECTORY, "*")) + glob.glob(os.path.join(paths.AUTH_DIRECTORY, "*"))
     return sorted(set(found) | set(recorded.get("files", {})))
 
 

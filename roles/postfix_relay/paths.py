@@ -2,6 +2,10 @@
 
 __all__ = [
     "AFTER_UNIT_DROP_INS",
+    "AUTH_CONFIG",
+    "AUTH_DIRECTORY",
+    "AUTH_UNIT",
+    "AUTH_USERS",
     "CANDIDATE",
     "CONFIG_DIRECTORY",
     "LOG_SERVICE",
@@ -22,6 +26,11 @@ MAPS_DIRECTORY = "/etc/postfix/mailstack"
 SASL_MAP = "/etc/postfix/mailstack/sasl_passwd"
 # Beside the real one, on the same file system, so that files move into place by a rename.
 CANDIDATE = "/etc/postfix/.mailstack-candidate"
+# Who may log in for submission: a Dovecot of our own that does nothing but check passwords.
+AUTH_DIRECTORY = "/etc/mailstack-submission"
+AUTH_CONFIG = AUTH_DIRECTORY + "/dovecot.conf"
+AUTH_USERS = AUTH_DIRECTORY + "/users"
+AUTH_UNIT = "mailstack-submission-auth.service"
 STATISTICS = "/usr/local/sbin/mailstack-relay-stats"
 SYSTEM_UNITS = "/etc/systemd/system"
 # Debian runs the daemon as an instance, postfix@-; elsewhere it is postfix itself.

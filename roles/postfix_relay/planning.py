@@ -6,19 +6,23 @@ from typing import Any, Dict, List
 from mailstack.postfix.render import differences, parse_main_cf, parse_master_cf
 from postfix_relay import paths
 from postfix_relay.desired import Desired, desired, digest, platform_row
+from postfix_relay.submission import PACKAGES
 
-__all__ = ["RESTART_PARAMETERS", "needs_restart", "plan", "wanted_packages"]
+__all__ = ["OURS_ALONE", "RESTART_PARAMETERS", "needs_restart", "plan", "wanted_packages"]
 
 # Postfix reads these at its start only, see postconf(5) and MAILLOG_README.
 RESTART_PARAMETERS = ("inet_interfaces", "inet_protocols", "maillog_file", "queue_directory", "data_directory")
 
 Step = Dict[str, Any]
+# Whatever else is in these is not needed any more.
+OURS_ALONE = (paths.MAPS_DIRECTORY + "/", paths.AUTH_DIRECTORY + "/")
 
 
 def wanted_packages(settings: Dict[str, Any], family: str) -> List[str]:
     """Return the packages the relay needs on this family of systems."""
     platform = platform_row(family)
-    return list(platform.packages) + (list(platform.sasl_packages) if _logs_in(settings) else [])
+    packages = list(platform.packages) + (list(platform.sasl_packages) if _logs_in(settings) else [])
+    return packages + ([PACKAGES[family]] if settings.get("submission") else [])
 
 
 def _logs_in(settings: Dict[str, Any]) -> bool:
@@ -89,7 +93,7 @@ def _file_changes(facts: Dict[str, Any], wanted: Desired) -> List[str]:
             changes.append(f"{path} has mode {now['mode']:04o} and owner {now['owner']}")
     for path in sorted(facts["files"]):
         known = path in wanted.files or path in compiled
-        if facts["files"][path] is not None and not known and path.startswith(paths.MAPS_DIRECTORY + "/"):
+        if facts["files"][path] is not None and not known and path.startswith(OURS_ALONE):
             changes.append(f"{path} is no longer needed")
     return changes
 
@@ -116,6 +120,8 @@ def _service_changes(facts: Dict[str, Any], settings: Dict[str, Any]) -> List[st
         expected = f"220 {settings['hostname']}"
         if answer != expected:
             changes.append(f"{address} port {port} says {answer!r}, not {expected!r}")
+    if settings.get("submission") and not facts.get("submission_active"):
+        changes.append("the service that checks passwords of submission is not running")
     if not facts["queue_manager"]:
         changes.append("the queue manager (qmgr) is not running")
     if not changes and _older_than_files(facts):

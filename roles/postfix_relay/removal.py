@@ -4,7 +4,7 @@ import os
 import shutil
 from typing import Any, Callable, Dict, List
 
-from postfix_relay import candidate, paths, service
+from postfix_relay import candidate, paths, service, submission
 from postfix_relay.facts import gather, host_platform, queue_counts
 from postfix_relay.state import State
 from rolelib.commands import run
@@ -32,7 +32,11 @@ def remove(state: State, settings: Dict[str, Any], say: Callable[[str, str], Non
         except RoleError:
             service.start()
             raise
-    done = _remove_our_files()
+    done = submission.uninstall() + _remove_our_files()
+    brought = (state.load("submission.json") or {}).get("package")
+    if brought and brought in facts["packages"]:
+        remove_packages([brought])
+        done.append(f"package {brought} removed")
     if original["installed_by_us"] and installed:
         say("remove", "purging the package, this role installed it")
         # Purging does not undo the enabling, which was this role's.

@@ -6,10 +6,10 @@ import pwd
 import shutil
 from typing import Any, Dict, List, Optional
 
-from postfix_relay import candidate, paths, service
+from postfix_relay import candidate, paths, service, submission
 from postfix_relay.desired import Desired, desired, digest, platform_row
 from postfix_relay.facts import gather, queue_counts
-from postfix_relay.planning import needs_restart, plan
+from postfix_relay.planning import OURS_ALONE, needs_restart, plan
 from postfix_relay.state import State
 from rolelib.commands import CommandError, run
 from rolelib.files import DesiredFile, differs, write
@@ -24,7 +24,8 @@ UNITS = ("postfix.service", "postfix@-.service")
 
 
 class PostfixRelay(Role):
-    """Postfix as a send-only relay. Settings: ``mailstack.postfix.relay.role_settings``; secret: sasl_password."""
+    """Postfix as a send-only relay. Settings: ``mailstack.postfix.relay.role_settings``; secrets: sasl_password,
+    upstream_passwords, submission_passwords."""
 
     name = "postfix_relay"
 
@@ -37,9 +38,13 @@ class PostfixRelay(Role):
         """Return what is kept on the host."""
         return State(self.state_directory())
 
+    def _look(self) -> None:
+        self.host = gather(self.settings, self.state_directory())
+        self.host["submission_hashes"] = submission.hashes(self.settings, self.secrets)
+
     def plan(self) -> Plan:
         """Compare host and settings; each step of the pure plan becomes a change."""
-        self.host = gather(self.settings, self.state_directory())
+        self._look()
         steps = plan(self.host, self.settings, self.secrets)
         if self.settings["weaker_tls"]:
             self.warnings.append(
@@ -64,7 +69,7 @@ class PostfixRelay(Role):
             self.say(change.step, change.what)
             change.mend()
         if any(change.step in ("resume", "install") for change in changes):
-            self.host = gather(self.settings, self.state_directory())
+            self._look()
         self._activate()
 
     def _resume(self) -> None:
@@ -81,6 +86,9 @@ class PostfixRelay(Role):
 
     def _install(self, packages: List[str]) -> None:
         first = "postfix" in packages
+        submission_package = submission.PACKAGES[self.host["family"]]
+        if submission_package in packages:
+            self.state().save("submission.json", {"package": submission_package})
         if first and os.path.exists(paths.MAIN_CF):
             # Left by a package that was removed, not purged: it must not come back to life. A copy is kept.
             os.unlink(paths.MAIN_CF)
@@ -89,8 +97,12 @@ class PostfixRelay(Role):
             run(["systemctl", "mask", "--runtime", *UNITS], check=False)
             install_packages(packages, debconf=NO_CONFIGURATION)
             self._unmask()
+        else:
+            install_packages(packages)
+        if submission_package in packages:
+            submission.quiet_package()
+        if first and self.host["family"] == "debian":
             return
-        install_packages(packages)
         row = platform_row(self.host["family"])
         if first and row.alternative:
             for name in row.competitors:
@@ -142,7 +154,7 @@ class PostfixRelay(Role):
         obsolete = [
             path
             for path in facts["files"]
-            if path.startswith(paths.MAPS_DIRECTORY + "/") and path not in made and os.path.exists(path)
+            if path.startswith(OURS_ALONE) and path not in made and path not in wanted.files and os.path.exists(path)
         ]
         tools = [file for path, file in wanted.files.items() if path not in made]
         before = state.rollback()
@@ -161,6 +173,8 @@ class PostfixRelay(Role):
             if os.path.isdir("/sys/fs/selinux"):
                 run(["restorecon", "-R", paths.CONFIG_DIRECTORY], check=False)
             self._write_tools(tools)
+            if not self.settings.get("submission"):
+                submission.uninstall()
             self.say("activate", "restarting Postfix" if restart else "reloading Postfix")
             self._enable()
             service.reload_or_restart(restart)
@@ -177,10 +191,16 @@ class PostfixRelay(Role):
 
     def _write_tools(self, tools: List[DesiredFile]) -> None:
         changed = [file for file in tools if differs(file) is not None]
+        if self.settings.get("submission"):
+            os.makedirs(paths.AUTH_DIRECTORY, exist_ok=True)
+            os.chmod(paths.AUTH_DIRECTORY, 0o755)  # noqa: S103 - Dovecot's own user goes through it
         for file in changed:
             write(file)
         if any(file.path.startswith(paths.SYSTEM_UNITS) for file in changed):
             systemctl("daemon-reload")
+        logins = [file for file in changed if file.path.startswith(paths.AUTH_DIRECTORY)]
+        if self.settings.get("submission") and (logins or not submission.is_active()):
+            submission.restart()
 
     def _enable(self) -> None:
         if self.host["service"]["masked"]:
@@ -195,6 +215,10 @@ class PostfixRelay(Role):
         before = state.leftover()
         if before is not None:
             before.restore()
+            if os.path.exists(paths.AUTH_CONFIG):
+                run(["systemctl", "restart", paths.AUTH_UNIT], check=False)
+            else:
+                submission.uninstall()
         applied = state.load("applied.json") or {}
         log = platform_row(self.host["family"]).log_file
         try:
