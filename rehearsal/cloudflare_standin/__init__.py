@@ -14,10 +14,13 @@ What is known about Cloudflare (its documentation, the Terraform provider's code
     * CAA, TLSA and SRV take ``data``; their content is computed.
     * 81045 quota, 81053/81054 CNAME conflicts, 81058 identical record, 81044 missing record, 10000 and 6003/6111
       authentication, 429 with ``retry-after``.
+    * Lists are given by pages: of zones 20, at most 50; of records 100, at most 5,000,000.
     * A record of more than 4,096 bytes and a name and type of more than 8,192 characters together are refused.
     * Settings are left out for a CNAME that is not proxied; ``tags_modified_on`` for a record without tags.
 
 What is assumed
+    * A page size above the most counts as the most. A token without "Zone Read" for a zone does not see it in the
+      list and gets 9109 for it; without "DNS Read" or "DNS Write" it gets 10000.
     * Codes 9005, 9006, 9007, 9101, 9207 and 9999 (too large; Cloudflare's own code is not published), 9109 for a
       zone the token cannot see, 7003 for an id that is none, and the texts that go with them.
     * The computed content of SRV (``weight port target``) and that identical means name, type, content and

@@ -8,7 +8,10 @@ from typing import Any
 
 from rehearsal.serving import ConfigError, read_json
 
-__all__ = ["CloudflareStandinConfig", "ZoneConfig"]
+__all__ = ["PERMISSIONS", "CloudflareStandinConfig", "ZoneConfig"]
+
+# "Zone Read" shows the zone itself, "DNS Read" its records, "DNS Write" changes them.
+PERMISSIONS = ("#dns_records:read", "#dns_records:edit", "#zone:read")
 
 _ZONE_ID = re.compile(r"[0-9a-f]{32}")
 _NAME = re.compile(r"(?:[a-z0-9-]{1,63}\.)+[a-z0-9-]{2,63}")
@@ -22,17 +25,18 @@ _KEYS = {
     "rate_limit_window_seconds": int,
     "rate_limit_block_seconds": int,
 }
-_ZONE_KEYS = {"name", "id", "status", "name_servers"}
+_ZONE_KEYS = {"name", "id", "status", "name_servers", "permissions"}
 
 
 @dataclass(frozen=True, kw_only=True)
 class ZoneConfig:
-    """One zone. ``id`` is made up when not given."""
+    """One zone. ``id`` is made up when not given. ``permissions`` are what the token may do in it."""
 
     name: str
     id: str = field(default_factory=lambda: secrets.token_hex(16))
     status: str = "active"
     name_servers: tuple[str, ...] = ("ada.ns.cloudflare.com", "bob.ns.cloudflare.com")
+    permissions: tuple[str, ...] = PERMISSIONS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,9 +106,11 @@ def _zone(item: object, number: int, problems: list[str]) -> ZoneConfig | None:
         problems.append(f"{where}.name: {item['name']!r} is not a domain name")
     if "id" in item and not _ZONE_ID.fullmatch(str(item["id"])):
         problems.append(f"{where}.id: {item['id']!r} is not 32 hexadecimal digits")
+    wanted = item.get("permissions", [])
+    if not isinstance(wanted, list) or not set(map(str, wanted)) <= set(PERMISSIONS):
+        problems.append(f"{where}.permissions: expected a list of some of {', '.join(PERMISSIONS)}")
     if len(problems) > before:
         return None
     optional: dict[str, Any] = {key: item[key] for key in ("id", "status") if key in item}
-    if "name_servers" in item:
-        optional["name_servers"] = tuple(str(server) for server in item["name_servers"])
+    optional |= {key: tuple(str(one) for one in item[key]) for key in ("name_servers", "permissions") if key in item}
     return ZoneConfig(name=name, **optional)

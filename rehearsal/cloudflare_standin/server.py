@@ -35,8 +35,9 @@ _LOG = logging.getLogger("cloudflare_standin")
 _BASE = "/client/v4"
 _ID = re.compile(r"[0-9a-f]{32}")
 _BEARER = re.compile(r"Bearer ([A-Za-z0-9_-]{8,256})")
-_DEFAULT_PER_PAGE = 100
-_MAX_PER_PAGE = 5000
+# What a page holds when nothing is said, and at most.
+_ZONES_PER_PAGE = (20, 50)
+_RECORDS_PER_PAGE = (100, 5_000_000)
 _TOKEN_ID = "f" * 32
 
 Query = Mapping[str, str]
@@ -132,11 +133,14 @@ class _Api:
             raise ApiError(NO_ROUTE)
         if len(parts) == 1:
             _only(method, "GET")
-            return _page(self.store.zones(query.get("name")), query)
+            seen = [zone for zone in self.store.zones(query.get("name")) if "#zone:read" in zone["permissions"]]
+            return _page(seen, query, *_ZONES_PER_PAGE)
         zone = self._zone(parts[1])
         if len(parts) == 2:
             _only(method, "GET")
+            _need("#zone:read", zone, ZONE_FORBIDDEN)
             return _envelope(zone)
+        _need("#dns_records:read" if method == "GET" else "#dns_records:edit", zone, AUTHENTICATION)
         if len(parts) == 3:
             return self._collection(method, zone["id"], query, body)
         return self._single(method, zone["id"], parts[3], body)
@@ -162,7 +166,8 @@ class _Api:
         if method == "POST":
             return _envelope(self.store.create(zone_id, body))
         _only(method, "GET")
-        return _page([item for item in self.store.records(zone_id) if _matches(item, query)], query)
+        found = [item for item in self.store.records(zone_id) if _matches(item, query)]
+        return _page(found, query, *_RECORDS_PER_PAGE)
 
     def _single(self, method: str, zone_id: str, record_id: str, body: object) -> Envelope:
         if not _ID.fullmatch(record_id):
@@ -191,6 +196,11 @@ def _only(method: str, allowed: str) -> None:
         raise ApiError(METHOD)
 
 
+def _need(permission: str, zone: Envelope, otherwise: tuple[int, int, str]) -> None:
+    if permission not in zone["permissions"]:
+        raise ApiError(otherwise)
+
+
 def _parse(raw: bytes) -> object:
     try:
         return json.loads(raw)
@@ -216,9 +226,9 @@ def _envelope(result: object) -> Envelope:
     return {"success": True, "errors": [], "messages": [], "result": result}
 
 
-def _page(found: list[Envelope], query: Query) -> Envelope:
+def _page(found: list[Envelope], query: Query, default: int, most: int) -> Envelope:
     page = max(_whole(query.get("page"), 1), 1)
-    per_page = min(max(_whole(query.get("per_page"), _DEFAULT_PER_PAGE), 1), _MAX_PER_PAGE)
+    per_page = min(max(_whole(query.get("per_page"), default), 1), most)
     shown = found[(page - 1) * per_page : page * per_page]
     return {
         **_envelope(shown),

@@ -99,7 +99,7 @@ class _Zone:
             "owner": {"id": None, "type": "user", "email": None},
             "plan": {"id": "0" * 32, "name": "Free Website", "legacy_id": "free", "price": 0, "currency": "USD"},
             "meta": {"step": 2, "custom_certificate_quota": 0, "page_rule_quota": 3, "phishing_detected": False},
-            "permissions": ["#dns_records:read", "#dns_records:edit", "#zone:read"],
+            "permissions": list(self.config.permissions),
         }
 
 

@@ -10,7 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from rehearsal.cloudflare_standin import CloudflareStandin, CloudflareStandinConfig, ConfigError, RequestRecord
+from rehearsal.cloudflare_standin import (
+    CloudflareStandin,
+    CloudflareStandinConfig,
+    ConfigError,
+    RequestRecord,
+    ZoneConfig,
+)
 from tests.rehearsal.cloudflare_standin.asking import TOKEN, ZONE, ZONE_ID, A, Api, codes
 
 # -- authentication and routes ---------------------------------------------------------------------------
@@ -156,6 +162,41 @@ def test_list_filters_and_pages(api: Api) -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("asked", "per_page", "pages"), [("", 20, 3), ("?per_page=50", 50, 2), ("?per_page=500", 50, 2)]
+)
+def test_zones_are_listed_by_pages_of_20_and_at_most_50(asked: str, per_page: int, pages: int) -> None:
+    zones = tuple(ZoneConfig(name=f"z{number}.example") for number in range(60))
+    with CloudflareStandin(CloudflareStandinConfig(token=TOKEN, zones=zones)) as standin:
+        _, answer = Api(standin.api_url).call("GET", f"/zones{asked}")
+    assert len(answer["result"]) == per_page
+    assert answer["result_info"]["total_pages"] == pages
+
+
+@pytest.mark.parametrize(
+    ("allowed", "method", "path", "status", "expected"),
+    [
+        (["#dns_records:read"], "GET", f"/zones/{ZONE_ID}", 403, [9109]),
+        (["#dns_records:read"], "GET", f"/zones/{ZONE_ID}/dns_records", 200, []),
+        (["#dns_records:read"], "POST", f"/zones/{ZONE_ID}/dns_records", 403, [10000]),
+        (["#zone:read"], "GET", f"/zones/{ZONE_ID}", 200, []),
+        (["#zone:read"], "GET", f"/zones/{ZONE_ID}/dns_records", 403, [10000]),
+        (["#zone:read", "#dns_records:edit"], "POST", f"/zones/{ZONE_ID}/dns_records", 200, []),
+    ],
+)
+def test_a_token_may_do_in_a_zone_what_its_permissions_say(
+    allowed: list[str], method: str, path: str, status: int, expected: list[int]
+) -> None:
+    zone = {"name": ZONE, "id": ZONE_ID, "permissions": allowed}
+    with CloudflareStandin(CloudflareStandinConfig.from_json({"token": TOKEN, "zones": [zone]})) as standin:
+        api = Api(standin.api_url)
+        got, answer = api.call(method, path, A if method == "POST" else None)
+        _, listed = api.call("GET", "/zones")
+    assert got == status
+    assert (codes(answer) if answer["errors"] else []) == expected
+    assert bool(listed["result"]) is ("#zone:read" in allowed)
+
+
 # -- inspection, configuration, program ------------------------------------------------------------------
 
 
@@ -196,7 +237,11 @@ def test_all_configuration_problems_are_reported_together() -> None:
             {
                 "colour": 1,
                 "port": "80",
-                "zones": [{"name": "nodot"}, {"id": "x"}, {"name": "a.example", "id": "x", "extra": 1}],
+                "zones": [
+                    {"name": "nodot"},
+                    {"id": "x"},
+                    {"name": "a.example", "id": "x", "extra": 1, "permissions": ["#all"]},
+                ],
             }
         )
     for place in (
@@ -207,6 +252,7 @@ def test_all_configuration_problems_are_reported_together() -> None:
         "zones[1]: expected an object with a name",
         "zones[2].id: 'x'",
         "zones[2].extra: unknown key",
+        "zones[2].permissions: expected a list of some of",
     ):
         assert any(problem.startswith(place) for problem in caught.value.problems), place
 
