@@ -83,4 +83,4 @@ class DnsRecords(Component):
 
 def _as_it_is(import_id: str) -> dict[str, Any]:
     """Return the options of a record that is taken over: imported, with whatever it holds, and not changed yet."""
-    return {"import_": import_id, "ignore_changes": ["content", "ttl", "priority", "proxied"]}
+    return {"import_": import_id, "ignore_changes": ["content", "ttl", "priority", "proxied", "comment", "tags"]}

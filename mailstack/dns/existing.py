@@ -82,8 +82,12 @@ class Decision:
         """Tell whether the decision is about this record."""
         if (self.name, self.type) != (existing.name, existing.type):
             return False
-        text = existing.data.value if isinstance(existing.data, Text) else existing.content
-        return self.content is None or self.content.strip('"') in {text, existing.content.strip('"')}
+        names = {existing.content.strip('"')}
+        if isinstance(existing.data, Text):
+            names.add(existing.data.value)
+        if isinstance(existing.data, MailExchanger):  # with or without its preference
+            names.add(existing.data.exchange)
+        return self.content is None or self.content.strip('"').rstrip(".") in {name.rstrip(".") for name in names}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -47,7 +47,7 @@ def test_a_second_run_finds_nothing_to_change(rehearsal: Rehearsal) -> None:
     done = [line.strip() for line in lines if "] done: " in line]
     assert sorted(done) == sorted(
         f"[{role}] done: nothing to change"
-        for role in ("preflight", "preflight", "postfix_relay", "relay_probe", "dns_server")
+        for role in ("preflight", "preflight", "postfix_relay", "relay_probe", "dns_server", "dns_server")
     )
 
 

@@ -172,7 +172,9 @@ def test_each_sender_domain_goes_to_its_upstream_with_its_own_login_over_verifie
     assert f"Verified TLS connection established to {SECOND}" in log
     found = site.sh("stat -c '%a %U' /etc/postfix/mailstack/sasl_passwd_second*").splitlines()
     assert found == ["600 root"] * 2
-    assert PASSWORD not in site.sh("postconf -n; postconf -Mf; find /var/lib/mailstack/postfix_relay/configs -type f -exec cat {} +")
+    assert PASSWORD not in site.sh(
+        "postconf -n; postconf -Mf; find /var/lib/mailstack/postfix_relay/configs -type f -exec cat {} +"
+    )
 
 
 def test_a_null_sender_goes_to_the_first_upstream(site: Site) -> None:

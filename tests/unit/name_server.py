@@ -1,0 +1,154 @@
+"""An authoritative name server on loopback, made with dnspython: UDP and TCP on one port, wildcards, delegations."""
+
+import contextlib
+import socket
+import struct
+import threading
+import time
+from collections.abc import Mapping
+from typing import Self
+
+import dns.flags
+import dns.message
+import dns.name
+import dns.rcode
+import dns.rdatatype
+import dns.rrset
+import dns.zone
+
+LOOPBACK = "127.0.0.1"
+
+
+class NameServer:
+    """Serves ``zones`` (name to zone text). Also a resolver where ``recursive``: it answers from the same zones.
+
+    ``udp_limit``: longer answers are cut, so that TCP is asked. ``silent`` answers nothing, ``delay`` in seconds waits
+    before each answer, ``lame`` answers that it does not know the zone. ``questions`` are name, type and protocol.
+    """
+
+    def __init__(
+        self,
+        zones: Mapping[str, str],
+        *,
+        recursive: bool = False,
+        udp_limit: int = 1232,
+        silent: bool = False,
+        udp_silent: bool = False,
+        delay: float = 0.0,
+        lame: bool = False,
+        address: str = LOOPBACK,
+        port: int = 0,
+    ) -> None:
+        self.zones = {
+            dns.name.from_text(name): dns.zone.from_text(text, origin=name, relativize=False, check_origin=False)
+            for name, text in zones.items()
+        }
+        self.recursive, self.udp_limit, self.silent, self.udp_silent = recursive, udp_limit, silent, udp_silent
+        self.delay, self.lame = delay, lame
+        self.questions: list[tuple[str, str, str]] = []
+        self._tcp = socket.socket()
+        self._tcp.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self._tcp.bind((address, port))
+        self.port = int(self._tcp.getsockname()[1])
+        self._udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self._udp.bind((address, self.port))
+
+    def __enter__(self) -> Self:
+        self._tcp.listen()
+        for run in (self._serve_udp, self._serve_tcp):
+            threading.Thread(target=run, daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for one in (self._tcp, self._udp):
+            with contextlib.suppress(OSError):
+                one.shutdown(socket.SHUT_RDWR)
+            one.close()
+
+    def _serve_udp(self) -> None:
+        while True:
+            try:
+                data, sender = self._udp.recvfrom(4096)
+            except OSError:
+                return
+            if not data:
+                return  # what a socket that is shut down reads
+            threading.Thread(target=self._answer_udp, args=(data, sender), daemon=True).start()
+
+    def _answer_udp(self, data: bytes, sender: tuple[str, int]) -> None:
+        response = self._answer(data, "udp")
+        if response is None or self.udp_silent:
+            return
+        wire = response.to_wire()
+        if len(wire) > self.udp_limit:
+            cut = dns.message.make_response(dns.message.from_wire(data))
+            cut.flags |= dns.flags.TC | dns.flags.AA
+            wire = cut.to_wire()
+        try:
+            self._udp.sendto(wire, sender)
+        except OSError:
+            return  # stopped meanwhile
+
+    def _serve_tcp(self) -> None:
+        while True:
+            try:
+                connection, _ = self._tcp.accept()
+            except OSError:
+                return
+            threading.Thread(target=self._answer_tcp, args=(connection,), daemon=True).start()
+
+    def _answer_tcp(self, connection: socket.socket) -> None:
+        with connection:
+            (length,) = struct.unpack("!H", connection.recv(2, socket.MSG_WAITALL))
+            response = self._answer(connection.recv(length, socket.MSG_WAITALL), "tcp")
+            if response is not None:
+                wire = response.to_wire()
+                connection.sendall(struct.pack("!H", len(wire)) + wire)
+
+    def _answer(self, data: bytes, protocol: str) -> dns.message.Message | None:
+        request = dns.message.from_wire(data)
+        (question,) = request.question
+        name = question.name
+        self.questions.append((name.to_text(omit_final_dot=True), dns.rdatatype.to_text(question.rdtype), protocol))
+        if self.silent:
+            return None
+        time.sleep(self.delay)
+        response = dns.message.make_response(request, recursion_available=self.recursive)
+        inside = [origin for origin in self.zones if name.is_subdomain(origin)]
+        if self.lame or not inside:
+            response.set_rcode(dns.rcode.REFUSED)
+            return response
+        self._from_zone(response, max(inside, key=len), name, question.rdtype)
+        return response
+
+    def _from_zone(
+        self, response: dns.message.Message, origin: dns.name.Name, name: dns.name.Name, type_: dns.rdatatype.RdataType
+    ) -> None:
+        zone = self.zones[origin]
+        owners = list(zone.nodes)
+        for ancestor in (name, *_above(name, origin)):
+            cut = zone.get_rrset(ancestor, dns.rdatatype.NS) if ancestor in owners else None
+            if ancestor != origin and cut is not None and not self.recursive:
+                response.authority.append(cut)
+                return
+        response.flags |= dns.flags.AA
+        owner = name
+        if not any(other.is_subdomain(name) for other in owners):
+            encloser = next(a for a in _above(name, origin) if any(other.is_subdomain(a) for other in owners))
+            owner = dns.name.Name((b"*", *encloser.labels))
+            if owner not in owners:
+                response.set_rcode(dns.rcode.NXDOMAIN)
+                return
+        for kind in (dns.rdatatype.CNAME, type_):
+            found = zone.get_rrset(owner, kind) if owner in owners else None
+            if found is not None:
+                response.answer.append(dns.rrset.from_rdata_list(name, found.ttl, list(found)))
+                return
+
+
+def _above(name: dns.name.Name, origin: dns.name.Name) -> list[dns.name.Name]:
+    found = []
+    while name != origin:
+        name = name.parent()
+        found.append(name)
+    return found
