@@ -34,7 +34,6 @@ LONGER = {
     "mailstack/dns/declaration.py": "is being split",
     "mailstack/dns/dkim.py": "is being split",
     "mailstack/dns/spf.py": "is being split",
-    "mailstack/postfix/relay.py": "is being split",
     "tests/unit/dns/test_dns_bad_declarations.py": "is being split",
     "tests/unit/dns/test_dns_declaration.py": "is being split",
 }
