@@ -5,8 +5,10 @@ include) is part of its input.
 """
 
 from mailstack.dns.cloudflare import CloudflareInput, decode_content, decode_text, resource_name, to_cloudflare
-from mailstack.dns.declaration import Declared, DnsDeclaration, MailHost, SendingDomain, declare
-from mailstack.dns.dkim import DkimKey, KeyRuleError, public_key_of, rsa_bits
+from mailstack.dns.declaration import Declared, DnsDeclaration, MailHost, SendingDomain
+from mailstack.dns.declaring import declare
+from mailstack.dns.dkim import DkimKey
+from mailstack.dns.dkim_values import KeyRuleError, public_key_of, rsa_bits
 from mailstack.dns.dmarc import DmarcPolicy
 from mailstack.dns.names import NameRuleError, normalise_name
 from mailstack.dns.problems import RULES, DnsRuleError, Problem
