@@ -10,11 +10,13 @@ from mailstack.dns.declaring import declare
 from mailstack.dns.dkim import DkimKey
 from mailstack.dns.dkim_values import KeyRuleError, public_key_of, rsa_bits
 from mailstack.dns.dmarc import DmarcPolicy
+from mailstack.dns.mta_sts import MtaStsRecord, mta_sts_id
 from mailstack.dns.names import NameRuleError, normalise_name
+from mailstack.dns.phases import goes_last
 from mailstack.dns.problems import RULES, DnsRuleError, Problem
 from mailstack.dns.records import NULL_MX, Address, Alias, MailExchanger, Record, RecordSet, Text
 from mailstack.dns.spf import SpfInclude, SpfPolicy, address_mechanism
-from mailstack.dns.zone import next_serial, rdata_text, render_records, render_zone, zone_of
+from mailstack.dns.zone import by_zone, next_serial, rdata_text, render_records, render_zone, zone_of
 
 __all__ = [
     "NULL_MX",
@@ -30,6 +32,7 @@ __all__ = [
     "KeyRuleError",
     "MailExchanger",
     "MailHost",
+    "MtaStsRecord",
     "NameRuleError",
     "Problem",
     "Record",
@@ -39,9 +42,12 @@ __all__ = [
     "SpfPolicy",
     "Text",
     "address_mechanism",
+    "by_zone",
     "declare",
     "decode_content",
     "decode_text",
+    "goes_last",
+    "mta_sts_id",
     "next_serial",
     "normalise_name",
     "public_key_of",

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from mailstack.dns.dkim import DkimKey
 from mailstack.dns.dmarc import DmarcPolicy
+from mailstack.dns.mta_sts import MtaStsRecord
 from mailstack.dns.problems import Problem
 from mailstack.dns.records import MailExchanger, RecordSet
 from mailstack.dns.spf import SpfPolicy
@@ -48,12 +49,12 @@ class SendingDomain:
 class DnsDeclaration:
     """Everything the records follow from.
 
-    ``ttl`` in seconds, 60 to 86400, or 1 for Cloudflare's automatic. ``production`` refuses addresses that
+    ``ttl`` in seconds, 30 to 86400, or 1 for Cloudflare's automatic. ``production`` refuses addresses that
     the internet cannot reach. ``complete`` says that the zones hold nothing but these records (a server of our
     own); without it an exchanger below a declared domain that is no declared host is a warning, not an error.
     ``aliases`` are names known to be CNAMEs elsewhere; ``cnames`` maps names to the targets of CNAMEs to declare.
-    ``external_hosts`` are hosts below a declared domain whose
-    addresses are published elsewhere.
+    ``external_hosts`` are hosts below a declared domain whose addresses are published elsewhere. ``mta_sts`` are
+    the records of the MTA-STS policies that are served.
     """
 
     ttl: int = DEFAULT_TTL
@@ -64,6 +65,7 @@ class DnsDeclaration:
     aliases: tuple[str, ...] = ()
     cnames: tuple[tuple[str, str], ...] = ()
     external_hosts: tuple[str, ...] = ()
+    mta_sts: tuple[MtaStsRecord, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

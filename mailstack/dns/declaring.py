@@ -46,6 +46,8 @@ def _collect(parts: Parts) -> Iterator[NamedData]:
         yield from ((name, Text(value=key.text)) for name, key in domain.keys)
         if domain.dmarc is not None:
             yield from _collect_dmarc(parts, domain, domain.dmarc)
+    for name, sts in parts.mta_sts:
+        yield from _text_below("_mta-sts", name, sts.text, parts, f"{name} MTA-STS")
 
 
 def _collect_dmarc(parts: Parts, domain: ReadDomain, dmarc: DmarcRecord) -> Iterator[NamedData]:

@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Literal
 
-from mailstack.dns.dkim_values import KeyRuleError, check_ed25519, checked_rsa_bits
+from mailstack.dns.dkim_values import KeyRuleError, check_ed25519, checked_rsa_bits, without_blanks
 from mailstack.dns.names import NameRuleError, normalise_name
 from mailstack.dns.problems import Findings, shown
 
@@ -12,14 +12,15 @@ __all__ = ["DkimKey", "read_keys"]
 
 GOOD_RSA_BITS = 2048  # signers should use at least this (same place)
 MAX_RSA_BITS = 4096  # verifiers need not take more (same place)
-_SELECTOR_LABEL = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?")
+# RFC 6376 §3.1 has no underscores, but signers use them and verifiers only ask for the name.
+_SELECTOR_LABEL = re.compile(r"[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?")
 
 
 @dataclass(frozen=True, kw_only=True)
 class DkimKey:
     """One published DKIM key, at ``<selector>._domainkey.<domain>``.
 
-    ``public_key`` is base64 without line breaks: SubjectPublicKeyInfo DER for "rsa", the raw 32 bytes for
+    ``public_key`` is base64, blanks and line breaks ignored: SubjectPublicKeyInfo DER for "rsa", the raw 32 bytes for
     "ed25519". It is left out of ``repr`` because people paste private keys into it.
 
     ``revoked`` publishes an empty key, and then ``public_key`` must be empty: a revoked key has to be asked
@@ -47,13 +48,14 @@ class DkimKey:
             tags.append(f"k={self.key_type}")
         if flags:
             tags.append(f"t={flags}")
-        tags += ["h=sha256", f"p={self.public_key}"]
+        tags += ["h=sha256", f"p={without_blanks(self.public_key)}"]
         return "; ".join(tags) + ";"
 
 
 def read_keys(keys: tuple[DkimKey, ...], domain: str, findings: Findings) -> tuple[tuple[str, DkimKey], ...]:
     """Check a domain's keys; return the record name and key of those that may be published."""
     published: list[tuple[str, DkimKey]] = []
+    names: set[str] = set()
     types: set[str] = set()
     values: dict[str, str] = {}
     for key in keys:
@@ -61,7 +63,7 @@ def read_keys(keys: tuple[DkimKey, ...], domain: str, findings: Findings) -> tup
         if name is None:
             continue
         label = f"{name} DKIM"
-        if any(other == name for other, _ in published):
+        if name in names:
             findings.error(
                 label,
                 "dkim-selector-duplicate",
@@ -73,20 +75,22 @@ def read_keys(keys: tuple[DkimKey, ...], domain: str, findings: Findings) -> tup
         if not _is_publishable(key, label, findings):
             continue
         published.append((name, key))
+        names.add(name)
         if key.revoked:
             continue
         types.add(key.key_type)
-        if key.public_key in values:
+        value = without_blanks(key.public_key)
+        if value in values:
             findings.warn(
                 label,
                 "dkim-key-reused",
-                found=f"the same key as at {values[key.public_key]}",
+                found=f"the same key as at {values[value]}",
                 expected="a key of its own for each selector, or a rotation changes nothing",
                 fix="make a new key pair for one of the two",
             )
-        values.setdefault(key.public_key, name)
+        values.setdefault(value, name)
     if types == {"ed25519"}:
-        findings.error(
+        findings.warn(
             f"{domain} DKIM",
             "dkim-ed25519-alone",
             found="only an ed25519 key",
@@ -99,15 +103,6 @@ def read_keys(keys: tuple[DkimKey, ...], domain: str, findings: Findings) -> tup
 def _record_name(key: DkimKey, domain: str, findings: Findings) -> str | None:
     label = f"{domain} DKIM"
     selector = key.selector.lower()
-    if not selector or not all(_SELECTOR_LABEL.fullmatch(part) for part in selector.split(".")):
-        findings.error(
-            label,
-            "dkim-selector",
-            found=f"the selector {shown(key.selector)}",
-            expected="letters, digits and hyphens, such as s2026a; the part before ._domainkey only",
-            fix="write the selector alone",
-        )
-        return None
     if "_domainkey" in selector or selector.endswith(domain):
         findings.error(
             label,
@@ -117,6 +112,23 @@ def _record_name(key: DkimKey, domain: str, findings: Findings) -> str | None:
             fix="write the part before ._domainkey",
         )
         return None
+    if not selector or not all(_SELECTOR_LABEL.fullmatch(part) for part in selector.split(".")):
+        findings.error(
+            label,
+            "dkim-selector",
+            found=f"the selector {shown(key.selector)}",
+            expected="letters, digits and hyphens, such as s2026a",
+            fix="write the selector alone",
+        )
+        return None
+    if "_" in selector:
+        findings.warn(
+            label,
+            "dkim-selector",
+            found=f"the selector {shown(key.selector)}, with an underscore",
+            expected="letters, digits and hyphens: strict verifiers may refuse others",
+            fix="choose another selector, if the signer lets you",
+        )
     try:
         return normalise_name(f"{selector}._domainkey.{domain}", service=True)
     except NameRuleError as error:
@@ -131,7 +143,7 @@ def _is_publishable(key: DkimKey, label: str, findings: Findings) -> bool:
             "dkim-key-type",
             found=f"the key type {shown(key.key_type)}",
             expected="rsa or ed25519",
-            fix='set key_type to "rsa"',
+            fix='set `dkim.key_type` to "rsa"',
         )
         return False
     try:
@@ -154,7 +166,7 @@ def _is_publishable(key: DkimKey, label: str, findings: Findings) -> bool:
             "dkim-testing",
             found="t=y",
             expected="no test flag once mail is signed: receivers may treat such mail as unsigned",
-            fix="set testing to false",
+            fix="end the test of the key",
         )
     return True
 
@@ -167,15 +179,15 @@ def _checked_bits(key: DkimKey) -> int | None:
                 "dkim-revoked",
                 found="revoked together with a public key",
                 expected="an empty public_key: that is what revokes it",
-                fix='set public_key to "", or revoked to false',
+                fix="leave the key out, or do not revoke it",
             )
         return None
     if not key.public_key.strip():
         raise KeyRuleError(
             "dkim-revoked",
             found="an empty public key, which revokes the selector",
-            expected="a key, or revoked set to true",
-            fix="give the public key, or set revoked to true if that is meant",
+            expected="a key: one that is to count no more is taken away, or published as revoked",
+            fix="give `dkim.public_key`, or remove the entry",
         )
     if key.key_type == "ed25519":
         check_ed25519(key.public_key)

@@ -3,62 +3,28 @@
 import base64
 import binascii
 import re
+from types import MappingProxyType
 
-from pyasn1.codec.der import decoder, encoder
-from pyasn1.error import PyAsn1Error
-from pyasn1.type import namedtype, tag, univ
+from mailstack.dns import der as asn1
 
-__all__ = ["KeyRuleError", "check_ed25519", "checked_rsa_bits", "public_key_of", "rsa_bits"]
+__all__ = ["KeyRuleError", "check_ed25519", "checked_rsa_bits", "public_key_of", "rsa_bits", "without_blanks"]
 
 MIN_RSA_BITS = 1024  # verifiers must refuse less (RFC 8301 §3.2)
 ED25519_BYTES = 32
 
-_RSA_ENCRYPTION = univ.ObjectIdentifier("1.2.840.113549.1.1.1")
-_NULL = bytes(encoder.encode(univ.Null("")))
-_ED25519 = univ.ObjectIdentifier("1.3.101.112")
+_RSA_ENCRYPTION = bytes.fromhex("2a864886f70d010101")  # OID 1.2.840.113549.1.1.1 (RFC 8017 §A.1)
+_OTHER_KINDS = MappingProxyType(
+    {
+        bytes.fromhex("2b6570"): "an ed25519 key",  # OID 1.3.101.112 (RFC 8410 §3)
+        bytes.fromhex("2a8648ce3d0201"): "an EC key",  # OID 1.2.840.10045.2.1 (RFC 5480 §2.1.1)
+    }
+)
+_PRIVATE_NUMBERS = 9  # of an RSAPrivateKey with two primes: version, modulus, exponent, ... (RFC 8017 §A.1.2)
 _PEM = re.compile(r"-----BEGIN ([A-Z0-9 ]+)-----(.*?)-----END \1-----", re.DOTALL)
 
 # Curve constants of RFC 8032 §5.1.
 _P25519 = 2**255 - 19
 _D25519 = -121665 * pow(121666, -1, _P25519) % _P25519
-
-
-def _sequence(*fields: namedtype.NamedType) -> univ.Sequence:
-    return univ.Sequence(componentType=namedtype.NamedTypes(*fields))
-
-
-def _integers(*names: str) -> univ.Sequence:
-    return _sequence(*(namedtype.NamedType(name, univ.Integer()) for name in names))
-
-
-_ALGORITHM_IDENTIFIER = _sequence(  # RFC 5280 §4.1.1.2
-    namedtype.NamedType("algorithm", univ.ObjectIdentifier()),
-    namedtype.OptionalNamedType("parameters", univ.Any()),
-)
-_PUBLIC_KEY_INFO = _sequence(  # RFC 5280 §4.1.2.7
-    namedtype.NamedType("algorithm", _ALGORITHM_IDENTIFIER),
-    namedtype.NamedType("key", univ.BitString()),
-)
-_PRIVATE_KEY_INFO = _sequence(  # RFC 5208 §5
-    namedtype.NamedType("version", univ.Integer()),
-    namedtype.NamedType("algorithm", _ALGORITHM_IDENTIFIER),
-    namedtype.NamedType("key", univ.OctetString()),
-    namedtype.OptionalNamedType(
-        "attributes", univ.Any().subtype(implicitTag=tag.Tag(tag.tagClassContext, tag.tagFormatSimple, 0))
-    ),
-)
-_RSA_PUBLIC_KEY = _integers("modulus", "exponent")  # RFC 8017 §A.1.1
-_RSA_PRIVATE_KEY = _integers(  # RFC 8017 §A.1.2, two primes
-    "version",
-    "modulus",
-    "exponent",
-    "private_exponent",
-    "prime1",
-    "prime2",
-    "exponent1",
-    "exponent2",
-    "coefficient",
-)
 
 
 class KeyRuleError(ValueError):
@@ -118,6 +84,11 @@ def checked_rsa_bits(public_key: str) -> int:
     return bits
 
 
+def without_blanks(value: str) -> str:
+    """Return a base64 value on one line: blanks and line breaks in it mean nothing (RFC 6376 §2.10)."""
+    return "".join(value.split())
+
+
 def _decode_base64(value: str) -> bytes:
     if "PRIVATE" in value:
         raise _private_key_pasted()
@@ -125,15 +96,8 @@ def _decode_base64(value: str) -> bytes:
         raise KeyRuleError(
             "dkim-key",
             found="a PEM block with its header lines",
-            expected="only the base64 between the header lines, on one line",
-            fix="remove the lines with BEGIN and END and all line breaks",
-        )
-    if any(character.isspace() for character in value):
-        raise KeyRuleError(
-            "dkim-key",
-            found="a value with line breaks or blanks",
-            expected="base64 on one line, without blanks in it",
-            fix="remove the blanks and line breaks",
+            expected="only the base64 between the header lines",
+            fix="remove the lines with BEGIN and END",
         )
     if "p=" in value or ";" in value:
         raise KeyRuleError(
@@ -143,7 +107,7 @@ def _decode_base64(value: str) -> bytes:
             fix="copy the value of p= without the semicolon",
         )
     try:
-        decoded = base64.b64decode(value, validate=True)
+        decoded = base64.b64decode(without_blanks(value), validate=True)
     except (binascii.Error, ValueError) as error:
         raise KeyRuleError(
             "dkim-key",
@@ -159,39 +123,33 @@ def _private_key_pasted() -> KeyRuleError:
         "dkim-key-private",
         found="a private key (not shown)",
         expected="the public key: DNS shows it to everybody",
-        fix="publish the result of public_key_of(), and make a new key pair if the private one went anywhere",
+        fix="give the public half, or the key itself as `dkim.private_key`, encrypted; "
+        "make a new key pair if this one went anywhere",
     )
-
-
-def _decode_der(der: bytes, spec: univ.Sequence) -> univ.Sequence | None:
-    """Decode by a schema; None unless the bytes are exactly one value of that shape, in DER and not only in BER."""
-    value = _decode_whole(der, spec)
-    return value if value is not None and bytes(encoder.encode(value)) == der else None
 
 
 def _rsa_numbers(der: bytes) -> tuple[int, int]:
     """Return modulus and exponent of SubjectPublicKeyInfo bytes."""
-    info = _decode_der(der, _PUBLIC_KEY_INFO)
+    info = _public_key_info(der)
     if info is None:
         raise _not_spki(der)
-    if info["algorithm"]["algorithm"] != _RSA_ENCRYPTION:
-        kind = "an ed25519" if info["algorithm"]["algorithm"] == _ED25519 else "another kind of"
+    (algorithm, parameters), key = info
+    if algorithm != _RSA_ENCRYPTION:
         raise KeyRuleError(
             "dkim-key",
-            found=f"{kind} key as an RSA key",
+            found=f"{_OTHER_KINDS.get(algorithm, 'a key of another kind')} as an RSA key",
             expected="an RSA public key (OID 1.2.840.113549.1.1.1)",
-            fix='give an RSA key; for ed25519 set key_type to "ed25519" and give the raw 32 bytes',
+            fix='give an RSA key; for ed25519 set `dkim.key_type` to "ed25519" and give the raw 32 bytes',
         )
-    key = _decode_der(info["key"].asOctets(), _RSA_PUBLIC_KEY)
-    parameters = info["algorithm"]["parameters"]
-    if key is None or not parameters.isValue or bytes(parameters) != _NULL:
+    numbers = asn1.read_integers(key)
+    if numbers is None or len(numbers) != 2 or parameters != ((asn1.NULL, b""),):
         raise KeyRuleError(
             "dkim-key",
             found="an RSA key whose inside cannot be read",
             expected="modulus and exponent, algorithm parameters NULL",
             fix="make the public key again with `openssl rsa -pubout`",
         )
-    modulus, exponent = int(key["modulus"]), int(key["exponent"])
+    modulus, exponent = numbers
     if modulus < 1 or modulus % 2 == 0 or exponent < 3 or exponent % 2 == 0:
         raise KeyRuleError(
             "dkim-key",
@@ -202,18 +160,47 @@ def _rsa_numbers(der: bytes) -> tuple[int, int]:
     return modulus, exponent
 
 
+_Algorithm = tuple[bytes, tuple[asn1.Value, ...]]  # object identifier and parameters (RFC 5280 §4.1.1.2)
+
+
+def _algorithm(value: asn1.Value) -> _Algorithm | None:
+    tag, content = value
+    fields = asn1.read_values(content) if tag == asn1.SEQUENCE else None
+    if not fields or fields[0][0] != asn1.OBJECT_IDENTIFIER:
+        return None
+    return fields[0][1], fields[1:]
+
+
+def _public_key_info(der: bytes) -> tuple[_Algorithm, bytes] | None:
+    """Return algorithm and key of SubjectPublicKeyInfo bytes (RFC 5280 §4.1.2.7); None when they are not that."""
+    fields = asn1.read_sequence(der)
+    if fields is None or len(fields) != 2 or fields[1][0] != asn1.BIT_STRING or not fields[1][1].startswith(b"\0"):
+        return None
+    algorithm = _algorithm(fields[0])
+    return None if algorithm is None else (algorithm, fields[1][1][1:])
+
+
+def _private_key_info(der: bytes) -> tuple[_Algorithm, bytes] | None:
+    """Return algorithm and key of PKCS#8 bytes (RFC 5958 §2); None when they are not that."""
+    fields = asn1.read_sequence(der)
+    if fields is None or [tag for tag, _ in fields[:3]] != [asn1.INTEGER, asn1.SEQUENCE, asn1.OCTET_STRING]:
+        return None
+    algorithm = _algorithm(fields[1])
+    return None if algorithm is None else (algorithm, fields[2][1])
+
+
 def _not_spki(der: bytes) -> KeyRuleError:
     """Explain bytes that are no SubjectPublicKeyInfo; the usual mix-ups have their own message."""
-    if _rsa_private_numbers(der) is not None or _decode_whole(der, _PRIVATE_KEY_INFO):
+    if _rsa_private_numbers(der) is not None or _private_key_info(der) is not None:
         return _private_key_pasted()
-    if _decode_der(der, _RSA_PUBLIC_KEY) is not None:
+    if len(asn1.read_integers(der) or ()) == 2:
         return KeyRuleError(
             "dkim-key",
             found="a bare RSAPublicKey (PKCS#1)",
             expected="SubjectPublicKeyInfo, as verifiers read it",
             fix="convert it with `openssl rsa -RSAPublicKey_in -pubout`",
         )
-    hint = '; for ed25519 set key_type to "ed25519"' if len(der) == ED25519_BYTES else ""
+    hint = '; for ed25519 set `dkim.key_type` to "ed25519"' if len(der) == ED25519_BYTES else ""
     return KeyRuleError(
         "dkim-key",
         found=f"{len(der)} bytes that are not a DER public key",
@@ -226,8 +213,8 @@ def check_ed25519(public_key: str) -> None:
     """Raise ``KeyRuleError`` unless the base64 value is the 32 bytes of an ed25519 public key (RFC 8032 §5.1.3)."""
     raw = _decode_base64(public_key)
     if len(raw) != ED25519_BYTES:
-        wrapped = _decode_der(raw, _PUBLIC_KEY_INFO) is not None
-        if _decode_whole(raw, _PRIVATE_KEY_INFO):
+        wrapped = _public_key_info(raw) is not None
+        if _private_key_info(raw) is not None:
             raise _private_key_pasted()
         raise KeyRuleError(
             "dkim-key",
@@ -276,39 +263,26 @@ def _read_pem(text: str) -> tuple[str, bytes]:
 
 
 def _unwrap_pkcs8(der: bytes) -> bytes:
-    info = _decode_whole(der, _PRIVATE_KEY_INFO)
+    info = _private_key_info(der)
     if info is None:
         return b""
-    if info["algorithm"]["algorithm"] != _RSA_ENCRYPTION:
+    (algorithm, _), key = info
+    if algorithm != _RSA_ENCRYPTION:
         raise KeyRuleError(
             "dkim-key",
-            found=f"a private key of algorithm {info['algorithm']['algorithm']}",
+            found=f"the private half of {_OTHER_KINDS.get(algorithm, 'a key of another kind')}",
             expected="an RSA private key",
             fix="make one with `openssl genrsa 2048`",
         )
-    return bytes(info["key"].asOctets())
-
-
-def _decode_whole(der: bytes, spec: univ.Sequence) -> univ.Sequence | None:
-    """Decode by a schema; None when it does not fit or something follows."""
-    try:
-        value, rest = decoder.decode(der, asn1Spec=spec)
-    except (PyAsn1Error, ValueError, IndexError):
-        return None
-    return None if rest else value
+    return key
 
 
 def _rsa_private_numbers(der: bytes) -> tuple[int, int] | None:
-    key = _decode_der(der, _RSA_PRIVATE_KEY)
-    return None if key is None else (int(key["modulus"]), int(key["exponent"]))
+    numbers = asn1.read_integers(der)
+    return (numbers[1], numbers[2]) if numbers is not None and len(numbers) == _PRIVATE_NUMBERS else None
 
 
 def _subject_public_key_info(modulus: int, exponent: int) -> bytes:
-    key = _RSA_PUBLIC_KEY.clone()
-    key["modulus"] = modulus
-    key["exponent"] = exponent
-    info = _PUBLIC_KEY_INFO.clone()
-    info["algorithm"]["algorithm"] = _RSA_ENCRYPTION
-    info["algorithm"]["parameters"] = univ.Any(_NULL)
-    info["key"] = univ.BitString.fromOctetString(encoder.encode(key))
-    return bytes(encoder.encode(info))
+    algorithm = asn1.encode(asn1.OBJECT_IDENTIFIER, _RSA_ENCRYPTION) + asn1.encode(asn1.NULL, b"")
+    key = asn1.encode(asn1.BIT_STRING, b"\0" + asn1.encode_integers(modulus, exponent))
+    return asn1.encode(asn1.SEQUENCE, asn1.encode(asn1.SEQUENCE, algorithm) + key)

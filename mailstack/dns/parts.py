@@ -7,7 +7,8 @@ from mailstack.dns.addresses import IPAddress, read_address
 from mailstack.dns.declaration import DEFAULT_TTL, DnsDeclaration, MailHost, SendingDomain
 from mailstack.dns.dkim import DkimKey, read_keys
 from mailstack.dns.dmarc import DmarcRecord, read_dmarc
-from mailstack.dns.names import NameRuleError, is_within, normalise_name, read_name
+from mailstack.dns.mta_sts import read_mta_sts
+from mailstack.dns.names import NameRuleError, holder, normalise_name, read_name
 from mailstack.dns.problems import Findings, shown
 from mailstack.dns.records import (
     AUTOMATIC_TTL,
@@ -21,7 +22,8 @@ from mailstack.dns.spf import HELO_POLICY, SpfPolicy, SpfRecord, read_policy
 
 __all__ = ["Parts", "ReadDomain", "ReadHost"]
 
-MIN_TTL, MAX_TTL = 60, 86400  # seconds; what Cloudflare takes outside Enterprise
+MIN_TTL, MAX_TTL = 30, 86400  # seconds; what Cloudflare takes
+MIN_COMMON_TTL = 60  # seconds; what Cloudflare takes outside Enterprise
 
 
 @dataclass
@@ -68,10 +70,11 @@ class Parts:
         for domain in declaration.domains:
             self._read_domain(domain)
         self._read_spf()
+        self.mta_sts = read_mta_sts(declaration.mta_sts, self.domains, findings)
 
     def is_ours(self, name: str) -> bool:
         """Tell whether a name is a declared domain or below one."""
-        return any(is_within(name, domain) for domain in self.domains)
+        return holder(name, self.domains) is not None
 
     def is_missing(self, name: str) -> bool:
         """Tell whether the zone of an undeclared name is ours and complete, so that the name cannot exist."""
@@ -85,7 +88,15 @@ class Parts:
                 "ttl-range",
                 found=f"a TTL of {ttl!r}",
                 expected=f"{MIN_TTL} to {MAX_TTL} seconds, or {AUTOMATIC_TTL} for automatic",
-                fix=f"set ttl to {DEFAULT_TTL}",
+                fix=f"set `dns.ttl` to {DEFAULT_TTL}",
+            )
+        elif AUTOMATIC_TTL < ttl < MIN_COMMON_TTL:
+            self.findings.warn(
+                "all records",
+                "ttl-range",
+                found=f"a TTL of {ttl}",
+                expected=f"at least {MIN_COMMON_TTL} seconds: Cloudflare takes less from Enterprise zones only",
+                fix=f"set `dns.ttl` to {DEFAULT_TTL}, unless a change is near",
             )
 
     def _names(self, label: str, names: tuple[str, ...]) -> frozenset[str]:
@@ -114,7 +125,7 @@ class Parts:
                 "host-address",
                 found="a host without addresses",
                 expected="at least one: receivers look up the name in EHLO",
-                fix="give ipv4, ipv6 or both",
+                fix="give `public_ipv4`, `public_ipv6` or both",
             )
         name = read_name(host.name, label, self.findings)
         if name is None:
@@ -144,7 +155,7 @@ class Parts:
                 "domain-duplicate",
                 found=f"the domain {name} declared twice",
                 expected="one declaration: two SPF or DMARC records at one name cancel each other",
-                fix="merge the two; SpfPolicy.merged() joins their senders",
+                fix="merge the two entries of `domains`",
             )
             return
         self.domains[name] = ReadDomain(
@@ -167,7 +178,7 @@ class Parts:
                 "mx-null",
                 found='a null MX (".") beside other exchangers',
                 expected="the null MX alone: it says that the domain takes no mail",
-                fix='remove ".", or set mx to null',
+                fix='remove ".", or write `mx` as an empty list',
             )
         names = [mx.exchange for mx in read]
         for exchange in dict.fromkeys(exchange for exchange in names if names.count(exchange) > 1):
@@ -199,7 +210,7 @@ class Parts:
                 "mx-null",
                 found=f"{shown(mx.exchange)} with preference {preference}",
                 expected='a null MX of preference 0 and exchange ".", or a host name',
-                fix="set mx to null if the domain takes no mail",
+                fix="write `mx` as an empty list if the domain takes no mail",
             )
             return None
         try:
@@ -211,7 +222,7 @@ class Parts:
                 "mx-target" if is_address else error.rule,
                 found=f"the IP address {shown(mx.exchange)}" if is_address else error.found,
                 expected="the name of a mail host" if is_address else error.expected,
-                fix="declare a host with that address and name it here" if is_address else error.fix,
+                fix="write the name that has this address" if is_address else error.fix,
             )
             return None
 
@@ -249,7 +260,7 @@ class Parts:
                 "spf-single",
                 found=f"a second SPF record, {shown(text)}",
                 expected="exactly one: with two, receivers answer permerror",
-                fix="put its terms into the domain's spf; SpfPolicy.merged() joins two policies",
+                fix="put its terms into `spf.include` and `spf.mechanisms`",
             )
         elif lowered.startswith("spf2.0"):
             self.findings.error(
@@ -259,13 +270,14 @@ class Parts:
                 expected="no such record: Sender ID is dead",
                 fix="remove it",
             )
-        elif lowered.startswith(("v=dmarc1", "v=dkim1")):
+        elif lowered.startswith(("v=dmarc1", "v=dkim1", "v=stsv1", "v=tlsrptv1")):
             self.findings.error(
                 label,
                 "txt-place",
                 found=f"{shown(text)} at the domain itself",
-                expected="DMARC at _dmarc and DKIM at <selector>._domainkey; here nobody reads it",
-                fix="declare it as dmarc or dkim of the domain",
+                expected="DMARC at _dmarc, DKIM at <selector>._domainkey, MTA-STS at _mta-sts, TLS reports at "
+                "_smtp._tls: here nobody reads it",
+                fix="remove it; `dmarc`, `dkim` and `caddy.mta_sts` make the records at the right names",
             )
 
     def _read_spf(self) -> None:

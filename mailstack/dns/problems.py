@@ -40,7 +40,7 @@ RULES: Mapping[str, str] = MappingProxyType(
         "txt-characters": "RFC 1035 §5.1",
         "txt-length": "Cloudflare record size limit of 4,096 bytes",
         "txt-size": "RFC 7208 §3.4",
-        "txt-place": "RFC 6376 §3.6.2.1, RFC 7489 §6.1",
+        "txt-place": "RFC 6376 §3.6.2.1, RFC 7489 §6.1, RFC 8461 §3.1, RFC 8460 §3",
         "txt-duplicate": "RFC 2181 §5",
         # SPF
         "spf-single": "RFC 7208 §3.2",
@@ -99,6 +99,11 @@ RULES: Mapping[str, str] = MappingProxyType(
         "dmarc-report-duplicate": "RFC 9990, RFC 7489 §6.2",
         "dmarc-report-mailbox": "RFC 7505 §3",
         "dmarc-report-authorisation": "RFC 9990, RFC 7489 §7.1",
+        # MTA-STS
+        "mta-sts-domain": "RFC 8461 §3.1",
+        "mta-sts-duplicate": "RFC 8461 §3.1",
+        "mta-sts-id": "RFC 8461 §3.1",
+        "mta-sts-no-mail": "RFC 7505 §3",
         # Zone files
         "zone-scope": "RFC 1035 §5.2",
         "zone-nameservers": "RFC 1035 §5.2",
@@ -162,22 +167,24 @@ class Findings:
         """Start with nothing found."""
         self.errors: list[Problem] = []
         self.warnings: list[Problem] = []
+        self._noted: set[tuple[bool, Problem]] = set()
 
     def error(self, record: str, rule: str, *, found: str, expected: str, fix: str) -> None:
         """Note a broken rule: the declaration will be refused."""
-        _note(self.errors, record, rule, found, expected, fix)
+        self._note(self.errors, record, rule, found, expected, fix)
 
     def warn(self, record: str, rule: str, *, found: str, expected: str, fix: str) -> None:
         """Note something legal that is likely a mistake."""
-        _note(self.warnings, record, rule, found, expected, fix)
+        self._note(self.warnings, record, rule, found, expected, fix)
 
     def raise_errors(self) -> None:
         """Raise ``DnsRuleError`` with every error noted so far; do nothing when there is none."""
         if self.errors:
             raise DnsRuleError(self.errors)
 
-
-def _note(where: list[Problem], record: str, rule: str, found: str, expected: str, fix: str) -> None:
-    problem = Problem(record=record, rule=rule, source=RULES[rule], found=found, expected=expected, fix=fix)
-    if problem not in where:
-        where.append(problem)
+    def _note(self, where: list[Problem], record: str, rule: str, found: str, expected: str, fix: str) -> None:
+        problem = Problem(record=record, rule=rule, source=RULES[rule], found=found, expected=expected, fix=fix)
+        key = (where is self.errors, problem)
+        if key not in self._noted:
+            self._noted.add(key)
+            where.append(problem)

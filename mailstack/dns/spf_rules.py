@@ -10,6 +10,7 @@ from mailstack.dns.spf_terms import LOOKUP_KINDS, SpfTerm
 __all__ = ["check_spf"]
 
 MAX_LOOKUPS = 10  # terms that make a receiver ask DNS, in the whole evaluation (RFC 7208 §4.6.4)
+ENOUGH = 10 * MAX_LOOKUPS  # includes beyond this are not followed: the record is refused whatever they cost
 MAX_MX_HOSTS = 10  # names behind one "mx" term (RFC 7208 §4.6.4)
 
 
@@ -33,17 +34,16 @@ def _lookup_costs(
     for term in records[domain].terms:
         if term.kind not in LOOKUP_KINDS:
             continue
-        cost = 1
+        cost = term.cost or 1
         if term.kind in {"include", "redirect"} and term.domain is not None:
             if term.domain in trail:
                 return tuple(costs), (*trail[trail.index(term.domain) :], term.domain)
-            if term.domain in records:
+            followed = len(trail) <= MAX_LOOKUPS and sum(number for _, number in costs) <= ENOUGH
+            if term.domain in records and followed:
                 nested, loop = _lookup_costs(term.domain, records, trail)
                 if loop is not None:
                     return tuple(costs), loop
-                cost += sum(number for _, number in nested)
-            elif term.cost is not None:
-                cost = term.cost
+                cost = 1 + sum(number for _, number in nested)
         costs.append((term.text, cost))
     return tuple(costs), None
 
@@ -90,7 +90,9 @@ def _check_target(parts: Parts, name: str, term: SpfTerm) -> None:
             "spf-include-target",
             found=f"{term.text}, which " + ("is a host" if is_host else "has no SPF record in its zone"),
             expected="a name with an SPF record for other domains: without one receivers answer permerror",
-            fix=f"write a:{term.domain}" if is_host else f"remove {term.text}, or declare {term.domain}",
+            fix=f"write a:{term.domain} in `spf.mechanisms`"
+            if is_host
+            else f"remove {term.text}, or add {term.domain} to `domains`",
         )
     elif not known and term.cost is None:
         parts.findings.warn(
@@ -98,7 +100,9 @@ def _check_target(parts: Parts, name: str, term: SpfTerm) -> None:
             "spf-include-cost",
             found=f"{term.text}, whose own lookups are not known",
             expected=f"its cost, so that the {MAX_LOOKUPS} lookups can be counted; 1 is assumed",
-            fix="count them with an SPF checker, and give the number in spf.lookups",
+            fix="name it in `spf.include`, count with an SPF checker, and give the number in `spf.lookups`"
+            if term.kind == "include"
+            else "count them with an SPF checker, and give the number in `spf.lookups`",
         )
 
 
@@ -108,7 +112,7 @@ def _note_void(parts: Parts, label: str, term: SpfTerm, why: str) -> None:
         "spf-void",
         found=f"{term.text}, but {why} in its zone",
         expected="names that exist: a lookup without answer matches nothing, and a third one is permerror",
-        fix=f"remove {term.text}, or declare what it names",
+        fix=f"remove {term.text}",
     )
 
 

@@ -3,12 +3,13 @@
 import difflib
 import ipaddress
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 from mailstack.dns.addresses import IPNetwork, special_purpose
 from mailstack.dns.names import NameRuleError, normalise_name
 from mailstack.dns.problems import Findings, shown
+from mailstack.dns.spf_macros import MacroTarget, read_macros
 
 __all__ = ["LOOKUP_KINDS", "MODIFIERS", "SpfTerm", "TermReader", "network_text"]
 
@@ -18,20 +19,23 @@ _ABSURD_PREFIX = {4: 8, 6: 16}  # larger than registries ever gave to one holder
 
 _MECHANISMS = ("all", "include", "a", "mx", "ptr", "ip4", "ip6", "exists")
 MODIFIERS = ("redirect", "exp")
-LOOKUP_KINDS = frozenset({"include", "a", "mx", "exists", "redirect"})
+LOOKUP_KINDS = frozenset({"include", "a", "mx", "ptr", "exists", "redirect"})
 _SLIPS = MappingProxyType({"ipv4": "ip4", "ipv6": "ip6", "ip": "ip4", "includes": "include", "host": "a", "mx4": "mx"})
 _TERM = re.compile(r"(?P<qualifier>[-+~?]?)(?P<kind>[A-Za-z][A-Za-z0-9_.-]*)(?P<rest>.*)", re.DOTALL)
-_DUAL_CIDR = re.compile(r"(?P<domain>[^/]*)(?:/(?P<v4>[0-9]+))?(?://(?P<v6>[0-9]+))?")
-_MACRO = re.compile(r"%(?:\{(?P<letter>[A-Za-z])[0-9]*r?[-.+,/_=]*\}|[%_-])")
+_LENGTH = re.compile(r"0|[1-9][0-9]{0,2}")  # of a prefix, without leading zeros
+# A slash in a macro is one of its delimiters.
+_MACRO_BRACES = re.compile(r"%\{[^}]*\}")
+_DUAL_CIDR = re.compile(r"(?P<domain>(?:%\{[^}]*\}|[^/])*)(?:/(?P<v4>[0-9]+))?(?://(?P<v6>[0-9]+))?")
 
 
 @dataclass(frozen=True, kw_only=True)
 class SpfTerm:
     """One term, read and normalised.
 
-    ``kind`` is "include", "a", "mx", "ip4", "ip6", "exists", "redirect" or "exp"; ``qualifier`` is "" (pass),
-    "-", "~" or "?"; ``domain`` the target where one is written; ``network`` the range of ip4 and ip6;
-    ``cost`` the stated cost of an include. ``text`` is how it stands in the record.
+    ``kind`` is "include", "a", "mx", "ptr", "ip4", "ip6", "exists", "redirect", "exp" or "other" (a modifier that
+    RFC 7208 does not know); ``qualifier`` is "" (pass), "-", "~" or "?"; ``domain`` the target where one is written
+    without macros; ``network`` the range of ip4 and ip6; ``cost`` the stated cost of an include or redirect. ``text``
+    is how it stands in the record.
     """
 
     text: str
@@ -40,6 +44,11 @@ class SpfTerm:
     domain: str | None = None
     network: IPNetwork | None = None
     cost: int | None = None
+
+    @property
+    def is_modifier(self) -> bool:
+        """Tell name=value from a mechanism."""
+        return self.kind in {*MODIFIERS, "other"}
 
     def target(self, own: str) -> str | None:
         """Return what a or mx asks for: the written name, else the record's own; None when macros decide."""
@@ -56,9 +65,8 @@ def network_text(network: IPNetwork) -> str:
 class TermReader:
     """Reads the terms of one policy and notes what is wrong with each."""
 
-    def __init__(self, domain: str, label: str, findings: Findings, *, production: bool) -> None:
-        """Read for the record of ``domain``; ``production`` refuses addresses that the Internet cannot reach."""
-        self.domain = domain
+    def __init__(self, label: str, findings: Findings, *, production: bool) -> None:
+        """Note under ``label``; ``production`` refuses addresses that the Internet cannot reach."""
         self.label = label
         self.findings = findings
         self.production = production
@@ -81,8 +89,7 @@ class TermReader:
         if kind in MODIFIERS:
             return self._modifier(item, kind, match["qualifier"], rest)
         if kind not in _MECHANISMS:
-            self._unknown(item, kind, rest)
-            return None
+            return self._unknown(item, kind, match["qualifier"], rest)
         if rest.startswith("="):
             self._refuse(
                 "spf-separator",
@@ -104,7 +111,7 @@ class TermReader:
                 "the terms of the record; v=spf1 is added here, once",
                 "give each term of that record as an item of its own",
             )
-        elif "," in item and "%{" not in item:
+        elif "," in _MACRO_BRACES.sub("", item):
             self._refuse(
                 "spf-separator",
                 shown(item),
@@ -124,15 +131,9 @@ class TermReader:
             return False
         return True
 
-    def _unknown(self, item: str, kind: str, rest: str) -> None:
+    def _unknown(self, item: str, kind: str, qualifier: str, rest: str) -> SpfTerm | None:
         if rest.startswith("="):
-            self._refuse(
-                "spf-modifier",
-                shown(item),
-                "redirect= or exp=; receivers ignore other modifiers",
-                f"remove {item}",
-            )
-            return
+            return self._other_modifier(item, kind, qualifier, rest[1:])
         nearest = _SLIPS.get(kind) or next(iter(difflib.get_close_matches(kind, _MECHANISMS, n=1)), None)
         if kind == "ip" and rest.count(":") > 1:
             nearest = "ip6"
@@ -142,21 +143,40 @@ class TermReader:
             f"one of {', '.join(_MECHANISMS)}",
             f"write {nearest}{rest}" if nearest else "remove it, or write the host as a: and the address as ip4:",
         )
+        return None
 
-    def priced_include(self, domain: str, lookups: int | None) -> SpfTerm | None:
-        """Read one item of ``SpfPolicy.includes``, target and cost; None when it broke a rule."""
-        term = self._targeted(f"include:{domain}", "include", "", domain)
+    def _other_modifier(self, item: str, kind: str, qualifier: str, value: str) -> SpfTerm | None:
+        """Read name=value: receivers must ignore one they do not know, so a slip in a known one must be found here."""
+        meant = next(iter(difflib.get_close_matches(kind, ("redirect", "exp", "include", "exists"), n=1)), None)
+        if meant is not None or qualifier:
+            self._refuse(
+                "spf-modifier",
+                shown(item),
+                "redirect= or exp=; receivers ignore other modifiers",
+                f"write {meant}{'=' if meant in MODIFIERS else ':'}{value}" if meant else f"remove {item}",
+            )
+            return None
+        self.findings.warn(
+            self.label,
+            "spf-modifier",
+            found=f"{shown(item)}",
+            expected="redirect= or exp=: receivers ignore a modifier that they do not know",
+            fix=f"remove {item}, unless somebody is known to read it",
+        )
+        return SpfTerm(text=f"{kind}={value}", kind="other")
+
+    def priced(self, kind: str, domain: str, lookups: int | None) -> SpfTerm | None:
+        """Read an include or redirect whose cost may be known; None when it broke a rule."""
+        term = self._targeted(f"{kind}{_separator(kind)}{domain}", kind, "", domain)
         if lookups is not None and lookups < 1:
             self._refuse(
                 "spf-include-cost",
-                f"{lookups!r} as the cost of include:{domain}",
-                "at least 1: the include itself counts",
-                "count the include and everything nested in it",
+                f"{lookups!r} as the cost of {kind}{_separator(kind)}{domain}",
+                "at least 1: the term itself counts",
+                "count the term and everything nested in it",
             )
             return None
-        if term is None:
-            return None
-        return SpfTerm(text=term.text, kind="include", domain=term.domain, cost=lookups)
+        return None if term is None else replace(term, cost=lookups)
 
     def _modifier(self, item: str, kind: str, qualifier: str, rest: str) -> SpfTerm | None:
         if qualifier or not rest.startswith("="):
@@ -175,15 +195,10 @@ class TermReader:
                 "spf-all-position",
                 f"{shown(item)} among the mechanisms",
                 "all only at the end: every term after it is ignored",
-                'remove it here and set the field all to "~all" or "-all"',
+                'remove it here and set `spf.all` to "~all" or "-all"',
             )
         elif kind == "ptr":
-            self._refuse(
-                "spf-ptr",
-                shown(item),
-                "no ptr: it is slow, and large receivers ignore it",
-                "name the sending hosts with ip4:, ip6: or a:",
-            )
+            return self._ptr(item, qualifier, rest)
         elif kind in {"ip4", "ip6"}:
             return self._network(item, kind, qualifier, rest)
         elif kind in {"a", "mx"}:
@@ -193,6 +208,21 @@ class TermReader:
         else:
             return self._targeted(item, kind, qualifier, rest[1:])
         return None
+
+    def _ptr(self, item: str, qualifier: str, rest: str) -> SpfTerm | None:
+        self.findings.warn(
+            self.label,
+            "spf-ptr",
+            found=shown(item),
+            expected="no ptr: it is slow, and large receivers ignore it",
+            fix="name the sending hosts with ip4:, ip6: or a: in `spf.mechanisms`",
+        )
+        if not rest:
+            return SpfTerm(text=f"{qualifier}ptr", kind="ptr", qualifier=qualifier)
+        if not rest.startswith(":") or rest == ":":
+            self._refuse("spf-syntax", shown(item), "ptr or ptr:domain", "write ptr, or name the domain")
+            return None
+        return self._targeted(item, "ptr", qualifier, rest[1:])
 
     def _network(self, item: str, kind: str, qualifier: str, rest: str) -> SpfTerm | None:
         version = int(kind[-1])
@@ -220,9 +250,7 @@ class TermReader:
             )
             return None
         longest = address.max_prefixlen
-        if slash and not (
-            prefix_text.isdigit() and str(int(prefix_text)) == prefix_text and int(prefix_text) <= longest
-        ):
+        if slash and not _is_length(prefix_text, longest):
             self._refuse(
                 "spf-prefix",
                 shown(item),
@@ -282,13 +310,12 @@ class TermReader:
                 f"write ip{version}:{address}",
             )
             return None
-        # A macro may have slashes as delimiters; only what follows the domain is a prefix length.
-        dual = _DUAL_CIDR.fullmatch(rest) if "%" not in rest else None
-        if dual is None and "%" not in rest:
+        dual = _DUAL_CIDR.fullmatch(rest)
+        if dual is None:
             self._refuse("spf-prefix", shown(item), f"{kind}:host/24//64 at most", "correct the prefix lengths")
             return None
-        target = rest if dual is None else dual["domain"]
-        suffix = "" if dual is None else rest[len(target) :]
+        target = dual["domain"]
+        suffix = rest[len(target) :]
         if not self._prefixes_fit(item, dual, qualifier):
             return None
         if target and (not target.startswith(":") or target == ":"):
@@ -301,14 +328,12 @@ class TermReader:
             return None
         return SpfTerm(text=term.text + suffix, kind=kind, qualifier=qualifier, domain=term.domain)
 
-    def _prefixes_fit(self, item: str, dual: re.Match[str] | None, qualifier: str) -> bool:
-        if dual is None:
-            return True
+    def _prefixes_fit(self, item: str, dual: re.Match[str], qualifier: str) -> bool:
         for version, longest in ((4, 32), (6, 128)):
             digits = dual[f"v{version}"]
             if digits is None:
                 continue
-            if int(digits) > longest or str(int(digits)) != digits:
+            if not _is_length(digits, longest):
                 self._refuse(
                     "spf-prefix",
                     shown(item),
@@ -330,43 +355,29 @@ class TermReader:
 
     def _targeted(self, item: str, kind: str, qualifier: str, target: str) -> SpfTerm | None:
         """Read the domain-spec of a term (RFC 7208 §7.1)."""
-        separator = "=" if kind in MODIFIERS else ":"
-        if "%" in target:
-            if not self._macros_fit(item, target):
-                return None
-            return SpfTerm(text=f"{qualifier}{kind}{separator}{target}", kind=kind, qualifier=qualifier)
-        if self._is_address(target.split("/", 1)[0]):
+        start = f"{qualifier}{kind}{_separator(kind)}"
+        if "%" not in target and self._is_address(target.split("/", 1)[0]):
             version = 6 if ":" in target else 4
             self._refuse(
                 "spf-target",
                 f"the IP address in {shown(item)}",
-                f"a domain name after {kind}{separator}",
+                f"a domain name after {kind}{_separator(kind)}",
                 f"write ip{version}:{target}",
             )
             return None
         try:
+            if "%" in target:
+                return self._expanded(item, SpfTerm(text=start, kind=kind, qualifier=qualifier), read_macros(target))
             domain = normalise_name(target, service=True)
         except NameRuleError as error:
-            self._refuse(
-                "spf-target", f"{error.found} in {shown(item)}", error.expected, f"{error.fix}, in {kind}{separator}"
-            )
+            rule = error.rule if error.rule.startswith("spf-") else "spf-target"
+            where = "" if shown(item) in error.found else f" in {shown(item)}"
+            self._refuse(rule, f"{error.found}{where}", error.expected, f"{error.fix}, in {kind}{_separator(kind)}")
             return None
-        return SpfTerm(text=f"{qualifier}{kind}{separator}{domain}", kind=kind, qualifier=qualifier, domain=domain)
+        return SpfTerm(text=f"{start}{domain}", kind=kind, qualifier=qualifier, domain=domain)
 
-    def _macros_fit(self, item: str, target: str) -> bool:
-        letters = [match["letter"].lower() for match in _MACRO.finditer(target) if match["letter"]]
-        wrong = sorted({letter for letter in letters if letter not in "slodiphv"})
-        last = target.rsplit(".", 1)[-1].rsplit("}", 1)[-1]
-        if "%" in _MACRO.sub("", target) or wrong:
-            what = f"the macro letter {', '.join(wrong)} in {shown(item)}" if wrong else shown(item)
-            self._refuse(
-                "spf-macro",
-                what,
-                "macros such as %{i}, with one of the letters s l o d i p h v; %% for a percent sign",
-                "correct the macro",
-            )
-            return False
-        if "p" in letters:
+    def _expanded(self, item: str, start: SpfTerm, target: MacroTarget) -> SpfTerm:
+        if target.has_validated_name:
             self.findings.warn(
                 self.label,
                 "spf-macro",
@@ -374,9 +385,12 @@ class TermReader:
                 expected="no %{p}: it needs a reverse lookup and must not be relied on",
                 fix="use %{i} or %{d}",
             )
-        if last.isdigit() or (last == "" and not target.endswith("}")):
-            self._refuse(
-                "spf-macro", shown(item), "a domain name after the last macro", "end the target with your domain"
-            )
-            return False
-        return True
+        return replace(start, text=start.text + target.text)
+
+
+def _separator(kind: str) -> str:
+    return "=" if kind in MODIFIERS else ":"
+
+
+def _is_length(text: str, longest: int) -> bool:
+    return _LENGTH.fullmatch(text) is not None and int(text) <= longest

@@ -79,7 +79,7 @@ def test_all_mistakes_are_reported_at_once() -> None:
     broken = declaration(
         domain(
             mx=mx((-1, "a.example.net")).mx,
-            spf=SpfPolicy(mechanisms=("ptr", "ipv4:93.184.216.34"), all="+all"),
+            spf=SpfPolicy(mechanisms=("-all", "ipv4:93.184.216.34"), all="+all"),
             dkim=(DkimKey(selector="s1", public_key="?"),),
             dmarc=DmarcPolicy(policy="reject", aggregate_reports=("nobody",)),
             texts=("v=spf1 -all",),
@@ -94,7 +94,7 @@ def test_all_mistakes_are_reported_at_once() -> None:
         "ttl-range",
         "address-public",
         "mx-preference",
-        "spf-ptr",
+        "spf-all-position",
         "spf-mechanism",
         "spf-all",
         "spf-single",

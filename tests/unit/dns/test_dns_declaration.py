@@ -178,5 +178,5 @@ def test_declare_is_a_function_of_its_input_alone() -> None:
 
 
 def test_problem_of_a_set_never_changes_place() -> None:
-    broken = declaration(spf("ptr", "ipv4:93.184.216.34"), ttl=5)
-    assert [problem.rule for problem in errors_of(broken)] == ["ttl-range", "spf-ptr", "spf-mechanism"]
+    broken = declaration(spf("-all", "ipv4:93.184.216.34"), ttl=5)
+    assert [problem.rule for problem in errors_of(broken)] == ["ttl-range", "spf-all-position", "spf-mechanism"]
