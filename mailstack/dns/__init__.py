@@ -16,6 +16,7 @@ from mailstack.dns.phases import goes_last
 from mailstack.dns.problems import RULES, DnsRuleError, Problem
 from mailstack.dns.records import NULL_MX, Address, Alias, MailExchanger, Record, RecordSet, Text
 from mailstack.dns.spf import SpfInclude, SpfPolicy, address_mechanism
+from mailstack.dns.spf_macros import spf_target
 from mailstack.dns.zone import by_zone, next_serial, rdata_text, render_records, render_zone, zone_of
 
 __all__ = [
@@ -56,6 +57,7 @@ __all__ = [
     "render_zone",
     "resource_name",
     "rsa_bits",
+    "spf_target",
     "to_cloudflare",
     "zone_of",
 ]

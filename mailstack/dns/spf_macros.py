@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from mailstack.dns.names import NameRuleError, normalise_name
 from mailstack.dns.problems import shown
 
-__all__ = ["MacroTarget", "read_macros"]
+__all__ = ["MacroTarget", "read_macros", "spf_target"]
 
 MAX_LABELS = 127  # of a name, and what implementations must support as number of parts (RFC 7208 §7.3)
 _LETTERS = "slodiphv"  # RFC 7208 §7.2
@@ -57,6 +57,14 @@ def read_macros(target: str) -> MacroTarget:
         position = match.end()
     text = "".join([*pieces, target[position:].lower().removesuffix(".")])
     return MacroTarget(text=text, has_validated_name="p" in letters)
+
+
+def spf_target(value: str) -> str:
+    """Return what may stand behind include: or redirect=, a name or a name with macros, in one form.
+
+    Raises ``NameRuleError``.
+    """
+    return read_macros(value).text if "%" in value else normalise_name(value, service=True)
 
 
 def _stand_in(match: re.Match[str]) -> str:

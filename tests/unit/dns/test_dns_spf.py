@@ -7,11 +7,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mailstack.dns import (
+    NameRuleError,
     SendingDomain,
     SpfInclude,
     SpfPolicy,
     address_mechanism,
     declare,
+    spf_target,
 )
 from tests.unit.dns.dns_examples import (
     GOOGLE_SPF,
@@ -100,8 +102,99 @@ def test_modifiers_stand_last() -> None:
 
 
 def test_redirect_replaces_all() -> None:
-    policy = SpfPolicy(mechanisms=("redirect=_spf.example.net",), all=None)
+    policy = SpfPolicy(redirect="_SPF.example.net.", redirect_lookups=2)
     assert spf_text(domain(spf=policy)) == "v=spf1 redirect=_spf.example.net"
+    assert spf_text(domain(spf=SpfPolicy(mechanisms=("redirect=_spf.example.net",)))) == spf_text(domain(spf=policy))
+
+
+def test_redirect_stands_behind_the_terms_of_the_domain() -> None:
+    policy = replace(GOOGLE_SPF, mechanisms=("mx", "exp=why.example.com"), redirect="_spf.example.net")
+    assert spf_text(domain(spf=policy)) == (
+        "v=spf1 mx include:_spf.google.com exp=why.example.com redirect=_spf.example.net"
+    )
+
+
+def test_ending_that_is_not_said_is_softfail() -> None:
+    assert spf_text(domain(spf=SpfPolicy(mechanisms=("mx",)))) == "v=spf1 mx ~all"
+
+
+def test_merging_keeps_a_redirect_and_what_contradicts_it() -> None:
+    redirect = SpfPolicy(redirect="_spf.example.net", redirect_lookups=3)
+    assert SpfPolicy.merged(GOOGLE_SPF, redirect) == replace(
+        GOOGLE_SPF, redirect="_spf.example.net", redirect_lookups=3
+    )
+    for other, rule in (
+        (SpfPolicy(redirect="_spf.example.org"), "spf-repeated-modifier"),
+        (SpfPolicy(mechanisms=("mx",), all="-all"), "spf-redirect"),
+    ):
+        merged = SpfPolicy.merged(redirect, other)
+        assert [problem.rule for problem in errors_of(declaration(domain(spf=merged)))] == [rule]
+
+
+def test_relay_that_greets_with_the_name_of_a_redirecting_domain_keeps_the_redirect() -> None:
+    records = declared(domain(spf=SpfPolicy(redirect="_spf.example.net")), hosts=(host(name="example.com"),)).records
+    assert records.texts("example.com") == ("v=spf1 a redirect=_spf.example.net",)
+
+
+# As the services tell their customers to publish them.
+SERVICES = ("%{ir}.%{v}.%{d}.spf.has.pphosted.com", "%{ir}.%{d}._spf.myexpurgate.com")
+
+
+@pytest.mark.parametrize("target", SERVICES)
+def test_include_of_a_service_that_decides_by_macros_is_accepted(target: str) -> None:
+    result = declared(domain(spf=SpfPolicy(includes=(SpfInclude(domain=target),))))
+    assert result.records.texts("example.com") == (f"v=spf1 include:{target} ~all",)
+    assert result.warnings == ()
+
+
+def test_include_with_macros_counts_as_declared_or_as_one() -> None:
+    nine = tuple(f"a:h{n}.example.org" for n in range(9))
+    assert lookups_found(domain(spf=SpfPolicy(includes=(SpfInclude(domain=SERVICES[0]),), mechanisms=nine))) == []
+    dearer = SpfPolicy(includes=(SpfInclude(domain=SERVICES[0], lookups=2),), mechanisms=nine)
+    assert lookups_found(domain(spf=dearer))[0].startswith("11 DNS lookups")
+
+
+# Every letter, number, r and delimiter of RFC 7208 §7.1, and the examples of its §7.4.
+@pytest.mark.parametrize(
+    "target",
+    [
+        *(f"%{{{letter}}}.example.net" for letter in "slodiphvSLODIPHV"),
+        "%{d1}",
+        "%{d127r}",
+        "%{dR}",
+        "%{l1r-}.lp._spf.%{d2}",
+        "%{lr-}.lp._spf.%{d}",
+        "%{l-+,/_=.}.example.net",
+        "%{ir}.%{v}.%{l1r-}.lp._spf.%{d2}",
+        "%{d2}.trusted-domains.example.net",
+        "a%%b%_c%-d.example.net",
+        "%{d}.Example-Net",
+    ],
+)
+@pytest.mark.parametrize("term", ["include:{}", "exists:{}", "a:{}", "mx:{}", "ptr:{}", "redirect={}", "exp={}"])
+def test_every_macro_of_the_rfc_is_accepted_where_a_domain_stands(term: str, target: str) -> None:
+    written = term.format(target)
+    form = term.format(target.replace("Example-Net", "example-net"))
+    assert form in spf_text(domain(spf=SpfPolicy(includes=GOOGLE_SPF.includes, mechanisms=(written,)))).split(" ")
+
+
+def test_slash_in_a_macro_is_no_prefix_length() -> None:
+    terms = spf("a:%{d2r/}.example.net/28", "mx:%{l/}.example.net//64")
+    assert spf_text(terms) == ("v=spf1 a:%{d2r/}.example.net/28 mx:%{l/}.example.net//64 include:_spf.google.com ~all")
+
+
+@pytest.mark.parametrize(
+    ("value", "written"),
+    [("_SPF.Google.com.", "_spf.google.com"), ("%{IR}.Has.Example.com.", "%{IR}.has.example.com")],
+)
+def test_target_of_an_include_has_one_form(value: str, written: str) -> None:
+    assert spf_target(value) == written
+
+
+@pytest.mark.parametrize("value", ["", "spf", "%{x}.example.com", "%{i}.", "https://example.com", "%" * 5000])
+def test_wrong_target_of_an_include_is_refused(value: str) -> None:
+    with pytest.raises(NameRuleError):
+        spf_target(value)
 
 
 def lookups_found(*domains: SendingDomain) -> list[str]:
@@ -131,6 +224,22 @@ def test_a_stated_cost_does_not_replace_the_count_of_a_declared_domain() -> None
     assert lookups_found(domain(spf=outer), inner) == [
         "14 DNS lookups (include:example.net 10, include:_spf.google.com 4)"
     ]
+
+
+def test_long_chains_and_wide_fans_of_includes_are_refused_in_a_moment() -> None:
+    def includes(*numbers: int) -> SpfPolicy:
+        return SpfPolicy(mechanisms=("mx", *(f"include:d{number}.example" for number in numbers)))
+
+    chain = [domain(name=f"d{n}.example", spf=includes(n + 1)) for n in range(1200)]
+    last = domain(name="d1200.example", spf=SpfPolicy(mechanisms=("mx",)))
+    assert len(lookups_found(*chain, last)) == 1200 - 4
+    rows = [
+        domain(name=f"d{row * 10 + place}.example", spf=includes(*range(row * 10 + 10, row * 10 + 20)))
+        for row in range(12)
+        for place in range(10)
+    ]
+    ends = [domain(name=f"d{n}.example", spf=SpfPolicy(mechanisms=("mx",))) for n in range(120, 130)]
+    assert len(lookups_found(*rows, *ends)) == 120
 
 
 def test_terms_that_cost_nothing_are_not_counted() -> None:
