@@ -132,7 +132,7 @@ def _record_name(key: DkimKey, domain: str, findings: Findings) -> str | None:
     try:
         return normalise_name(f"{selector}._domainkey.{domain}", service=True)
     except NameRuleError as error:
-        findings.error(label, error.rule, found=error.found, expected=error.expected, fix=error.fix)
+        findings.refuse(label, error)
         return None
 
 
@@ -149,7 +149,7 @@ def _is_publishable(key: DkimKey, label: str, findings: Findings) -> bool:
     try:
         bits = _checked_bits(key)
     except KeyRuleError as error:
-        findings.error(label, error.rule, found=error.found, expected=error.expected, fix=error.fix)
+        findings.refuse(label, error)
         return False
     if bits is not None and not GOOD_RSA_BITS <= bits <= MAX_RSA_BITS:
         findings.warn(

@@ -6,6 +6,7 @@ import re
 from types import MappingProxyType
 
 from mailstack.dns import der as asn1
+from mailstack.dns.problems import RuleError
 
 __all__ = ["KeyRuleError", "check_ed25519", "checked_rsa_bits", "public_key_of", "rsa_bits", "without_blanks"]
 
@@ -27,16 +28,8 @@ _P25519 = 2**255 - 19
 _D25519 = -121665 * pow(121666, -1, _P25519) % _P25519
 
 
-class KeyRuleError(ValueError):
-    """A key cannot be used; carries rule, found, expected and fix. Never holds key material."""
-
-    def __init__(self, rule: str, *, found: str, expected: str, fix: str) -> None:
-        """Keep the parts for a ``Problem``."""
-        self.rule = rule
-        self.found = found
-        self.expected = expected
-        self.fix = fix
-        super().__init__(f"found {found}; expected {expected}. Fix: {fix}. [{rule}]")
+class KeyRuleError(RuleError):
+    """A key cannot be used. Never holds key material."""
 
 
 def public_key_of(private_key_pem: str) -> str:

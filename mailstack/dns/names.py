@@ -6,7 +6,7 @@ import ipaddress
 import re
 from collections.abc import Container, Iterator
 
-from mailstack.dns.problems import Findings, shown
+from mailstack.dns.problems import Findings, RuleError, shown
 
 __all__ = [
     "MAX_LABEL_BYTES",
@@ -34,16 +34,8 @@ _SERVICE_LABEL = re.compile(r"[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?")
 _DEVIATIONS = frozenset("\u00df\u03c2\u200c\u200d")
 
 
-class NameRuleError(ValueError):
-    """A domain name breaks a rule; carries the rule id and the three texts of a ``Problem``."""
-
-    def __init__(self, rule: str, *, found: str, expected: str, fix: str) -> None:
-        """Keep the parts, so that a caller can put them into its own report."""
-        self.rule = rule
-        self.found = found
-        self.expected = expected
-        self.fix = fix
-        super().__init__(f"found {found}; expected {expected}. Fix: {fix}. [{rule}]")
+class NameRuleError(RuleError):
+    """A domain name breaks a rule."""
 
 
 def normalise_name(value: str, *, service: bool = False) -> str:
@@ -79,7 +71,7 @@ def read_name(value: str, record: str, findings: Findings, *, service: bool = Fa
     try:
         return normalise_name(value, service=service)
     except NameRuleError as error:
-        findings.error(record, error.rule, found=error.found, expected=error.expected, fix=error.fix)
+        findings.refuse(record, error)
         return None
 
 

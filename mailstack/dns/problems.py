@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-__all__ = ["RULES", "DnsRuleError", "Findings", "Problem", "shown"]
+__all__ = ["RULES", "DnsRuleError", "Findings", "Problem", "RuleError", "shown"]
 
 # Rule id -> where the rule comes from. Ids are stable: people search and suppress by them.
 RULES: Mapping[str, str] = MappingProxyType(
@@ -160,6 +160,18 @@ class DnsRuleError(ValueError):
         super().__init__("\n".join([head, *(f"  - {problem}" for problem in self.problems)]))
 
 
+class RuleError(ValueError):
+    """One value breaks a rule; carries the rule id and the texts of a ``Problem``, for whoever knows the record."""
+
+    def __init__(self, rule: str, *, found: str, expected: str, fix: str) -> None:
+        """Keep the parts, so that a caller can put them into its own report."""
+        self.rule = rule
+        self.found = found
+        self.expected = expected
+        self.fix = fix
+        super().__init__(f"found {found}; expected {expected}. Fix: {fix}. [{rule}]")
+
+
 class Findings:
     """Collects errors and warnings while a declaration is read; each is kept once."""
 
@@ -172,6 +184,10 @@ class Findings:
     def error(self, record: str, rule: str, *, found: str, expected: str, fix: str) -> None:
         """Note a broken rule: the declaration will be refused."""
         self._note(self.errors, record, rule, found, expected, fix)
+
+    def refuse(self, record: str, broken: RuleError) -> None:
+        """Note a rule that a value of the record breaks."""
+        self.error(record, broken.rule, found=broken.found, expected=broken.expected, fix=broken.fix)
 
     def warn(self, record: str, rule: str, *, found: str, expected: str, fix: str) -> None:
         """Note something legal that is likely a mistake."""

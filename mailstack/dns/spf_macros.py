@@ -92,12 +92,13 @@ def _refuse_stray_percent(target: str, starts: set[int]) -> None:
 def _check_expansion(match: re.Match[str]) -> None:
     letter = (match["letter"] or "").lower()
     if letter and letter not in _LETTERS:
-        why = ", which only the text behind exp= may have" if letter in _EXPLANATION_LETTERS else ""
+        why = " (only for the text that exp= names)" if letter in _EXPLANATION_LETTERS else ""
         raise NameRuleError(
             "spf-macro",
             found=f"the macro letter {match['letter']}{why}",
             expected=f"one of the letters {' '.join(_LETTERS)}",
-            fix="correct the macro: i is the address of the client, d the domain, l the local part, h the HELO name",
+            fix="correct the macro: i stands for the address of the client, d for the domain, l for the local part, "
+            "h for the name in HELO",
         )
     parts = match["parts"]
     if parts and not (len(parts) <= len(str(MAX_LABELS)) and 1 <= int(parts) <= MAX_LABELS):

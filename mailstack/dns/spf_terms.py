@@ -371,8 +371,9 @@ class TermReader:
             domain = normalise_name(target, service=True)
         except NameRuleError as error:
             rule = error.rule if error.rule.startswith("spf-") else "spf-target"
-            where = "" if shown(item) in error.found else f" in {shown(item)}"
-            self._refuse(rule, f"{error.found}{where}", error.expected, f"{error.fix}, in {kind}{_separator(kind)}")
+            found = error.found.replace(shown(target), shown(item))
+            where = "" if shown(item) in found else f" in {shown(item)}"
+            self._refuse(rule, f"{found}{where}", error.expected, error.fix)
             return None
         return SpfTerm(text=f"{start}{domain}", kind=kind, qualifier=qualifier, domain=domain)
 

@@ -95,7 +95,7 @@ BAD: list[tuple[str, Any, str, str, str]] = [
     ),
     ("domains.0.spf.lookups", {"spf.example.net": 0}, "domains[0].spf.lookups.spf.example.net", "1 or more", "larger"),
     ("domains.0.spf.lookups", {"spf.example.net": 7}, "domains[0]", "10", ""),
-    ("domains.0.spf.mechanisms", ["ptr"], "domains[0]", "ptr", ""),
+    ("domains.0.spf.mechanisms", ["+all"], "domains[0]", "+all", "`spf.all`"),
     ("domains.0.spf.mechanisms", ["+all"], "domains[0]", "all", ""),
     ("domains.0.spf.mechanisms", ["ip4:10.0.0.0/4"], "domains[0]", "ip4", ""),
     ("domains.0.spf.mechanisms", ["a:1.2.3.4"], "domains[0]", "a:", "ip4:1.2.3.4"),
@@ -119,7 +119,7 @@ BAD: list[tuple[str, Any, str, str, str]] = [
     ("domains.0.dkim.0.public_key", REMOVE, "domains[0].dkim[0]", "either private_key or public_key", "mailstack init"),
     ("domains.0.dkim.1.public_key", "AAAA", "domains[0].dkim[1]", "either private_key or public_key", "public_key for"),
     ("domains.0.dkim.1.key_type", "ed25519", "domains[0].dkim[1].key_type", "must be RSA", "leave key_type out"),
-    ("domains.0.dkim.0.public_key", "not base64", "domains[0].dkim[0]", "blanks in it", "remove the blanks"),
+    ("domains.0.dkim.0.public_key", "not base64", "domains[0].dkim[0]", "not base64", "again, completely"),
     ("domains.0.dmarc.policy", "block", "domains[0].dmarc.policy", "'none', 'quarantine', 'reject'", "one of these"),
     ("domains.0.dmarc.pct", 50, "domains[0].dmarc.pct", "is not a known key", "Known here"),
     ("domains.0.dmarc.aggregate_reports", ["dmarc"], "domains[0].dmarc.aggregate_reports[0]", "mail address", "name@"),
@@ -280,7 +280,7 @@ def test_mistakes_of_every_kind_are_told_in_one_run() -> None:
     raw = with_value("relay.upstream.port", "smtp")
     raw["hosts"]["relay1"]["adress"] = "typo"
     raw["relay"]["sender_domains"] = ["unknown.net"]
-    raw["domains"][0]["spf"]["mechanisms"] = ["ptr"]
+    raw["domains"][0]["spf"]["mechanisms"] = ["+all"]
     del raw["hosts"]["relay1"]["host_key"]
     raw["dns"]["ttl"] = 1
     text = "\n".join(problems_of(raw))
