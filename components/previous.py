@@ -10,9 +10,9 @@ from typing import Any
 
 import pulumi
 
+from mailstack.dns import zone_of
 from mailstack.plan.first_day import Ours
 from mailstack.plan.shown import Seen
-from mailstack.settings.names import nearest
 
 __all__ = ["QUESTION", "SECRETS_SEEN", "Previous", "read_previous"]
 
@@ -45,7 +45,7 @@ class Previous:
         texts: dict[str, str] = {}
         for _urn, outputs in self._of_type("mailstack:index:DnsRecords"):
             texts |= outputs.get("zones") or {}
-        ids = {nearest(str(outputs["name"]), zones): str(outputs["zoneId"]) for _urn, outputs in records}
+        ids = {zone_of(str(outputs["name"]), zones): str(outputs["zoneId"]) for _urn, outputs in records}
         return Ours(
             resource_names=frozenset(urn.rpartition("::")[2].removeprefix("dns-") for urn, _ in records),
             record_ids=frozenset(str(outputs["id"]) for _, outputs in records if outputs.get("id")),

@@ -5,13 +5,17 @@ include) is part of its input.
 """
 
 from mailstack.dns.cloudflare import CloudflareInput, decode_content, decode_text, resource_name, to_cloudflare
-from mailstack.dns.declaration import Declared, DnsDeclaration, MailHost, SendingDomain, declare, mta_sts_id
-from mailstack.dns.dkim import DkimKey, KeyRuleError, public_key_of, rsa_bits
+from mailstack.dns.declaration import Declared, DnsDeclaration, MailHost, SendingDomain
+from mailstack.dns.declaring import declare
+from mailstack.dns.dkim import DkimKey
+from mailstack.dns.dkim_values import KeyRuleError, public_key_of, rsa_bits
 from mailstack.dns.dmarc import DmarcPolicy
+from mailstack.dns.mta_sts import MtaStsRecord, mta_sts_id
 from mailstack.dns.names import NameRuleError, normalise_name
 from mailstack.dns.problems import RULES, DnsRuleError, Problem
 from mailstack.dns.records import NULL_MX, Address, Alias, MailExchanger, Record, RecordSet, Text
 from mailstack.dns.spf import SpfInclude, SpfPolicy, address_mechanism
+from mailstack.dns.spf_macros import spf_target
 from mailstack.dns.zone import next_serial, rdata_text, render_records, render_zone, zone_of
 
 __all__ = [
@@ -28,6 +32,7 @@ __all__ = [
     "KeyRuleError",
     "MailExchanger",
     "MailHost",
+    "MtaStsRecord",
     "NameRuleError",
     "Problem",
     "Record",
@@ -49,6 +54,7 @@ __all__ = [
     "render_zone",
     "resource_name",
     "rsa_bits",
+    "spf_target",
     "to_cloudflare",
     "zone_of",
 ]

@@ -85,7 +85,7 @@ def read_address(value: str, version: int, record: str, findings: Findings, *, p
             "address-family",
             found=f"{shown(value)}, an IPv{address.version} address, among the IPv{version} addresses",
             expected=f"IPv{version}",
-            fix=f"move it to ipv{address.version}",
+            fix=f"move it to `public_ipv{address.version}`",
         )
         return None
     if isinstance(address, ipaddress.IPv6Address) and address.scope_id is not None:
@@ -106,7 +106,7 @@ def read_address(value: str, version: int, record: str, findings: Findings, *, p
             found=f"{address}, which is {meaning}",
             expected="a public address that other mail servers can reach",
             fix="publish the address the host has on the internet"
-            + ("" if never else ", or set production to false for a rehearsal"),
+            + ("" if never else ", or set `environment` to another value than prod for a rehearsal"),
         )
         return None
     return address

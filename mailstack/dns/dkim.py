@@ -1,91 +1,26 @@
 """DKIM keys: what may be published, and the record text (RFC 6376, RFC 8301, RFC 8463)."""
 
-import base64
-import binascii
 import re
 from dataclasses import dataclass, field
 from typing import Literal
 
-from pyasn1.codec.der import decoder, encoder
-from pyasn1.error import PyAsn1Error
-from pyasn1.type import namedtype, tag, univ
-
+from mailstack.dns.dkim_values import KeyRuleError, check_ed25519, checked_rsa_bits, without_blanks
 from mailstack.dns.names import NameRuleError, normalise_name
 from mailstack.dns.problems import Findings, shown
 
-__all__ = ["DkimKey", "KeyRuleError", "public_key_of", "read_keys", "rsa_bits"]
+__all__ = ["DkimKey", "read_keys"]
 
-MIN_RSA_BITS = 1024  # verifiers must refuse less (RFC 8301 §3.2)
 GOOD_RSA_BITS = 2048  # signers should use at least this (same place)
 MAX_RSA_BITS = 4096  # verifiers need not take more (same place)
-ED25519_BYTES = 32
-
-_RSA_ENCRYPTION = univ.ObjectIdentifier("1.2.840.113549.1.1.1")
-_NULL = bytes(encoder.encode(univ.Null("")))
-_ED25519 = univ.ObjectIdentifier("1.3.101.112")
-_SELECTOR_LABEL = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?")
-_PEM = re.compile(r"-----BEGIN ([A-Z0-9 ]+)-----(.*?)-----END \1-----", re.DOTALL)
-
-# Curve constants of RFC 8032 §5.1.
-_P25519 = 2**255 - 19
-_D25519 = -121665 * pow(121666, -1, _P25519) % _P25519
-
-
-def _sequence(*fields: namedtype.NamedType) -> univ.Sequence:
-    return univ.Sequence(componentType=namedtype.NamedTypes(*fields))
-
-
-def _integers(*names: str) -> univ.Sequence:
-    return _sequence(*(namedtype.NamedType(name, univ.Integer()) for name in names))
-
-
-_ALGORITHM_IDENTIFIER = _sequence(  # RFC 5280 §4.1.1.2
-    namedtype.NamedType("algorithm", univ.ObjectIdentifier()),
-    namedtype.OptionalNamedType("parameters", univ.Any()),
-)
-_PUBLIC_KEY_INFO = _sequence(  # RFC 5280 §4.1.2.7
-    namedtype.NamedType("algorithm", _ALGORITHM_IDENTIFIER),
-    namedtype.NamedType("key", univ.BitString()),
-)
-_PRIVATE_KEY_INFO = _sequence(  # RFC 5208 §5
-    namedtype.NamedType("version", univ.Integer()),
-    namedtype.NamedType("algorithm", _ALGORITHM_IDENTIFIER),
-    namedtype.NamedType("key", univ.OctetString()),
-    namedtype.OptionalNamedType(
-        "attributes", univ.Any().subtype(implicitTag=tag.Tag(tag.tagClassContext, tag.tagFormatSimple, 0))
-    ),
-)
-_RSA_PUBLIC_KEY = _integers("modulus", "exponent")  # RFC 8017 §A.1.1
-_RSA_PRIVATE_KEY = _integers(  # RFC 8017 §A.1.2, two primes
-    "version",
-    "modulus",
-    "exponent",
-    "private_exponent",
-    "prime1",
-    "prime2",
-    "exponent1",
-    "exponent2",
-    "coefficient",
-)
-
-
-class KeyRuleError(ValueError):
-    """A key cannot be used; carries rule, found, expected and fix. Never holds key material."""
-
-    def __init__(self, rule: str, *, found: str, expected: str, fix: str) -> None:
-        """Keep the parts for a ``Problem``."""
-        self.rule = rule
-        self.found = found
-        self.expected = expected
-        self.fix = fix
-        super().__init__(f"found {found}; expected {expected}. Fix: {fix}. [{rule}]")
+# RFC 6376 §3.1 has no underscores, but signers use them and verifiers only ask for the name.
+_SELECTOR_LABEL = re.compile(r"[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?")
 
 
 @dataclass(frozen=True, kw_only=True)
 class DkimKey:
     """One published DKIM key, at ``<selector>._domainkey.<domain>``.
 
-    ``public_key`` is base64 without line breaks: SubjectPublicKeyInfo DER for "rsa", the raw 32 bytes for
+    ``public_key`` is base64, blanks and line breaks ignored: SubjectPublicKeyInfo DER for "rsa", the raw 32 bytes for
     "ed25519". It is left out of ``repr`` because people paste private keys into it.
 
     ``revoked`` publishes an empty key, and then ``public_key`` must be empty: a revoked key has to be asked
@@ -113,45 +48,14 @@ class DkimKey:
             tags.append(f"k={self.key_type}")
         if flags:
             tags.append(f"t={flags}")
-        tags += ["h=sha256", f"p={self.public_key}"]
+        tags += ["h=sha256", f"p={without_blanks(self.public_key)}"]
         return "; ".join(tags) + ";"
-
-
-def public_key_of(private_key_pem: str) -> str:
-    """Return the p= value (base64 SubjectPublicKeyInfo) of an unencrypted RSA private key in PEM.
-
-    Takes PKCS#1 ("RSA PRIVATE KEY") and PKCS#8 ("PRIVATE KEY"). Raises ``KeyRuleError`` for anything else.
-    """
-    label, der = _read_pem(private_key_pem)
-    if label == "PRIVATE KEY":
-        der = _unwrap_pkcs8(der)
-    elif label != "RSA PRIVATE KEY":
-        raise KeyRuleError(
-            "dkim-key",
-            found=f"a PEM block of kind {label}",
-            expected="an RSA private key: RSA PRIVATE KEY or PRIVATE KEY",
-            fix="make one with `openssl genrsa 2048`",
-        )
-    numbers = _rsa_private_numbers(der)
-    if numbers is None:
-        raise KeyRuleError(
-            "dkim-key",
-            found=f"a {label} block that does not hold an RSA private key",
-            expected="version, modulus, public exponent and the other RSA numbers",
-            fix="take the file the key was made in, unchanged",
-        )
-    return base64.b64encode(_subject_public_key_info(*numbers)).decode("ascii")
-
-
-def rsa_bits(public_key: str) -> int:
-    """Return the modulus size in bits of a base64 RSA SubjectPublicKeyInfo. Raises ``KeyRuleError``."""
-    modulus, _ = _rsa_numbers(_decode_base64(public_key))
-    return modulus.bit_length()
 
 
 def read_keys(keys: tuple[DkimKey, ...], domain: str, findings: Findings) -> tuple[tuple[str, DkimKey], ...]:
     """Check a domain's keys; return the record name and key of those that may be published."""
     published: list[tuple[str, DkimKey]] = []
+    names: set[str] = set()
     types: set[str] = set()
     values: dict[str, str] = {}
     for key in keys:
@@ -159,7 +63,7 @@ def read_keys(keys: tuple[DkimKey, ...], domain: str, findings: Findings) -> tup
         if name is None:
             continue
         label = f"{name} DKIM"
-        if any(other == name for other, _ in published):
+        if name in names:
             findings.error(
                 label,
                 "dkim-selector-duplicate",
@@ -171,20 +75,22 @@ def read_keys(keys: tuple[DkimKey, ...], domain: str, findings: Findings) -> tup
         if not _is_publishable(key, label, findings):
             continue
         published.append((name, key))
+        names.add(name)
         if key.revoked:
             continue
         types.add(key.key_type)
-        if key.public_key in values:
+        value = without_blanks(key.public_key)
+        if value in values:
             findings.warn(
                 label,
                 "dkim-key-reused",
-                found=f"the same key as at {values[key.public_key]}",
+                found=f"the same key as at {values[value]}",
                 expected="a key of its own for each selector, or a rotation changes nothing",
                 fix="make a new key pair for one of the two",
             )
-        values.setdefault(key.public_key, name)
+        values.setdefault(value, name)
     if types == {"ed25519"}:
-        findings.error(
+        findings.warn(
             f"{domain} DKIM",
             "dkim-ed25519-alone",
             found="only an ed25519 key",
@@ -197,15 +103,6 @@ def read_keys(keys: tuple[DkimKey, ...], domain: str, findings: Findings) -> tup
 def _record_name(key: DkimKey, domain: str, findings: Findings) -> str | None:
     label = f"{domain} DKIM"
     selector = key.selector.lower()
-    if not selector or not all(_SELECTOR_LABEL.fullmatch(part) for part in selector.split(".")):
-        findings.error(
-            label,
-            "dkim-selector",
-            found=f"the selector {shown(key.selector)}",
-            expected="letters, digits and hyphens, such as s2026a; the part before ._domainkey only",
-            fix="write the selector alone",
-        )
-        return None
     if "_domainkey" in selector or selector.endswith(domain):
         findings.error(
             label,
@@ -215,10 +112,27 @@ def _record_name(key: DkimKey, domain: str, findings: Findings) -> str | None:
             fix="write the part before ._domainkey",
         )
         return None
+    if not selector or not all(_SELECTOR_LABEL.fullmatch(part) for part in selector.split(".")):
+        findings.error(
+            label,
+            "dkim-selector",
+            found=f"the selector {shown(key.selector)}",
+            expected="letters, digits and hyphens, such as s2026a",
+            fix="write the selector alone",
+        )
+        return None
+    if "_" in selector:
+        findings.warn(
+            label,
+            "dkim-selector",
+            found=f"the selector {shown(key.selector)}, with an underscore",
+            expected="letters, digits and hyphens: strict verifiers may refuse others",
+            fix="choose another selector, if the signer lets you",
+        )
     try:
         return normalise_name(f"{selector}._domainkey.{domain}", service=True)
     except NameRuleError as error:
-        findings.error(label, error.rule, found=error.found, expected=error.expected, fix=error.fix)
+        findings.refuse(label, error)
         return None
 
 
@@ -229,13 +143,13 @@ def _is_publishable(key: DkimKey, label: str, findings: Findings) -> bool:
             "dkim-key-type",
             found=f"the key type {shown(key.key_type)}",
             expected="rsa or ed25519",
-            fix='set key_type to "rsa"',
+            fix='set `dkim.key_type` to "rsa"',
         )
         return False
     try:
         bits = _checked_bits(key)
     except KeyRuleError as error:
-        findings.error(label, error.rule, found=error.found, expected=error.expected, fix=error.fix)
+        findings.refuse(label, error)
         return False
     if bits is not None and not GOOD_RSA_BITS <= bits <= MAX_RSA_BITS:
         findings.warn(
@@ -252,7 +166,7 @@ def _is_publishable(key: DkimKey, label: str, findings: Findings) -> bool:
             "dkim-testing",
             found="t=y",
             expected="no test flag once mail is signed: receivers may treat such mail as unsigned",
-            fix="set testing to false",
+            fix="end the test of the key",
         )
     return True
 
@@ -265,220 +179,17 @@ def _checked_bits(key: DkimKey) -> int | None:
                 "dkim-revoked",
                 found="revoked together with a public key",
                 expected="an empty public_key: that is what revokes it",
-                fix='set public_key to "", or revoked to false',
+                fix="leave the key out, or do not revoke it",
             )
         return None
     if not key.public_key.strip():
         raise KeyRuleError(
             "dkim-revoked",
             found="an empty public key, which revokes the selector",
-            expected="a key, or revoked set to true",
-            fix="give the public key, or set revoked to true if that is meant",
+            expected="a key: one that is to count no more is taken away, or published as revoked",
+            fix="give `dkim.public_key`, or remove the entry",
         )
-    der = _decode_base64(key.public_key)
     if key.key_type == "ed25519":
-        _check_ed25519(der)
+        check_ed25519(key.public_key)
         return None
-    modulus, _ = _rsa_numbers(der)
-    if modulus.bit_length() < MIN_RSA_BITS:
-        raise KeyRuleError(
-            "dkim-key-size",
-            found=f"an RSA key of {modulus.bit_length()} bits",
-            expected=f"{GOOD_RSA_BITS} bits; receivers must refuse less than {MIN_RSA_BITS}",
-            fix=f"make a new key with `openssl genrsa {GOOD_RSA_BITS}`",
-        )
-    return modulus.bit_length()
-
-
-def _decode_base64(value: str) -> bytes:
-    if "PRIVATE" in value:
-        raise _private_key_pasted()
-    if "-----" in value:
-        raise KeyRuleError(
-            "dkim-key",
-            found="a PEM block with its header lines",
-            expected="only the base64 between the header lines, on one line",
-            fix="remove the lines with BEGIN and END and all line breaks",
-        )
-    if any(character.isspace() for character in value):
-        raise KeyRuleError(
-            "dkim-key",
-            found="a value with line breaks or blanks",
-            expected="base64 on one line, without blanks in it",
-            fix="remove the blanks and line breaks",
-        )
-    if "p=" in value or ";" in value:
-        raise KeyRuleError(
-            "dkim-key",
-            found="a whole DKIM record",
-            expected="only what stands after p=",
-            fix="copy the value of p= without the semicolon",
-        )
-    try:
-        decoded = base64.b64decode(value, validate=True)
-    except (binascii.Error, ValueError) as error:
-        raise KeyRuleError(
-            "dkim-key",
-            found=f"{len(value)} characters that are not base64",
-            expected="base64",
-            fix="copy the public key again, completely",
-        ) from error
-    return decoded
-
-
-def _private_key_pasted() -> KeyRuleError:
-    return KeyRuleError(
-        "dkim-key-private",
-        found="a private key (not shown)",
-        expected="the public key: DNS shows it to everybody",
-        fix="publish the result of public_key_of(), and make a new key pair if the private one went anywhere",
-    )
-
-
-def _decode_der(der: bytes, spec: univ.Sequence) -> univ.Sequence | None:
-    """Decode by a schema; None unless the bytes are exactly one value of that shape, in DER and not only in BER."""
-    value = _decode_whole(der, spec)
-    return value if value is not None and bytes(encoder.encode(value)) == der else None
-
-
-def _rsa_numbers(der: bytes) -> tuple[int, int]:
-    """Return modulus and exponent of SubjectPublicKeyInfo bytes."""
-    info = _decode_der(der, _PUBLIC_KEY_INFO)
-    if info is None:
-        raise _not_spki(der)
-    if info["algorithm"]["algorithm"] != _RSA_ENCRYPTION:
-        kind = "an ed25519" if info["algorithm"]["algorithm"] == _ED25519 else "another kind of"
-        raise KeyRuleError(
-            "dkim-key",
-            found=f"{kind} key as an RSA key",
-            expected="an RSA public key (OID 1.2.840.113549.1.1.1)",
-            fix='give an RSA key; for ed25519 set key_type to "ed25519" and give the raw 32 bytes',
-        )
-    key = _decode_der(info["key"].asOctets(), _RSA_PUBLIC_KEY)
-    parameters = info["algorithm"]["parameters"]
-    if key is None or not parameters.isValue or bytes(parameters) != _NULL:
-        raise KeyRuleError(
-            "dkim-key",
-            found="an RSA key whose inside cannot be read",
-            expected="modulus and exponent, algorithm parameters NULL",
-            fix="make the public key again with `openssl rsa -pubout`",
-        )
-    modulus, exponent = int(key["modulus"]), int(key["exponent"])
-    if modulus < 1 or modulus % 2 == 0 or exponent < 3 or exponent % 2 == 0:
-        raise KeyRuleError(
-            "dkim-key",
-            found="RSA numbers that belong to no key (even or too small)",
-            expected="an odd modulus and an odd exponent of at least 3",
-            fix="make a new key with `openssl genrsa 2048`",
-        )
-    return modulus, exponent
-
-
-def _not_spki(der: bytes) -> KeyRuleError:
-    """Explain bytes that are no SubjectPublicKeyInfo; the usual mix-ups have their own message."""
-    if _rsa_private_numbers(der) is not None or _decode_whole(der, _PRIVATE_KEY_INFO):
-        return _private_key_pasted()
-    if _decode_der(der, _RSA_PUBLIC_KEY) is not None:
-        return KeyRuleError(
-            "dkim-key",
-            found="a bare RSAPublicKey (PKCS#1)",
-            expected="SubjectPublicKeyInfo, as verifiers read it",
-            fix="convert it with `openssl rsa -RSAPublicKey_in -pubout`",
-        )
-    hint = '; for ed25519 set key_type to "ed25519"' if len(der) == ED25519_BYTES else ""
-    return KeyRuleError(
-        "dkim-key",
-        found=f"{len(der)} bytes that are not a DER public key",
-        expected="RSA SubjectPublicKeyInfo in DER, as base64",
-        fix=f"copy the key completely, without adding or losing characters{hint}",
-    )
-
-
-def _check_ed25519(raw: bytes) -> None:
-    if len(raw) != ED25519_BYTES:
-        wrapped = _decode_der(raw, _PUBLIC_KEY_INFO) is not None
-        if _decode_whole(raw, _PRIVATE_KEY_INFO):
-            raise _private_key_pasted()
-        raise KeyRuleError(
-            "dkim-key",
-            found="a SubjectPublicKeyInfo" if wrapped else f"{len(raw)} bytes",
-            expected=f"the raw {ED25519_BYTES} bytes of the ed25519 key (44 characters of base64)",
-            fix="take the last 32 bytes: `openssl pkey -pubin -outform DER | tail -c 32 | base64`",
-        )
-    y = int.from_bytes(raw, "little") & ((1 << 255) - 1)
-    # A public key is a point: x^2 = (y^2 - 1) / (d y^2 + 1) must have a root (RFC 8032 §5.1.3).
-    square = (y * y - 1) * pow(_D25519 * y * y + 1, -1, _P25519) % _P25519
-    if y >= _P25519 or pow(square, (_P25519 - 1) // 2, _P25519) not in {0, 1}:
-        raise KeyRuleError(
-            "dkim-key",
-            found="32 bytes that are not a point of the curve",
-            expected="an ed25519 public key",
-            fix="give the public key, not the private seed or another value",
-        )
-
-
-def _read_pem(text: str) -> tuple[str, bytes]:
-    match = _PEM.search(text)
-    if match is None:
-        raise KeyRuleError(
-            "dkim-key",
-            found="text without a complete PEM block",
-            expected="-----BEGIN RSA PRIVATE KEY----- or -----BEGIN PRIVATE KEY----- and the matching END line",
-            fix="give the whole key file with its line breaks",
-        )
-    label, body = match[1], match[2]
-    if "ENCRYPTED" in label or "ENCRYPTED" in body:
-        raise KeyRuleError(
-            "dkim-key",
-            found="an encrypted private key",
-            expected="a key without passphrase: Pulumi encrypts the setting it is kept in",
-            fix="remove the passphrase with `openssl pkey -in FILE`",
-        )
-    try:
-        return label, base64.b64decode("".join(body.split()), validate=True)
-    except (binascii.Error, ValueError) as error:
-        raise KeyRuleError(
-            "dkim-key",
-            found=f"a {label} block that is not base64",
-            expected="base64 between the header lines",
-            fix="take the key file unchanged",
-        ) from error
-
-
-def _unwrap_pkcs8(der: bytes) -> bytes:
-    info = _decode_whole(der, _PRIVATE_KEY_INFO)
-    if info is None:
-        return b""
-    if info["algorithm"]["algorithm"] != _RSA_ENCRYPTION:
-        raise KeyRuleError(
-            "dkim-key",
-            found=f"a private key of algorithm {info['algorithm']['algorithm']}",
-            expected="an RSA private key",
-            fix="make one with `openssl genrsa 2048`",
-        )
-    return bytes(info["key"].asOctets())
-
-
-def _decode_whole(der: bytes, spec: univ.Sequence) -> univ.Sequence | None:
-    """Decode by a schema; None when it does not fit or something follows."""
-    try:
-        value, rest = decoder.decode(der, asn1Spec=spec)
-    except (PyAsn1Error, ValueError, IndexError):
-        return None
-    return None if rest else value
-
-
-def _rsa_private_numbers(der: bytes) -> tuple[int, int] | None:
-    key = _decode_der(der, _RSA_PRIVATE_KEY)
-    return None if key is None else (int(key["modulus"]), int(key["exponent"]))
-
-
-def _subject_public_key_info(modulus: int, exponent: int) -> bytes:
-    key = _RSA_PUBLIC_KEY.clone()
-    key["modulus"] = modulus
-    key["exponent"] = exponent
-    info = _PUBLIC_KEY_INFO.clone()
-    info["algorithm"]["algorithm"] = _RSA_ENCRYPTION
-    info["algorithm"]["parameters"] = univ.Any(_NULL)
-    info["key"] = univ.BitString.fromOctetString(encoder.encode(key))
-    return bytes(encoder.encode(info))
+    return checked_rsa_bits(key.public_key)

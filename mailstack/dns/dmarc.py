@@ -1,12 +1,12 @@
 """DMARC policies: record text, report addresses and the permission of other domains (RFC 9989, RFC 9990)."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Container
 from dataclasses import dataclass
 from typing import Literal
 from urllib.parse import quote, unquote
 
-from mailstack.dns.names import NameRuleError, is_within, normalise_name
+from mailstack.dns.names import NameRuleError, is_within, lineage, normalise_name
 from mailstack.dns.problems import Findings, shown
 
 __all__ = ["REPORT_PERMISSION", "DmarcPolicy", "DmarcRecord", "read_dmarc", "report_permission_name"]
@@ -22,6 +22,8 @@ MAX_LOCAL_PART_BYTES = 64  # RFC 5321 §4.5.3.1.1
 _STRENGTH = {"none": 0, "quarantine": 1, "reject": 2}
 _LETTERS = {"relaxed": "r", "strict": "s"}
 _LOCAL_PART = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~,;-]+(\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~,;-]+)*")
+_URL = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
+_SIZE_LIMIT = re.compile(r"@[^@!]*(?P<size>![0-9]+[kmgt]?)\Z", re.IGNORECASE)  # RFC 7489 §6.2
 # Unreserved and the sub-delimiters that mean nothing in mailto:, in DMARC tags or in the list (RFC 6068 §2).
 _UNQUOTED = "-._~$'*+=@"
 
@@ -80,7 +82,7 @@ def read_dmarc(policy: DmarcPolicy, domain: str, findings: Findings) -> DmarcRec
     return DmarcRecord(text="; ".join(tags), report_domains=domains)
 
 
-def report_permission_name(policy_domain: str, receiver: str, declared: Iterable[str]) -> str | None:
+def report_permission_name(policy_domain: str, receiver: str, declared: Container[str]) -> str | None:
     """Return where ``receiver`` must agree to get reports about ``policy_domain``; None where it need not.
 
     It need not when both have the same organizational domain. That is certain when one is within the other,
@@ -88,7 +90,7 @@ def report_permission_name(policy_domain: str, receiver: str, declared: Iterable
     """
     if is_within(receiver, policy_domain) or is_within(policy_domain, receiver):
         return None
-    if any(is_within(receiver, name) and is_within(policy_domain, name) for name in declared):
+    if any(parent in declared and is_within(policy_domain, parent) for parent in lineage(receiver)):
         return None
     return f"{policy_domain}._report._dmarc.{receiver}"
 
@@ -105,7 +107,7 @@ def _check_actions(policy: DmarcPolicy, label: str, findings: Findings) -> None:
                 "dmarc-policy",
                 found=f"{tag}={value}",
                 expected="none, quarantine or reject",
-                fix=f"set {field} to one of them",
+                fix=f"set `dmarc.{field}` to one of them",
             )
         elif value is not None and _STRENGTH[value] < _STRENGTH.get(policy.policy, 0) and value == "none":
             findings.warn(
@@ -113,7 +115,7 @@ def _check_actions(policy: DmarcPolicy, label: str, findings: Findings) -> None:
                 "dmarc-weaker-subdomains",
                 found=f"{tag}=none under p={policy.policy}",
                 expected="a policy for subdomains too: any subdomain can be forged instead",
-                fix=f"set {field} to {policy.policy}, or leave it out to inherit",
+                fix=f"set `dmarc.{field}` to {policy.policy}, or leave it out to inherit",
             )
 
 
@@ -125,7 +127,7 @@ def _check_alignment(policy: DmarcPolicy, label: str, findings: Findings) -> Non
                 "dmarc-alignment",
                 found=f"{field} {shown(value)}",
                 expected='"relaxed" or "strict"',
-                fix=f'set {field} to "relaxed"',
+                fix=f'set `dmarc.{field}` to "relaxed"',
             )
     unknown = [option for option in policy.failure_options if option not in {"0", "1", "d", "s"}]
     if unknown:
@@ -142,7 +144,7 @@ def _check_alignment(policy: DmarcPolicy, label: str, findings: Findings) -> Non
             "dmarc-failure-options",
             found=f"fo={':'.join(policy.failure_options)} without ruf",
             expected="failure_reports: without it fo is ignored",
-            fix="add failure_reports or remove failure_options",
+            fix="add `dmarc.failure_reports`",
         )
 
 
@@ -153,7 +155,7 @@ def _check_reports(policy: DmarcPolicy, label: str, findings: Findings) -> None:
             "dmarc-no-reports",
             found=f"p={policy.policy} without rua",
             expected="an address for aggregate reports: they alone show who sends as you, and what is refused",
-            fix="set aggregate_reports",
+            fix="set `dmarc.aggregate_reports`",
         )
     if policy.failure_reports:
         findings.warn(
@@ -161,7 +163,7 @@ def _check_reports(policy: DmarcPolicy, label: str, findings: Findings) -> None:
             "dmarc-failure-reports",
             found="failure reports (ruf)",
             expected="a mailbox that may hold personal data: such reports carry parts of messages",
-            fix="remove failure_reports unless that is agreed; few receivers send them",
+            fix="remove `dmarc.failure_reports` unless that is agreed; few receivers send them",
         )
     for tag, addresses in (("rua", policy.aggregate_reports), ("ruf", policy.failure_reports)):
         if len(addresses) > SERVED_ADDRESSES:
@@ -177,12 +179,14 @@ def _check_reports(policy: DmarcPolicy, label: str, findings: Findings) -> None:
 def _read_addresses(tag: str, addresses: tuple[str, ...], label: str, findings: Findings) -> list[tuple[str, str]]:
     """Return the mailto: URI and the domain of each address that is right."""
     read: dict[str, str] = {}
+    mailboxes: set[str] = set()
     for address in addresses:
         result = _read_address(tag, address, label, findings)
         if result is None:
             continue
         uri, domain = result
-        if uri in read:
+        mailbox = uri.partition("!")[0]
+        if mailbox in mailboxes:
             findings.error(
                 label,
                 "dmarc-report-duplicate",
@@ -190,22 +194,24 @@ def _read_addresses(tag: str, addresses: tuple[str, ...], label: str, findings: 
                 expected="each address once",
                 fix="remove one",
             )
+        mailboxes.add(mailbox)
         read[uri] = domain
     return list(read.items())
 
 
 def _read_address(tag: str, address: str, label: str, findings: Findings) -> tuple[str, str] | None:
-    plain = address
-    if address.lower().startswith("mailto:"):
-        plain = unquote(address[len("mailto:") :])
+    limit = _SIZE_LIMIT.search(address)
+    plain = address if limit is None else address[: limit.start("size")]
+    if plain.lower().startswith("mailto:"):
+        plain = unquote(plain[len("mailto:") :])
     local, at, domain = plain.rpartition("@")
-    if re.search(r"![0-9]+[kmgt]?$", domain, re.IGNORECASE):
+    if _URL.match(plain):
         findings.error(
             label,
-            "dmarc-report-size",
-            found=f"{shown(address)} in {tag}, with a size limit",
-            expected="an address alone: RFC 9990 has no size limits",
-            fix=f"remove {domain[domain.index('!') :]}",
+            "dmarc-report-address",
+            found=f"the URL {shown(address)} in {tag}",
+            expected="a mail address: receivers must support mailto: only, so reports to anything else get lost",
+            fix="give the mail address of the report service",
         )
         return None
     if not at or not _LOCAL_PART.fullmatch(local) or len(local) > MAX_LOCAL_PART_BYTES:
@@ -214,7 +220,7 @@ def _read_address(tag: str, address: str, label: str, findings: Findings) -> tup
             "dmarc-report-address",
             found=f"{shown(address)} in {tag}",
             expected="one mail address such as dmarc@example.com, with or without mailto:",
-            fix="write each address as an item of its own; https: and headers after ? are not allowed",
+            fix="write each address as an item of its own, without headers after ?",
         )
         return None
     try:
@@ -228,4 +234,14 @@ def _read_address(tag: str, address: str, label: str, findings: Findings) -> tup
             fix=f"{error.fix}, after the @",
         )
         return None
-    return f"mailto:{quote(local, safe=_UNQUOTED)}@{receiver}", receiver
+    uri = f"mailto:{quote(local, safe=_UNQUOTED)}@{receiver}"
+    if limit is None:
+        return uri, receiver
+    findings.warn(
+        label,
+        "dmarc-report-size",
+        found=f"{shown(address)} in {tag}, with a size limit",
+        expected="an address alone: RFC 9989 has reporters ignore the limit, and older ones drop what is larger",
+        fix=f"remove {limit['size']}",
+    )
+    return f"{uri}{limit['size'].lower()}", receiver

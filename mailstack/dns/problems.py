@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-__all__ = ["RULES", "DnsRuleError", "Findings", "Problem", "shown"]
+__all__ = ["RULES", "DnsRuleError", "Findings", "Problem", "RuleError", "shown"]
 
 # Rule id -> where the rule comes from. Ids are stable: people search and suppress by them.
 RULES: Mapping[str, str] = MappingProxyType(
@@ -40,7 +40,7 @@ RULES: Mapping[str, str] = MappingProxyType(
         "txt-characters": "RFC 1035 §5.1",
         "txt-length": "Cloudflare record size limit of 4,096 bytes",
         "txt-size": "RFC 7208 §3.4",
-        "txt-place": "RFC 6376 §3.6.2.1, RFC 7489 §6.1",
+        "txt-place": "RFC 6376 §3.6.2.1, RFC 7489 §6.1, RFC 8461 §3.1, RFC 8460 §3",
         "txt-duplicate": "RFC 2181 §5",
         # SPF
         "spf-single": "RFC 7208 §3.2",
@@ -73,8 +73,6 @@ RULES: Mapping[str, str] = MappingProxyType(
         "spf-empty": "RFC 7208 §5.1",
         "spf-conflict": "RFC 7208 §4.6.2",
         "spf-host-partial": "RFC 7208 §4.1",
-        # MTA-STS
-        "mta-sts-id": "RFC 8461 §3.1",
         # DKIM
         "dkim-selector": "RFC 6376 §3.1",
         "dkim-selector-duplicate": "RFC 6376 §3.6.2.2",
@@ -101,6 +99,11 @@ RULES: Mapping[str, str] = MappingProxyType(
         "dmarc-report-duplicate": "RFC 9990, RFC 7489 §6.2",
         "dmarc-report-mailbox": "RFC 7505 §3",
         "dmarc-report-authorisation": "RFC 9990, RFC 7489 §7.1",
+        # MTA-STS
+        "mta-sts-domain": "RFC 8461 §3.1",
+        "mta-sts-duplicate": "RFC 8461 §3.1",
+        "mta-sts-id": "RFC 8461 §3.1",
+        "mta-sts-no-mail": "RFC 7505 §3",
         # Zone files
         "zone-scope": "RFC 1035 §5.2",
         "zone-nameservers": "RFC 1035 §5.2",
@@ -157,6 +160,18 @@ class DnsRuleError(ValueError):
         super().__init__("\n".join([head, *(f"  - {problem}" for problem in self.problems)]))
 
 
+class RuleError(ValueError):
+    """One value breaks a rule; carries the rule id and the texts of a ``Problem``, for whoever knows the record."""
+
+    def __init__(self, rule: str, *, found: str, expected: str, fix: str) -> None:
+        """Keep the parts, so that a caller can put them into its own report."""
+        self.rule = rule
+        self.found = found
+        self.expected = expected
+        self.fix = fix
+        super().__init__(f"found {found}; expected {expected}. Fix: {fix}. [{rule}]")
+
+
 class Findings:
     """Collects errors and warnings while a declaration is read; each is kept once."""
 
@@ -164,22 +179,28 @@ class Findings:
         """Start with nothing found."""
         self.errors: list[Problem] = []
         self.warnings: list[Problem] = []
+        self._noted: set[tuple[bool, Problem]] = set()
 
     def error(self, record: str, rule: str, *, found: str, expected: str, fix: str) -> None:
         """Note a broken rule: the declaration will be refused."""
-        _note(self.errors, record, rule, found, expected, fix)
+        self._note(self.errors, record, rule, found, expected, fix)
+
+    def refuse(self, record: str, broken: RuleError) -> None:
+        """Note a rule that a value of the record breaks."""
+        self.error(record, broken.rule, found=broken.found, expected=broken.expected, fix=broken.fix)
 
     def warn(self, record: str, rule: str, *, found: str, expected: str, fix: str) -> None:
         """Note something legal that is likely a mistake."""
-        _note(self.warnings, record, rule, found, expected, fix)
+        self._note(self.warnings, record, rule, found, expected, fix)
 
     def raise_errors(self) -> None:
         """Raise ``DnsRuleError`` with every error noted so far; do nothing when there is none."""
         if self.errors:
             raise DnsRuleError(self.errors)
 
-
-def _note(where: list[Problem], record: str, rule: str, found: str, expected: str, fix: str) -> None:
-    problem = Problem(record=record, rule=rule, source=RULES[rule], found=found, expected=expected, fix=fix)
-    if problem not in where:
-        where.append(problem)
+    def _note(self, where: list[Problem], record: str, rule: str, found: str, expected: str, fix: str) -> None:
+        problem = Problem(record=record, rule=rule, source=RULES[rule], found=found, expected=expected, fix=fix)
+        key = (where is self.errors, problem)
+        if key not in self._noted:
+            self._noted.add(key)
+            where.append(problem)

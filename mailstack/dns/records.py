@@ -141,7 +141,7 @@ class RecordSet:
     @classmethod
     def of(cls, records: Iterable[Record]) -> "RecordSet":
         """Make a set of any iterable of records."""
-        return cls(tuple(records))
+        return records if isinstance(records, cls) else cls(tuple(records))
 
     def __iter__(self) -> Iterator[Record]:
         """Go through the records in order."""

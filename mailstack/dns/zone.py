@@ -2,10 +2,10 @@
 
 import contextlib
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from datetime import date
 
-from mailstack.dns.names import NameRuleError, is_within, normalise_name, read_name
+from mailstack.dns.names import NameRuleError, holder, is_within, normalise_name, read_name
 from mailstack.dns.problems import Findings, shown
 from mailstack.dns.records import AUTOMATIC_TTL, Address, Alias, MailExchanger, Record, RecordSet
 
@@ -122,9 +122,9 @@ def next_serial(previous: int | None, today: date) -> int:
     return (previous + 1) % SERIAL_SPACE or 1
 
 
-def zone_of(name: str, zones: Iterable[str]) -> str | None:
-    """Return the zone that holds a normalised name: the longest one it is in, or None."""
-    return max((zone for zone in zones if is_within(name, zone)), key=len, default=None)
+def zone_of(name: str, zones: Container[str]) -> str | None:
+    """Return the zone that holds a normalised name: the longest one it is in, or None. A set of zones is fastest."""
+    return holder(name, zones)
 
 
 def _seconds(ttl: int) -> int:

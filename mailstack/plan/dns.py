@@ -13,6 +13,7 @@ from mailstack.dns import (
     DnsRuleError,
     MailExchanger,
     MailHost,
+    MtaStsRecord,
     Record,
     SendingDomain,
     SpfInclude,
@@ -25,6 +26,7 @@ from mailstack.dns import (
     render_records,
     render_zone,
     resource_name,
+    zone_of,
 )
 from mailstack.dns.records import RecordType
 from mailstack.plan.model import CloudflarePlan, DnsPlan, RoleRun
@@ -37,7 +39,6 @@ from mailstack.settings.hosts_model import Host
 from mailstack.settings.model import Settings
 from mailstack.settings.names import (
     bounce_domains,
-    nearest,
     relay_name,
     return_path_domain,
     route_domain,
@@ -99,7 +100,7 @@ def _by_zone(found: Declared, zones: Collection[str]) -> dict[str, tuple[Record,
     """Sort the records into their zones. A record that no zone holds is somebody else's mistake, said elsewhere."""
     sorted_in: dict[str, list[Record]] = {zone: [] for zone in zones}
     for record in found.records:
-        zone = nearest(record.name, sorted_in)
+        zone = zone_of(record.name, sorted_in)
         if zone is not None:
             sorted_in[zone].append(record)
     return {zone: tuple(records) for zone, records in sorted_in.items()}
@@ -213,7 +214,7 @@ def _declaration(settings: Settings) -> DnsDeclaration:
         domains=domains if postal is None else (*domains, *_postal_domains(settings, postal)),
         hosts=tuple(_merged(_hosts(settings))),
         cnames=() if postal is None else tuple(_postal_aliases(settings, postal)),
-        mta_sts=() if settings.caddy is None else tuple(_mta_sts_ids(settings.caddy)),
+        mta_sts=() if settings.caddy is None else tuple(_mta_sts_records(settings.caddy)),
         ttl=settings.dns.ttl,
         production=settings.environment == "prod",
         # A server of ours serves nothing but what is declared; elsewhere a zone may hold more than we know.
@@ -221,10 +222,10 @@ def _declaration(settings: Settings) -> DnsDeclaration:
     )
 
 
-def _mta_sts_ids(caddy: Caddy) -> Iterator[tuple[str, str]]:
+def _mta_sts_records(caddy: Caddy) -> Iterator[MtaStsRecord]:
     for declared in caddy.mta_sts:
         policy = MtaStsPolicy(domain=declared.domain, mode=declared.mode, mx=declared.mx, max_age=declared.max_age)
-        yield policy.domain, mta_sts_id(policy.text)
+        yield MtaStsRecord(domain=policy.domain, policy_id=mta_sts_id(policy.text))
 
 
 def _hosts(settings: Settings) -> Iterator[MailHost]:
@@ -238,7 +239,7 @@ def _hosts(settings: Settings) -> Iterator[MailHost]:
     server = settings.dns.server
     if server is not None and server.host in settings.hosts:
         name = server.nameservers[0]
-        if nearest(name, frozenset(zone_names(settings))) and name != settings.relay.hostname:
+        if zone_of(name, frozenset(zone_names(settings))) and name != settings.relay.hostname:
             yield _public(name, settings.hosts[server.host])
     if settings.postal is not None and settings.postal.host in settings.hosts:
         yield from _postal_hosts(settings, settings.postal)
@@ -359,8 +360,9 @@ def _sending_domain(settings: Settings, domain: Domain) -> SendingDomain:
         spf=SpfPolicy(
             includes=tuple(includes),
             mechanisms=(*own, *domain.spf.mechanisms),
-            all=domain.spf.all if domain.spf.redirect is None else None,
             redirect=domain.spf.redirect,
+            redirect_lookups=domain.spf.lookups.get(domain.spf.redirect or ""),
+            all=domain.spf.all,
         ),
         dkim=tuple(
             DkimKey(

@@ -3,8 +3,9 @@
 import re
 from collections.abc import Callable, Iterator
 
+from mailstack.dns import zone_of
 from mailstack.settings.model import Settings
-from mailstack.settings.names import nearest, under_any, zone_names
+from mailstack.settings.names import under_any, zone_names
 from mailstack.settings.problems import Problem, not_a_host
 
 __all__ = ["DNS_RULES"]
@@ -35,7 +36,7 @@ def _dns_provider(settings: Settings) -> Iterator[Problem]:
             )
         zones = dict.fromkeys(zone_names(settings))
         for name in [*(domain.name for domain in settings.domains), settings.relay.hostname]:
-            if nearest(name, zones) is None:
+            if zone_of(name, zones) is None:
                 yield Problem(
                     field="dns.cloudflare.zones",
                     value=", ".join(zones),

@@ -27,11 +27,12 @@ class Spf(Section):
         default=(), description="Other senders of this domain, by include; macros such as %{ir} are allowed."
     )
     lookups: dict[SpfTarget, Annotated[int, Field(ge=1, le=10)]] = Field(
-        default={}, description="DNS look-ups an include costs, itself and nested ones counted; 1 is assumed."
+        default={},
+        description="DNS look-ups an include or redirect costs, nested ones counted; 1 is assumed.",
     )
     mechanisms: tuple[str, ...] = Field(default=(), description="Further mechanisms, such as ip4:192.0.2.1.")
-    all: Literal["~all", "-all", "?all"] = Field(
-        default="~all", description="What others get: softfail, fail, or nothing said."
+    all: Literal["~all", "-all", "?all"] | None = Field(
+        default=None, description="What others get: softfail, fail, or nothing said. Absent: ~all, unless redirect."
     )
     redirect: SpfTarget | None = Field(
         default=None, description="Domain whose record decides about everybody else, instead of all."

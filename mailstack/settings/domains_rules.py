@@ -21,20 +21,13 @@ def _domains(settings: Settings) -> Iterator[Problem]:
             )
         seen.add(domain.name)
         for name in domain.spf.lookups:
-            if name not in domain.spf.include:
+            if name not in domain.spf.include and name != domain.spf.redirect:
                 yield Problem(
                     field=f"domains[{index}].spf.lookups.{name}",
                     value=str(domain.spf.lookups[name]),
-                    rule="counts an include that is not there",
+                    rule="counts an include or redirect that is not there",
                     fix=one_of(domain.spf.include, name) if domain.spf.include else "remove it",
                 )
-        if domain.spf.redirect is not None and "all" in domain.spf.model_fields_set:
-            yield Problem(
-                field=f"domains[{index}].spf.all",
-                value=domain.spf.all,
-                rule="cannot stand beside redirect: receivers ignore redirect where there is an all (RFC 7208 §6.1)",
-                fix="remove one of the two",
-            )
         yield from _dkim(settings, f"domains[{index}]", domain)
 
 

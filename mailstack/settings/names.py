@@ -11,7 +11,6 @@ __all__ = [
     "base_domain",
     "bounce_domains",
     "custom_return_path",
-    "nearest",
     "postal_dkim",
     "relay_name",
     "return_path_domain",
@@ -32,27 +31,18 @@ def under_any(name: str, parents: Iterable[str]) -> bool:
     return any(name == parent or name.endswith(f".{parent}") for parent in parents)
 
 
-def nearest(name: str, zones: Collection[str]) -> str | None:
-    """Return the longest of ``zones`` that ``name`` is or is below; a look-up for each label, however many zones."""
-    while name:
-        if name in zones:
-            return name
-        name = name.partition(".")[2]
-    return None
-
-
 def zone_names(settings: Settings) -> Collection[str]:
     """Return the zones: those declared at Cloudflare, or the domains that are not inside another one."""
     if settings.dns.cloudflare is not None and settings.dns.cloudflare.zones:
         return settings.dns.cloudflare.zones
     names = dict.fromkeys(domain.name for domain in settings.domains)
-    return [name for name in names if nearest(name.partition(".")[2], names) is None]
+    return [name for name in names if zone_of(name.partition(".")[2], names) is None]
 
 
 def base_domain(settings: Settings, postal: Postal) -> str:
     """Return the declared domain that Postal's own names live in: the longest one its web name is below."""
-    names = [domain.name for domain in settings.domains]
-    return zone_of(postal.web_hostname, names) or names[0]
+    names = {domain.name: None for domain in settings.domains}
+    return zone_of(postal.web_hostname, names) or next(iter(names))
 
 
 def return_path_domain(settings: Settings, postal: Postal) -> str:

@@ -10,6 +10,9 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 from pydantic_core import PydanticCustomError
 
+from mailstack.dns.names import NameRuleError, normalise_name
+from mailstack.dns.spf_macros import spf_target
+
 __all__ = [
     "AbsolutePath",
     "Certificate",
@@ -75,9 +78,10 @@ def _domain_name(value: Any) -> str:
     if "@" in text or "/" in text or ":" in text:
         raise broken(rule, "write the name only: no scheme, no port, no address")
     try:
-        text = text.encode("idna").decode() if not text.isascii() else text
-    except UnicodeError:
-        raise broken(rule, "write the name in its ASCII form (xn--...)") from None
+        # Python's own codec would turn straße.de into another company's strasse.de.
+        text = normalise_name(text) if not text.isascii() else text
+    except NameRuleError as error:
+        raise broken(rule, error.fix) from None
     labels = text.split(".")
     if len(labels) < 2:
         raise broken(rule, "write the whole name, with its parent domain")
@@ -105,11 +109,10 @@ def _owner_name(value: Any) -> str:
 def _spf_target(value: Any) -> str:
     """Return the domain of an SPF term: a name, or one with macros (RFC 7208 §7.1); the DNS rules read the macros."""
     text = _text(value, "must be a domain name, or one with macros such as %{d}", "write it in quotes")
-    if "%" not in text:
-        return _service_name(text)
-    if re.search(r"\s", text) or len(text) > 253:
-        raise broken("must be one SPF domain with macros (RFC 7208 §7.1)", "remove blanks; 253 characters at most")
-    return text
+    try:
+        return spf_target(text)
+    except NameRuleError as error:
+        raise broken(f"must be {error.expected} ({error.rule})", error.fix) from None
 
 
 def _host_address(value: Any) -> str:
@@ -295,7 +298,8 @@ Port = Annotated[int, Field(ge=1, le=65535)]
 Selector = Annotated[
     str,
     _pattern(
-        r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?)*",
+        # RFC 6376 §3.1 knows no underscore, yet signers use it: the DNS rules warn.
+        r"(?!.*\._domainkey)[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?(\.[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?)*",
         "must be a DKIM selector: letters, digits, inner hyphens (RFC 6376 §3.1)",
         "write the selector only, such as mail202611, without ._domainkey",
     ),

@@ -104,7 +104,8 @@ def test_an_include_may_have_macros_and_costs_what_is_stated(include: str) -> No
 def test_a_wrong_macro_is_refused(include: str) -> None:
     raw = example()
     raw["domains"][1]["spf"] = {"include": [include]}
-    assert any("macro" in line for line in refusals(raw))
+    [line] = refusals(raw)
+    assert line.startswith("mailstack:domains[1].spf.include[0] is "), "the very item is named"
 
 
 def test_redirect_takes_the_place_of_all() -> None:
@@ -113,17 +114,15 @@ def test_redirect_takes_the_place_of_all() -> None:
     assert values(raw, "example.org", "TXT") == ["v=spf1 include:_spf.google.com redirect=_spf.example.net"]
     raw["domains"][1]["spf"]["all"] = "-all"
     [line] = refusals(raw)
-    assert line.startswith("mailstack:domains[1].spf.all is -all")
-    del raw["domains"][1]["spf"]
-    raw["domains"][1]["spf"] = {"mechanisms": ["redirect=_spf.example.net"]}
-    assert any("give its domain as spf.redirect" in line for line in refusals(raw)), "a fix that can be followed"
+    assert "a redirect together with -all" in line
+    assert "remove `spf.all`" in line, "a fix that can be followed"
 
 
 def test_a_neutral_ending_is_taken_with_a_warning() -> None:
     raw = example()
     raw["domains"][1]["spf"] = {"all": "?all"}
     assert values(raw, "example.org", "TXT") == ["v=spf1 include:_spf.google.com ?all"]
-    assert any('all set to "?all"' in sentence for sentence in load_plan(raw).dns.warnings)
+    assert any('"?all"' in sentence for sentence in load_plan(raw).dns.warnings)
 
 
 def test_a_served_mta_sts_policy_has_its_record_with_an_id_of_the_policys_bytes() -> None:
@@ -131,7 +130,7 @@ def test_a_served_mta_sts_policy_has_its_record_with_an_id_of_the_policys_bytes(
     policy = {"domain": "example.com", "mode": "testing", "mx": ["smtp.google.com"]}
     raw["caddy"]["mta_sts"] = [policy]
     [testing] = values(raw, "_mta-sts.example.com", "TXT")
-    assert re.fullmatch(r"v=STSv1; id=[A-Za-z0-9]{1,32};", testing)
+    assert re.fullmatch(r"v=STSv1; id=[A-Za-z0-9]{1,32}", testing)
     assert values(raw, "_mta-sts.example.com", "TXT") == [testing], "the same policy has the same id"
     policy["mode"] = "enforce"
     assert values(raw, "_mta-sts.example.com", "TXT") != [testing], "senders fetch a changed policy"

@@ -28,6 +28,9 @@ from mailstack.dns import (
     declare,
 )
 
+# What is declared, the rule it breaks, what the message shows of it, and what the fix says.
+Mistake = tuple[DnsDeclaration, str, str, str]
+
 GOOGLE_MX = (MailExchanger(preference=1, exchange="smtp.google.com"),)
 GOOGLE_SPF = SpfPolicy(includes=(SpfInclude(domain="_spf.google.com", lookups=4),))
 ED25519_KEY = "11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo="  # RFC 8463 appendix A.2
@@ -121,6 +124,21 @@ def dmarc(**changes: Any) -> SendingDomain:
 def mx(*exchangers: tuple[Any, str]) -> SendingDomain:
     """Return example.com with these exchangers."""
     return domain(mx=tuple(MailExchanger(preference=number, exchange=name) for number, name in exchangers))
+
+
+def b64(data: bytes) -> str:
+    """Return bytes as base64."""
+    return base64.b64encode(data).decode("ascii")
+
+
+def includes(*names: str, **changes: int) -> DnsDeclaration:
+    """Return a declaration of example.com with these includes alone."""
+    return declaration(domain(spf=SpfPolicy(includes=tuple(SpfInclude(domain=name, **changes) for name in names))))
+
+
+def hosts(**changes: object) -> DnsDeclaration:
+    """Return a declaration with relay.example.com changed."""
+    return declaration(hosts=(host(**changes),))
 
 
 # Any records below example.com. Texts are repeated pieces: long ones are needed, and drawn whole they are slow.

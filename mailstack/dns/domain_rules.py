@@ -1,0 +1,149 @@
+"""Each sending domain held against the rest of the declaration: exchangers, DMARC, DKIM, hosts."""
+
+from mailstack.dns.dmarc import REPORT_PERMISSION, report_permission_name
+from mailstack.dns.names import lineage
+from mailstack.dns.parts import Parts, ReadDomain, ReadHost
+from mailstack.dns.records import NULL_MX
+
+__all__ = ["check_domains"]
+
+
+def check_domains(parts: Parts) -> None:
+    """Note what is wrong with each domain together with the other parts."""
+    # A signer may keep its keys in its own zone, behind a CNAME.
+    delegated = frozenset(name.partition("._domainkey.")[2] for name in parts.cnames)
+    greeting = [host for host in parts.hosts.values() if host.source.helo]
+    for domain in parts.domains.values():
+        _check_exchangers(parts, domain)
+        _check_dmarc_cover(parts, domain)
+        _check_dkim(parts, domain, delegated)
+        _check_hosts_of_domain(parts, domain, greeting)
+    for name, _ in parts.mta_sts:
+        _check_mta_sts(parts, name)
+
+
+def _check_mta_sts(parts: Parts, name: str) -> None:
+    if parts.domains[name].exchangers == (NULL_MX,):
+        parts.findings.warn(
+            f"{name} MTA-STS",
+            "mta-sts-no-mail",
+            found="a policy for mail to a domain with a null MX",
+            expected="a domain that takes mail",
+            fix="give the domain an `mx`, or remove its entry of `caddy.mta_sts`",
+        )
+
+
+def _check_exchangers(parts: Parts, domain: ReadDomain) -> None:
+    label = f"{domain.name} MX"
+    if domain.exchangers == (NULL_MX,):
+        parts.findings.warn(
+            label,
+            "mx-null-sender",
+            found="a null MX on a domain that sends",
+            expected="a place for bounces: receivers may refuse mail from a domain that takes none",
+            fix="give the `mx` of the mailboxes, unless another domain stands in MAIL FROM",
+        )
+    elif not domain.source.mx:
+        parts.findings.warn(
+            label,
+            "mx-none",
+            found="no MX declared",
+            expected="MX records, or a null MX: without either, bounces go to the address of the web site",
+            fix="give `mx`, unless it is published outside this stack",
+        )
+    for mx in domain.exchangers:
+        _check_exchange(parts, mx.exchange, label)
+
+
+def _check_exchange(parts: Parts, exchange: str, label: str) -> None:
+    if exchange in parts.aliases or exchange in parts.cnames:
+        parts.findings.error(
+            label,
+            "mx-alias",
+            found=f"{exchange}, which is a CNAME",
+            expected="a name with addresses of its own",
+            fix="name the target of the CNAME",
+        )
+    elif exchange not in parts.hosts and exchange not in parts.external_hosts and parts.is_ours(exchange):
+        note = parts.findings.error if parts.declaration.complete else parts.findings.warn
+        note(
+            label,
+            "mx-address",
+            found=f"{exchange}, which has no address in this declaration",
+            expected="an A or AAAA record for every exchanger",
+            fix="name a host of this stack, or one outside the zone"
+            if parts.declaration.complete
+            else "publish its address, unless that is done already",
+        )
+
+
+def _check_dmarc_cover(parts: Parts, domain: ReadDomain) -> None:
+    label = f"{domain.name} DMARC"
+    if not any(
+        parent in parts.domains and parts.domains[parent].source.dmarc is not None for parent in lineage(domain.name)
+    ):
+        parts.findings.error(
+            label,
+            "dmarc-missing",
+            found="no DMARC policy",
+            expected="a policy here or at a declared parent domain",
+            fix='set `dmarc`; start with `dmarc.policy` "none" and `dmarc.aggregate_reports`',
+        )
+    for receiver in domain.dmarc.report_domains if domain.dmarc is not None else ():
+        _check_receiver(parts, domain, receiver, label)
+
+
+def _check_receiver(parts: Parts, domain: ReadDomain, receiver: str, label: str) -> None:
+    known = parts.domains.get(receiver)
+    if known is not None and known.exchangers == (NULL_MX,):
+        parts.findings.error(
+            label,
+            "dmarc-report-mailbox",
+            found=f"reports to {receiver}, which has a null MX",
+            expected="a domain that takes mail",
+            fix=f"give {receiver} an `mx`, or send reports elsewhere",
+        )
+    permission = report_permission_name(domain.name, receiver, parts.domains)
+    if permission is not None and not parts.is_ours(receiver):
+        parts.findings.warn(
+            label,
+            "dmarc-report-authorisation",
+            found=f"reports to {receiver}, outside the declared domains",
+            expected=f'{permission} TXT "{REPORT_PERMISSION}" in the DNS of {receiver}: without it none are sent',
+            fix="ask them to publish it; report services usually do so with a wildcard",
+        )
+
+
+def _check_dkim(parts: Parts, domain: ReadDomain, delegated: frozenset[str]) -> None:
+    if domain.name in delegated:
+        return
+    covered_subdomain = domain.source.dmarc is None
+    if not domain.source.dkim or (domain.keys and all(key.revoked for _, key in domain.keys)):
+        if covered_subdomain:
+            return
+        parts.findings.warn(
+            f"{domain.name} DKIM",
+            "dkim-missing",
+            found="no key in use" if domain.source.dkim else "no key",
+            expected="a signature of the domain: without it forwarded mail fails DMARC",
+            fix="name the signer's public key in `dkim`; for Google Workspace the console shows it",
+        )
+
+
+def _check_hosts_of_domain(parts: Parts, domain: ReadDomain, greeting: list[ReadHost]) -> None:
+    """Warn when SPF lets only some addresses of a sending host pass: the others fail now and then."""
+    record = parts.spf[domain.name]
+    for host in greeting:
+        passed = [address for address in host.addresses if record.covers(address)]
+        named = any(
+            not term.qualifier and term.kind == "a" and term.target(domain.name) == host.name for term in record.terms
+        )
+        missing = [str(address) for address in host.addresses if address not in passed]
+        if passed and missing and not named:
+            parts.findings.warn(
+                f"{domain.name} SPF",
+                "spf-host-partial",
+                found=f"only {', '.join(map(str, passed))} of the host {host.name}",
+                expected=f"all addresses it may send from: {', '.join(missing)} would fail",
+                fix=f"add a:{host.name}, or the missing addresses, to `spf.mechanisms`",
+            )
