@@ -1,12 +1,14 @@
 """Stand-in for pulumi-resource-cloudflare: ``cloudflare:index/dnsRecord:DnsRecord`` over Cloudflare's HTTP API.
 
-Contract of 6.18.0 (Terraform provider 5): a changed ``zoneId`` replaces, everything else is updated in place by one
-PUT; refresh reads the record and a missing one is gone; import takes ``<zone_id>/<dns_record_id>``. The API's own words
-come back as the error. The address is ``CLOUDFLARE_BASE_URL`` or the API's own; the token comes with the provider.
+Contract of 6.18.0 (Terraform provider 5), read in internal/services/dns_record of
+github.com/cloudflare/terraform-provider-cloudflare and internal/requestconfig of its client; point by point, with what
+is not kept, in tests/engine/test_cloudflare_plugin.py. The address is ``CLOUDFLARE_BASE_URL`` or the API's own; the
+token comes with the provider.
 """
 
 import json
 import os
+import time
 import urllib.error
 import urllib.request
 from typing import Any
@@ -21,8 +23,14 @@ API = "https://api.cloudflare.com/client/v4"
 SENT = ("name", "type", "content", "ttl", "priority", "proxied", "comment", "tags")
 INPUTS = ("zoneId", *SENT)
 COMPUTED = ("createdOn", "modifiedOn", "proxiable")
+REPLACING = frozenset({"zoneId", "type"})
 TIMEOUT_SECONDS = 60
 NOT_FOUND = 404
+RETRIES = 2
+RETRIED = frozenset({408, 409, 429, *range(500, 600)})
+# A longer wait asked for is not waited for: the client then takes its own, this long before the first retry.
+LONGEST_WAIT_SECONDS = 60.0
+FIRST_WAIT_SECONDS = 0.5
 
 
 class CloudflareProvider:
@@ -41,16 +49,21 @@ class CloudflareProvider:
         self._token = settings.get("apiToken") or os.environ.get("CLOUDFLARE_API_TOKEN", "")
         self._url = (settings.get("baseUrl") or self._url).rstrip("/")
 
+    def check(self, kind: str, inputs: Properties) -> Properties:
+        """Set what is not proxied when nothing is said."""
+        if kind != KIND:
+            raise PluginError(f"the stand-in for the cloudflare plugin does not know {kind}")
+        return {"proxied": False, **inputs}
+
     def diff(self, kind: str, old: Properties, new: Properties) -> Difference:
-        """Compare inputs: another zone replaces."""
+        """Compare inputs: another zone or type replaces."""
         old = {key: value for key, value in old.items() if key in INPUTS}
         new = {key: value for key, value in new.items() if key in INPUTS}
         changes = dict(differences(old, new))
-        return Difference(changes=changes, replaces=tuple(path for path in changes if path == "zoneId"))
+        return Difference(changes=changes, replaces=tuple(path for path in changes if path in REPLACING))
 
     def create(self, kind: str, inputs: Properties, *, preview: bool, log: Log) -> tuple[str, Properties]:
         """Add the record."""
-        _check(kind)
         if preview:
             return "", {**inputs, **dict.fromkeys(COMPUTED, UNKNOWN)}
         record = self._call("POST", f"/zones/{plain(inputs)['zoneId']}/dns_records", _body(inputs))
@@ -68,10 +81,12 @@ class CloudflareProvider:
     def read(
         self, kind: str, identity: str, inputs: Properties, outputs: Properties
     ) -> tuple[str, Properties, Properties] | None:
-        """Return the record as the API has it."""
-        _check(kind)
+        """Return the record as the API has it. An import names it ``<zone_id>/<dns_record_id>``."""
         zone, separator, record_id = identity.partition("/")
         if not separator:
+            if not outputs:
+                form = "<zone_id>/<dns_record_id>"
+                raise PluginError(f'invalid ID: expected urlencoded segments "{form}", got "{identity}"')
             zone, record_id = str(plain(outputs)["zoneId"]), identity
         record = self._call("GET", f"/zones/{zone}/dns_records/{record_id}", missing_is_none=True)
         if record is None:
@@ -80,8 +95,8 @@ class CloudflareProvider:
         return record["id"], found, {**found, **_computed(record)}
 
     def delete(self, kind: str, identity: str, outputs: Properties, *, log: Log) -> None:
-        """Remove the record; one that is gone is fine."""
-        self._call("DELETE", f"/zones/{plain(outputs)['zoneId']}/dns_records/{identity}", missing_is_none=True)
+        """Remove the record; one that is gone is an error."""
+        self._call("DELETE", f"/zones/{plain(outputs)['zoneId']}/dns_records/{identity}")
 
     def _call(self, method: str, path: str, body: Properties | None = None, *, missing_is_none: bool = False) -> Any:
         request = urllib.request.Request(
@@ -90,21 +105,31 @@ class CloudflareProvider:
             data=None if body is None else json.dumps(body).encode(),
             headers={"Authorization": f"Bearer {self._token}", "Content-Type": "application/json"},
         )
-        try:
-            with urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS) as response:
-                return json.load(response)["result"]
-        except urllib.error.HTTPError as error:
-            if missing_is_none and error.code == NOT_FOUND:
-                return None
-            said = error.read().decode()
-            raise PluginError(f"{method} {self._url}{path}: {error.code} {error.reason} {said}") from None
-        except OSError as error:
-            raise PluginError(f"{method} {self._url}{path}: {error}") from None
+        called = f'failed to make http request: {method} "{self._url}{path}":'
+        for attempt in range(RETRIES + 1):
+            asked: str | None = None
+            try:
+                with urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS) as response:
+                    return json.load(response)["result"]
+            except urllib.error.HTTPError as error:
+                if missing_is_none and error.code == NOT_FOUND:
+                    return None
+                failure = PluginError(f"{called} {error.code} {error.reason} {error.read().decode()}")
+                asked = error.headers.get("Retry-After")
+                if error.code not in RETRIED:
+                    break
+            except OSError as error:
+                failure = PluginError(f"{called} {error}")
+            if attempt < RETRIES:
+                time.sleep(_wait(asked, attempt))
+        raise failure
 
 
-def _check(kind: str) -> None:
-    if kind != KIND:
-        raise PluginError(f"the stand-in for the cloudflare plugin does not know {kind}")
+def _wait(asked: str | None, attempt: int) -> float:
+    """Return the seconds before the next try; ``asked`` is the API's Retry-After."""
+    if asked is not None and asked.isdecimal() and float(asked) < LONGEST_WAIT_SECONDS:
+        return float(asked)
+    return float(FIRST_WAIT_SECONDS * 2**attempt)
 
 
 def _body(inputs: Properties) -> Properties:

@@ -1,15 +1,12 @@
 """Stand-in for pulumi-resource-command: ``command:remote:Command`` over the OpenSSH client.
 
-Contract of 1.2.1, read in provider/pkg/provider/remote of github.com/pulumi/pulumi-command: a changed ``triggers``
-replaces, any other changed input updates in place (``update``, else ``create``); delete runs the old state's command on
-the old connection; a failed create leaves nothing in the state; preview runs nothing and its outputs are unknown;
-there is no read, so refresh sees nothing. Standard output and error lose their last line end. A failure shows the whole
-command, quoted, and all output. Not kept: ``environment``, which this project never sets, is refused.
+Contract of 1.2.1, read in provider/pkg/provider/remote of github.com/pulumi/pulumi-command; point by point, with what
+is not kept, in tests/engine/test_command_plugin.py, which holds the real plugin to the same promises.
 """
 
 import json
 import secrets
-from typing import Any
+from collections.abc import Callable
 
 from mailstack.reach.connection import Connection
 from mailstack.reach.ssh import SshError, run_over_ssh
@@ -20,7 +17,6 @@ from rehearsal.plugins.provider import (
     Log,
     PluginError,
     Properties,
-    has_secret,
     plain,
     secret,
     serve,
@@ -30,6 +26,8 @@ __all__ = ["CommandProvider"]
 
 KIND = "command:remote:Command"
 OUTPUTS = ("stdout", "stderr")
+# Input ``logging`` to the streams that are shown; None is the default.
+SHOWN = {None: OUTPUTS, "stdoutAndStderr": OUTPUTS, "stdout": ("stdout",), "stderr": ("stderr",), "none": ()}
 
 
 class CommandProvider:
@@ -41,24 +39,31 @@ class CommandProvider:
     def configure(self, settings: Properties) -> None:
         """Nothing can be configured."""
 
+    def check(self, kind: str, inputs: Properties) -> Properties:
+        """Make the connection a secret as a whole."""
+        if kind != KIND:
+            raise PluginError(f"the stand-in for the command plugin does not know {kind}")
+        if plain(inputs).get("environment"):
+            raise PluginError("the stand-in for the command plugin does not set environment variables")
+        return {**inputs, "connection": secret(plain(inputs["connection"]))}
+
     def diff(self, kind: str, old: Properties, new: Properties) -> Difference:
-        """Compare inputs: a changed trigger replaces."""
+        """Compare inputs: triggers that come or go replace. For a changed one the program asks, by the SDK's class."""
         old = {key: value for key, value in old.items() if key not in OUTPUTS}
         changes = dict(differences(old, new))
-        return Difference(changes=changes, replaces=tuple(path for path in changes if path.startswith("triggers")))
+        return Difference(changes=changes, replaces=tuple(path for path in changes if path == "triggers"))
 
     def create(self, kind: str, inputs: Properties, *, preview: bool, log: Log) -> tuple[str, Properties]:
         """Run ``create``."""
-        _check(kind, inputs)
+        identity = f"{log.name}{secrets.token_hex(4)}"
         if preview:
-            return "", {**inputs, **dict.fromkeys(OUTPUTS, UNKNOWN)}
-        return secrets.token_hex(8), {**inputs, **_run(inputs, "create", log)}
+            return identity, {**inputs, **dict.fromkeys(OUTPUTS, UNKNOWN)}
+        return identity, {**inputs, **_run(inputs, "create", log)}
 
     def update(
         self, kind: str, identity: str, old: Properties, inputs: Properties, *, preview: bool, log: Log
     ) -> Properties:
         """Run ``update``, else ``create``."""
-        _check(kind, inputs)
         if preview:
             return {**inputs, **dict.fromkeys(OUTPUTS, UNKNOWN)}
         return {**inputs, **_run(inputs, "update" if plain(inputs).get("update") else "create", log)}
@@ -75,39 +80,38 @@ class CommandProvider:
             _run(outputs, "delete", log)
 
 
-def _check(kind: str, inputs: Properties) -> None:
-    if kind != KIND:
-        raise PluginError(f"the stand-in for the command plugin does not know {kind}")
-    if plain(inputs).get("environment"):
-        raise PluginError("the stand-in for the command plugin does not set environment variables")
-
-
 def _run(properties: Properties, action: str, log: Log) -> Properties:
     told = plain(properties)
-    command = told[action]
-    level = told.get("logging", "stdoutAndStderr")
-    show = log.info if level in {"stderr", "stdoutAndStderr"} else _drop
+    command = told.get(action)
+    if not command:
+        return dict.fromkeys(OUTPUTS, "")
+    shown = SHOWN[told.get("logging")]
     try:
         finished = run_over_ssh(
-            Connection.of_record(told["connection"]), command, told.get("stdin") or "", on_line=show
+            Connection.of_record(told["connection"]),
+            command,
+            told.get("stdin") or "",
+            on_line=log.info if "stderr" in shown else _drop,
         )
     except SshError as error:
         mismatch = "ssh: handshake failed: ssh: host key mismatch: " if "verification failed" in str(error) else ""
         raise PluginError(f"{mismatch}{error}") from None
+    if "stdout" in shown:
+        _show(finished.stdout, log.info)
     if finished.code != 0:
+        quoted = json.dumps(command, ensure_ascii=False)
         output = finished.stdout + finished.stderr
-        raise PluginError(f"Process exited with status {finished.code}: running {json.dumps(command)}:\n{output}")
-    # What a command prints may hold what it was told.
-    mark = secret if has_secret(properties) else _same
-    return {"stdout": mark(finished.stdout.removesuffix("\n")), "stderr": mark(finished.stderr.removesuffix("\n"))}
+        raise PluginError(f"Process exited with status {finished.code}: running {quoted}:\n{output}")
+    return {"stdout": finished.stdout.removesuffix("\n"), "stderr": finished.stderr.removesuffix("\n")}
+
+
+def _show(text: str, show: Callable[[str], None]) -> None:
+    for line in text.splitlines():
+        show(line)
 
 
 def _drop(_line: str) -> None:
     pass
-
-
-def _same(value: Any) -> Any:
-    return value
 
 
 if __name__ == "__main__":

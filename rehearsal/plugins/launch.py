@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 
-__all__ = ["PLUGINS", "launchers", "plugin_in_use"]
+__all__ = ["PLUGINS", "launchers", "plugin_in_use", "real_plugin"]
 
 PLUGINS = ("command", "cloudflare")
 ROOT = Path(__file__).resolve().parents[2]
@@ -26,7 +26,7 @@ def launchers(folder: Path, instead: Mapping[str, str] | None = None) -> Path:
     chosen = instead or {}
     for plugin in PLUGINS:
         path = folder / f"pulumi-resource-{plugin}"
-        if plugin in chosen or _real(plugin) is None:
+        if plugin in chosen or real_plugin(plugin) is None:
             module = chosen.get(plugin, f"rehearsal.plugins.{plugin}")
             path.write_text(LAUNCHER.format(root=ROOT, python=sys.executable, module=module))
             path.chmod(0o755)
@@ -37,11 +37,11 @@ def launchers(folder: Path, instead: Mapping[str, str] | None = None) -> Path:
 
 def plugin_in_use(plugin: str) -> str:
     """Say which plugin the engine will use: the real one and where it is, or the stand-in."""
-    real = _real(plugin)
+    real = real_plugin(plugin)
     return f"plugin {plugin}: {f'real, {real}' if real else 'stand-in (rehearsal/plugins)'}"
 
 
-def _real(plugin: str) -> Path | None:
+def real_plugin(plugin: str) -> Path | None:
     """Return the real plugin: in the CLI's cache at the SDK's version, else on PATH."""
     home = Path(os.environ.get("PULUMI_HOME") or Path.home() / ".pulumi")
     cached = home / "plugins" / f"resource-{plugin}-v{version(f'pulumi-{plugin}')}" / f"pulumi-resource-{plugin}"

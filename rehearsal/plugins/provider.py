@@ -1,7 +1,7 @@
 """The provider protocol (``pulumirpc.ResourceProvider``) around a plain Python object.
 
 Values arrive and leave as plain data. A secret or unknown inside keeps the engine's marks: ``plain`` takes secrets'
-marks off, ``has_secret`` finds them. Source: proto/pulumi/provider.proto of github.com/pulumi/pulumi.
+marks off. Source: proto/pulumi/provider.proto of github.com/pulumi/pulumi.
 """
 
 import sys
@@ -15,7 +15,7 @@ from google.protobuf import empty_pb2, json_format, struct_pb2
 from pulumi.runtime import rpc
 from pulumi.runtime.proto import engine_pb2, engine_pb2_grpc, plugin_pb2, provider_pb2, provider_pb2_grpc
 
-__all__ = ["UNKNOWN", "Difference", "PluginError", "Provider", "has_secret", "plain", "secret", "serve"]
+__all__ = ["UNKNOWN", "Difference", "PluginError", "Provider", "plain", "secret", "serve"]
 
 UNKNOWN = rpc.UNKNOWN
 # A role's payload is a few hundred kilobytes, a stack's state in one message may be more.
@@ -45,11 +45,14 @@ class Provider(Protocol):
     def configure(self, settings: Properties) -> None:
         """Take the provider's own configuration."""
 
+    def check(self, kind: str, inputs: Properties) -> Properties:
+        """Return inputs as the state keeps them. Raises PluginError for what the plugin does not know."""
+
     def diff(self, kind: str, old: Properties, new: Properties) -> Difference:
-        """Compare inputs, secrets' marks taken off."""
+        """Compare inputs."""
 
     def create(self, kind: str, inputs: Properties, *, preview: bool, log: "Log") -> tuple[str, Properties]:
-        """Return id and outputs. Raises PluginError; then nothing is in the state."""
+        """Return id and outputs; a preview's id may be empty. Raises PluginError; then nothing is in the state."""
 
     def update(
         self, kind: str, identity: str, old: Properties, inputs: Properties, *, preview: bool, log: "Log"
@@ -77,33 +80,30 @@ def plain(value: Any) -> Any:
     return [plain(item) for item in value] if isinstance(value, list) else value
 
 
-def has_secret(value: Any) -> bool:
-    """Tell whether something in ``value`` is marked as a secret."""
-    if rpc.is_rpc_secret(value):
-        return True
-    items = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
-    return any(has_secret(item) for item in items)
-
-
 def secret(value: Any) -> Properties:
     """Return ``value`` marked as a secret."""
     return {rpc._special_sig_key: rpc._special_secret_sig, "value": value}  # noqa: SLF001 - the SDK has no public name
 
 
 class Log:
-    """Sends lines to the engine, which shows them below the resource."""
+    """Sends lines to the engine, which shows them beside the resource while it is worked on, and keeps none."""
 
     def __init__(self, engine: str, urn: str) -> None:
         """``engine`` is the engine's address, as it is given to every plugin on its command line."""
         self._engine = engine
         self.urn = urn
 
+    @property
+    def name(self) -> str:
+        """The resource's name."""
+        return self.urn.rpartition("::")[2]
+
     def info(self, text: str) -> None:
         """Show one line."""
         if not self._engine:
             return
         with grpc.insecure_channel(self._engine) as channel:
-            request = engine_pb2.LogRequest(severity=engine_pb2.INFO, message=text, urn=self.urn, ephemeral=False)
+            request = engine_pb2.LogRequest(severity=engine_pb2.INFO, message=text, urn=self.urn, ephemeral=True)
             engine_pb2_grpc.EngineStub(channel).Log(request)
 
 
@@ -156,11 +156,15 @@ class _Servicer(provider_pb2_grpc.ResourceProviderServicer):
         return provider_pb2.ConfigureResponse(acceptSecrets=True, supportsPreview=True, acceptResources=True)
 
     def Check(self, request: Any, context: Any) -> Any:  # noqa: N802
-        return provider_pb2.CheckResponse(inputs=request.news)
+        try:
+            inputs = self._provider.check(_kind(request.urn), _read(request.news))
+        except PluginError as error:
+            context.abort(grpc.StatusCode.UNKNOWN, str(error))
+        return provider_pb2.CheckResponse(inputs=_written(inputs))
 
     def Diff(self, request: Any, context: Any) -> Any:  # noqa: N802
-        old = plain(_read(request.old_inputs)) or plain(_read(request.olds))
-        new = plain(_read(request.news))
+        old = _read(request.old_inputs) or _read(request.olds)
+        new = _read(request.news)
         for path in request.ignoreChanges:
             new.pop(path, None)
             old.pop(path, None)
@@ -185,7 +189,7 @@ class _Servicer(provider_pb2_grpc.ResourceProviderServicer):
             identity, outputs = self._provider.create(_kind(request.urn), inputs, preview=request.preview, log=log)
         except PluginError as error:
             context.abort(grpc.StatusCode.UNKNOWN, str(error))
-        return provider_pb2.CreateResponse(id="" if request.preview else identity, properties=_written(outputs))
+        return provider_pb2.CreateResponse(id=identity, properties=_written(outputs))
 
     def Update(self, request: Any, context: Any) -> Any:  # noqa: N802
         old, inputs, log = _read(request.olds), _read(request.news), Log(self._engine, request.urn)

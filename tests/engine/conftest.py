@@ -12,7 +12,8 @@ from rehearsal.rehearse import Rehearsal
 from tests.engine.stage import Stage
 from tests.relay_only import relay_only
 
-ROOT = Path(__file__).resolve().parents[2]
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parents[1]
 # Not "local": a demo that runs at the same time keeps its hosts.
 STACK = "engine-tests"
 
@@ -21,6 +22,14 @@ def pytest_report_header() -> list[str]:
     """Say which engine and which plugins these tests use."""
     found = find_cli()
     return [f"engine: {found or 'none'}", *(plugin_in_use(plugin) for plugin in PLUGINS)]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep in one process what shares a stack: all that use the ground here, else a file's tests."""
+    for item in items:
+        if item.path.parent == HERE:
+            shares = "rehearsal" in getattr(item, "fixturenames", ())
+            item.add_marker(pytest.mark.xdist_group("ground" if shares else item.path.stem))
 
 
 @pytest.fixture(scope="session")
