@@ -36,12 +36,12 @@ check: setup
 	.venv/bin/mypy .
 	.venv/bin/vermin -q -t=3.6- --no-tips --violations $(PURE_36)
 	shellcheck scripts/*.sh roles/*.sh .ci/run $$(git ls-files 'roles/**/*.sh')
-	$(PYTHON) -m pytest -q tests/unit tests/graph
+	$(PYTHON) -m pytest -q -n 2 --dist worksteal --hypothesis-profile=fast tests/unit tests/graph
 
 test: setup
 	# Without Go there is no engine (3), and tests/engine says that it is skipped; a build that fails is a failure.
 	@scripts/engine.sh || [ $$? -eq 3 ]
-	$(PYTHON) -m pytest -q tests/unit tests/graph
+	$(PYTHON) -m pytest -q -n 2 --dist worksteal tests/unit tests/graph
 	# They start a Docker daemon of their own, leave hosts to be cleaned up, and have their time limits: they run alone.
 	$(PYTHON) -m pytest -q $(ALONE)
 	# A module keeps its hosts.

@@ -131,4 +131,11 @@ def with_value(path: str, value: Any, base: Callable[[], dict[str, Any]] = examp
     return settings
 
 
-REMOVE = object()
+class _Remove:
+    """Its name is part of tests' names, which several processes must agree on."""
+
+    def __repr__(self) -> str:
+        return "REMOVE"
+
+
+REMOVE = _Remove()

@@ -1,6 +1,7 @@
 """Public halves of private keys, held against an independent library."""
 
 import base64
+import itertools
 
 import pytest
 from cryptography.hazmat.primitives import serialization
@@ -87,6 +88,7 @@ def pem_block(label: str, body: bytes) -> str:
         (pem_block("PRIVATE KEY", integers(0, 5, 3)), "does not hold", "unchanged"),
         ("-----BEGIN PRIVATE KEY-----\n*\n-----END PRIVATE KEY-----", "not base64", "unchanged"),
     ],
+    ids=itertools.count(),  # keys are made anew in each process
 )
 def test_unusable_private_key_is_refused_without_showing_it(text: str, found: str, fix: str) -> None:
     with pytest.raises(KeyRuleError) as caught:
