@@ -1,12 +1,12 @@
 """The whole stack on throw-away hosts: every committed stack file delivers a message."""
 
 import os
-import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 
+from rehearsal.engine import find_cli
 from rehearsal.ground import pieces
 from rehearsal.rehearse import Rehearsal, rehearse
 from tests.relay_only import relay_only
@@ -15,10 +15,11 @@ pytestmark = pytest.mark.hosts
 
 
 def without_cli(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Take the Pulumi CLI off PATH, whatever the machine has: the engine has tests of its own."""
+    """Leave no engine to be found, whatever the machine has and built: the engine has tests of its own."""
     folders = [folder for folder in os.environ["PATH"].split(":") if not (Path(folder) / "pulumi").exists()]
     monkeypatch.setenv("PATH", ":".join(folders))
-    assert shutil.which("pulumi") is None
+    monkeypatch.setattr("rehearsal.engine.BUILT", Path("/nonexistent/pulumi"))
+    assert find_cli() is None
 
 
 @pytest.mark.parametrize("stack", ["local", "staging", "prod"])
