@@ -235,7 +235,7 @@ def test_rules_outlive_a_reboot(wall: Walled) -> None:
 
 
 def test_a_change_nobody_confirms_is_taken_back(wall: Walled) -> None:
-    done = wall.run(undo_seconds=4, **wall.with_extra(CLOSED))
+    done = wall.run(undo_seconds=8, **wall.with_extra(CLOSED))
     assert (done.code, done.status) == (0, "changed"), done.progress
     assert wall.open_ports() == sorted([*DECLARED, CLOSED])
     wall.wait_until_undone(30)
