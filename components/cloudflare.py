@@ -5,6 +5,7 @@ register the same resource types with the same properties; a test holds them aga
 pinned in the requirements, so the CLI knows which plugin to install (docs/adr/0004).
 """
 
+from functools import cache
 from importlib.metadata import version
 
 import pulumi
@@ -14,8 +15,9 @@ from mailstack.dns.cloudflare import CloudflareInput
 __all__ = ["CloudflareProvider", "CloudflareRecord"]
 
 
+@cache
 def _plugin_version() -> str:
-    """Return the version of the pinned SDK package, which is the plugin's."""
+    """Return the version of the pinned SDK package, which is the plugin's. Once: it searches the disk."""
     return version("pulumi-cloudflare")
 
 
@@ -31,7 +33,9 @@ class CloudflareProvider(pulumi.ProviderResource):
 class CloudflareRecord(pulumi.CustomResource):
     """One DNS record. Never proxied: a proxy in front of a mail host breaks SMTP."""
 
-    def __init__(self, name: str, zone_id: str, record: CloudflareInput, opts: pulumi.ResourceOptions) -> None:
+    def __init__(
+        self, name: str, zone_id: pulumi.Input[str], record: CloudflareInput, opts: pulumi.ResourceOptions
+    ) -> None:
         """Declare ``record`` in the zone with ``zone_id`` (32 hexadecimal digits)."""
         properties: dict[str, object] = {
             "zoneId": zone_id,

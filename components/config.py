@@ -1,10 +1,11 @@
 """Reads the stack's configuration, once, and checks all of it before any resource is registered."""
 
+import gc
 import json
 import os
 import signal
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pulumi
@@ -20,6 +21,9 @@ from mailstack.settings.written import Written
 
 __all__ = ["read_plan"]
 
+# From about here on the engine's checkpoints take longer than everything else.
+SLOW_FROM = 500
+
 
 def read_plan() -> Plan:
     """Return the plan of the current stack.
@@ -27,7 +31,11 @@ def read_plan() -> Plan:
     Secrets leave the program only inside ``Output.secret``.
     Raises pulumi.RunError with all mistakes at once. What was weakened on purpose is logged as a warning.
     """
-    _end_without_traceback()
+    if "PULUMI_CONFIG" in os.environ:  # a process of the engine's, not a test or a program around this one
+        _end_without_traceback()
+        _without_debug_lines()
+        # The program ends within seconds. With a thousand domains, looking for cycles takes a quarter of its time.
+        gc.disable()
     prefix = f"{pulumi.get_project()}:"
     values = {**get_config_env(), **CONFIG.get()}
     raw = {
@@ -50,7 +58,7 @@ def read_plan() -> Plan:
         plan, notes = first_day(plan, previous.ours(plan.dns.zones), _surroundings())
     except SettingsError as error:
         raise pulumi.RunError(str(error)) from None
-    for sentence in notes:
+    for sentence in (*notes, *_slow_back_end(len(plan.dns.records) if plan.dns.cloudflare is not None else 0)):
         pulumi.log.warn(sentence)
     return plan.versioned(previous.seen())
 
@@ -61,6 +69,7 @@ def _surroundings() -> Surroundings:
     return Surroundings(
         cloudflare_url=os.environ.get("CLOUDFLARE_BASE_URL") or CLOUDFLARE_API,
         resolvers=None if resolvers is None else tuple(filter(None, resolvers.split(","))),
+        recent=PROJECT_FOLDER / ".cache" / f"cloudflare-{pulumi.get_stack()}.json",
     )
 
 
@@ -89,5 +98,29 @@ def _end_without_traceback() -> None:
 
     Python's own answer, two tracebacks of KeyboardInterrupt, would bury what the failed role said.
     """
-    if "PULUMI_CONFIG" in os.environ:  # a process of the engine's, not a test or a program around this one
-        signal.signal(signal.SIGINT, lambda _number, _frame: sys.exit(1))
+    signal.signal(signal.SIGINT, lambda _number, _frame: sys.exit(1))
+
+
+def _without_debug_lines() -> None:
+    """Keep the SDK from telling the engine its debug lines, which nobody sees without `--debug`.
+
+    It sends several for each resource and waits for an answer to each: with a thousand domains that is a third of a
+    preview (pulumi/pulumi#7292). The program is not told of `--debug`, so whoever wants the lines says so.
+    """
+    if not os.environ.get("MAILSTACK_SDK_DEBUG"):
+        pulumi.log.debug = _nothing
+
+
+def _nothing(*_arguments: object, **_options: object) -> None:
+    """Take the place of ``pulumi.log.debug``."""
+
+
+def _slow_back_end(records: int) -> Iterator[str]:
+    """Yield what helps where the state is a file or in a bucket: the engine writes all of it after every resource."""
+    keeps_files = pulumi.get_organization() == "organization"  # Pulumi Cloud has names of its own
+    if records > SLOW_FROM and keeps_files and not os.environ.get("PULUMI_SKIP_CHECKPOINTS"):
+        yield (
+            f"{records} records: with a file or a bucket for its state, the engine goes through all of it again after "
+            "each of them, in a preview too. PULUMI_SKIP_CHECKPOINTS=true leaves that out; "
+            "docs/how-to/many-domains.md says what it costs"
+        )

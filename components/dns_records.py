@@ -5,9 +5,11 @@ of ours. Does not own: any other record of the zone at Cloudflare; those stay as
 exactly what is declared. The zones are an output in BIND format too, for those with DNS elsewhere.
 
 Order: addresses, SPF and DKIM first, so that mail passes from its first minute. MX and DMARC of a domain follow in
-``publish_mail``, once the hosts and the relay behind them are ready.
+``publish_mail``, once the hosts and the relay behind them are ready. Where an update writes more records than
+Cloudflare's rate limit takes at once, they wait for their turn.
 """
 
+import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +20,7 @@ from components.base import Component
 from components.remote_host import RemoteHost
 from mailstack.dns import Record
 from mailstack.plan import DnsPlan
+from mailstack.reach.pace import Pace
 
 __all__ = ["DnsRecords", "DnsRecordsArgs"]
 
@@ -48,6 +51,7 @@ class DnsRecords(Component):
 
             token = args.plan.cloudflare.api_token.value
             self._provider = CloudflareProvider(f"{name}-cloudflare", token, self._child())
+            self._pace = _pace(args.plan)
             self.names += self._at_cloudflare(record for record in args.plan.records if record not in args.plan.last)
         if args.plan.names_run is not None:
             run = args.plan.names_run
@@ -75,10 +79,29 @@ class DnsRecords(Component):
             name = resource_name(record)
             extra = _as_it_is(self._plan.taken[name]) if name in self._plan.taken else {}
             options = self._child(provider=self._provider, depends_on=waiting, **extra)
-            made.append(
-                CloudflareRecord(f"{self._name}-{name}", str(ids[zone_of[record]]), to_cloudflare(record), options)
-            )
+            identity = str(ids[zone_of[record]])
+            paced = self._pace is not None and record in self._plan.unwritten
+            zone_id = _in_turn(self._pace, identity, waiting) if self._pace and paced else identity
+            made.append(CloudflareRecord(f"{self._name}-{name}", zone_id, to_cloudflare(record), options))
         return made
+
+
+def _pace(plan: DnsPlan) -> Pace | None:
+    """Return what makes records wait, None where there are too few to reach the limit, or nothing is written."""
+    place = plan.cloudflare
+    if place is None or pulumi.runtime.is_dry_run() or len(plan.unwritten) + len(place.made) <= place.calls:
+        return None
+    return Pace(place.calls, place.seconds, place.made, evenly=True)
+
+
+def _in_turn(pace: Pace, zone_id: str, after: Sequence[pulumi.Resource]) -> pulumi.Output[str]:
+    """Return ``zone_id`` once it is the record's turn; turns are given when ``after`` is there, not before."""
+
+    async def wait(_ready: object) -> str:
+        await asyncio.sleep(pace.turn() or 0.0)
+        return zone_id
+
+    return pulumi.Output.all(*(resource.urn for resource in after)).apply(wait)
 
 
 def _as_it_is(import_id: str) -> dict[str, Any]:

@@ -49,7 +49,7 @@ class Previous:
         return Ours(
             resource_names=frozenset(urn.rpartition("::")[2].removeprefix("dns-") for urn, _ in records),
             record_ids=frozenset(str(outputs["id"]) for _, outputs in records if outputs.get("id")),
-            contents=frozenset(_content(outputs) for _, outputs in records),
+            contents={_content(outputs): int(outputs.get("ttl") or 0) for _, outputs in records},
             zone_ids={zone: identity for zone, identity in ids.items() if zone is not None},
             zones=texts,
         )

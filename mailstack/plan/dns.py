@@ -84,6 +84,8 @@ def _published(settings: Settings, found: Declared, zones: Mapping[str, tuple[Re
         else CloudflarePlan(
             api_token=Secret(cloudflare.api_token.get_secret_value()),
             zone_ids={zone: cloudflare.zones.get(zone) for zone in zones},
+            calls=cloudflare.rate_limit.calls,
+            seconds=cloudflare.rate_limit.seconds,
         ),
         names_run=names_run,
         mail_run=mail_run,

@@ -4,39 +4,52 @@ A first `up` on a domain that has records of before must not double them. Whoeve
 the engine); only zones in which something is about to be made are looked at.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
-from mailstack.dns import Record, resource_name
+from mailstack.dns import Record, resource_name, to_cloudflare
 from mailstack.dns.existing import Clash, Decision, Existing, decide, find_clashes, take_overs
 from mailstack.dns.records import MailExchanger, Text
 from mailstack.plan.model import CloudflarePlan, Plan
 from mailstack.reach.cloudflare import CloudflareApi, CloudflareError
 from mailstack.reach.look import Look, look_at_cloudflare, look_by_dns
+from mailstack.reach.pace import Pace
+from mailstack.reach.recent import Recent
 from mailstack.settings.problems import Problem, SettingsError
 
 __all__ = ["Ours", "Surroundings", "first_day"]
 
 OFFLINE = "nobody looked: dns.look_seconds is 0"
+# So many zones are one share of the time, and beyond them answers are kept for the run that follows.
+MANY = 100
+NAMED = 3
 
 
 @dataclass(frozen=True, kw_only=True)
 class Ours:
-    """What the last update left: names of record resources, record and zone IDs at Cloudflare, zone texts."""
+    """What the last update left: names of record resources, record and zone IDs at Cloudflare, zone texts.
+
+    ``contents`` maps zone ID, name and content (with an MX record's preference) to the TTL.
+    """
 
     resource_names: frozenset[str] = frozenset()
     record_ids: frozenset[str] = frozenset()
-    contents: frozenset[tuple[str, str, str]] = frozenset()
+    contents: Mapping[tuple[str, str, str], int] = field(default_factory=dict)
     zone_ids: Mapping[str, str] = field(default_factory=dict)
     zones: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Surroundings:
-    """Where to ask: the API's address, and resolvers for everybody else's DNS (None: the system's, empty: nobody)."""
+    """Where to ask: the API's address, and resolvers for everybody else's DNS (None: the system's, empty: nobody).
+
+    ``recent`` is the file for answers of a moment ago; only a stack with many zones uses it.
+    """
 
     cloudflare_url: str
     resolvers: Sequence[str] | None = None
+    recent: Path | None = None
 
 
 def first_day(plan: Plan, ours: Ours, around: Surroundings) -> tuple[Plan, tuple[str, ...]]:
@@ -49,28 +62,64 @@ def first_day(plan: Plan, ours: Ours, around: Surroundings) -> tuple[Plan, tuple
     if settings.environment == "local":
         return plan, ()
     if plan.dns.cloudflare is not None:
-        api = CloudflareApi(around.cloudflare_url, plan.dns.cloudflare.api_token.value, seconds=_seconds(plan))
-        plan = _with_zone_ids(plan, plan.dns.cloudflare, ours, api)
-        look = _at_cloudflare(plan, ours, api)
-    else:
-        look = _elsewhere(plan, ours, around)
+        recent = Recent(around.recent if len(plan.dns.zones) > MANY else None)
+        return _first_day_at_cloudflare(plan, plan.dns.cloudflare, ours, around, recent)
+    return _with_decisions(plan, ours, _elsewhere(plan, ours, around))
+
+
+def _first_day_at_cloudflare(
+    plan: Plan, cloudflare: CloudflarePlan, ours: Ours, around: Surroundings, recent: Recent
+) -> tuple[Plan, tuple[str, ...]]:
+    pace = Pace(cloudflare.calls, cloudflare.seconds, recent.calls)
+    token = cloudflare.api_token.value
+    api = CloudflareApi(around.cloudflare_url, token, seconds=_seconds(plan), pace=pace, recent=recent)
+    try:
+        plan = _with_zone_ids(plan, cloudflare, ours, api)
+        look = _at_cloudflare(plan, ours, api, recent)
+    finally:
+        recent.save(pace.made())
+    found = replace(cloudflare, zone_ids=_ids(plan), made=tuple(pace.made()))
+    unwritten = frozenset(
+        record
+        for zone, records in plan.dns.zones.items()
+        for record in records
+        if ours.contents.get(_content_at(str(found.zone_ids[zone]), record)) != record.ttl
+    )
+    return _with_decisions(replace(plan, dns=replace(plan.dns, cloudflare=found, unwritten=unwritten)), ours, look)
+
+
+def _content_at(zone_id: str, record: Record) -> tuple[str, str, str]:
+    written = to_cloudflare(record)
+    shown = written.content if written.priority is None else f"{written.priority} {written.content}"
+    return zone_id, written.name, shown
+
+
+def _ids(plan: Plan) -> Mapping[str, str | None]:
+    return plan.dns.cloudflare.zone_ids if plan.dns.cloudflare is not None else {}
+
+
+def _with_decisions(plan: Plan, ours: Ours, look: Look) -> tuple[Plan, tuple[str, ...]]:
+    undecided, taken = _decide(plan, ours, look)
+    if undecided:
+        raise SettingsError(_problem(plan, clash) for clash in undecided)
+    imports = {name: f"{there.zone_id}/{there.record_id}" for name, there in take_overs(taken).items()}
+    return replace(plan, dns=replace(plan.dns, taken=imports)), tuple(_not_seen(look.not_seen))
+
+
+def _decide(plan: Plan, ours: Ours, look: Look) -> tuple[list[Clash], list[Clash]]:
+    """Return the clashes about which nothing is decided, and those whose record is taken over."""
     new = [record for records in _new(plan, ours).values() for record in records]
     clashes = find_clashes(new, plan.dns.records, [there for there in look.existing if not _is_ours(there, ours)])
     decisions = [
         Decision(name=entry.name, type=entry.type, content=entry.content, action=entry.action)
-        for entry in settings.dns.existing
+        for entry in plan.settings.dns.existing
     ]
-    undecided, taken = decide(_relevant(plan, clashes), decisions)
-    if undecided:
-        raise SettingsError(_problem(plan, clash) for clash in undecided)
-    imports = {name: f"{there.zone_id}/{there.record_id}" for name, there in take_overs(taken).items()}
-    warnings = tuple(_not_seen(zone, why) for zone, why in look.not_seen.items())
-    return replace(plan, dns=replace(plan.dns, taken=imports)), warnings
+    return decide(_relevant(plan, clashes), decisions)
 
 
 def _seconds(plan: Plan) -> float | None:
     """Return the time for the look; IDs have to be found even where nobody is to look."""
-    return plan.settings.dns.look_seconds or None
+    return plan.settings.dns.look_seconds * -(-len(plan.dns.zones) // MANY) or None
 
 
 def _with_zone_ids(plan: Plan, cloudflare: CloudflarePlan, ours: Ours, api: CloudflareApi) -> Plan:
@@ -118,12 +167,21 @@ def _new(plan: Plan, ours: Ours) -> dict[str, tuple[Record, ...]]:
     return found
 
 
-def _at_cloudflare(plan: Plan, ours: Ours, api: CloudflareApi) -> Look:
+def _at_cloudflare(plan: Plan, ours: Ours, api: CloudflareApi, recent: Recent) -> Look:
     zones = _new(plan, ours)
     if not plan.settings.dns.look_seconds:
         return Look(not_seen=dict.fromkeys(zones, OFFLINE))
-    ids = plan.dns.cloudflare.zone_ids if plan.dns.cloudflare is not None else {}
-    return look_at_cloudflare(api, {zone: str(ids[zone]) for zone in zones})
+    ids = {zone: str(identity) for zone, identity in _ids(plan).items()}
+    look = look_at_cloudflare(api, {zone: ids[zone] for zone in zones})
+    doubted = {clash.existing.zone for clash in _decide(plan, ours, look)[0]} if recent.calls else set()
+    if not doubted:
+        return look
+    # Seen a moment ago, and somebody may have mended it since: what is refused is refused for what is there now.
+    for zone in doubted:
+        recent.forget(ids[zone])
+    again = look_at_cloudflare(api, {zone: ids[zone] for zone in doubted})
+    seen = doubted - again.not_seen.keys()
+    return replace(look, existing=(*(there for there in look.existing if there.zone not in seen), *again.existing))
 
 
 def _elsewhere(plan: Plan, ours: Ours, around: Surroundings) -> Look:
@@ -131,8 +189,7 @@ def _elsewhere(plan: Plan, ours: Ours, around: Surroundings) -> Look:
     if not plan.settings.dns.look_seconds:
         return Look(not_seen=dict.fromkeys(zones, OFFLINE))
     own = server.nameservers if server is not None else ()
-    seconds = float(plan.settings.dns.look_seconds)
-    return look_by_dns(zones, seconds=seconds, ours=own, resolvers=around.resolvers)
+    return look_by_dns(zones, seconds=_seconds(plan) or 0.0, ours=own, resolvers=around.resolvers)
 
 
 def _is_ours(there: Existing, ours: Ours) -> bool:
@@ -220,8 +277,14 @@ def _merge_dmarc(field: str, text: str) -> list[str]:
     return [f"merge its tags, and take it over: {' and '.join(lines)}"] if lines else []
 
 
-def _not_seen(zone: str, why: str) -> str:
-    return (
-        f"what zone {zone} holds was not looked at: {why}. A record of before may be doubled: two SPF records are a "
-        "permanent error for every receiver, two DMARC records count as none"
-    )
+def _not_seen(zones: Mapping[str, str]) -> Iterator[str]:
+    by_reason: dict[str, list[str]] = {}
+    for zone, why in zones.items():
+        by_reason.setdefault(why, []).append(zone)
+    for why, names in by_reason.items():
+        more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+        which = f"zone {names[0]} holds" if len(names) == 1 else f"zones {', '.join(names[:NAMED])}{more} hold"
+        yield (
+            f"what {which} was not looked at: {why}. A record of before may be doubled: two SPF records are a "
+            "permanent error for every receiver, two DMARC records count as none"
+        )

@@ -57,10 +57,16 @@ class HostPlan:
 
 @dataclass(frozen=True, kw_only=True)
 class CloudflarePlan:
-    """Where records go: zone name to zone ID, None for an ID that is looked up."""
+    """Where records go: zone name to zone ID, None for an ID that is looked up.
+
+    At most ``calls`` in any ``seconds``; ``made`` are the times of those of late, in seconds since 1970.
+    """
 
     api_token: Secret
     zone_ids: Mapping[str, str | None]
+    calls: int
+    seconds: int
+    made: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,6 +85,8 @@ class DnsPlan:
     cloudflare: CloudflarePlan | None
     # Records that start as one the zone had before: resource name to Cloudflare's import ID.
     taken: Mapping[str, str] = field(default_factory=dict)
+    # Records that the next update writes at Cloudflare.
+    unwritten: frozenset[Record] = frozenset()
     names_run: RoleRun | None
     mail_run: RoleRun | None
     shown: Shown

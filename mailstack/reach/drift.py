@@ -6,10 +6,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from mailstack.dns import Record, resource_name, to_cloudflare
-from mailstack.plan import Plan, RoleRun
+from mailstack.dns import resource_name, to_cloudflare
+from mailstack.plan import CloudflarePlan, Plan, RoleRun
 from mailstack.reach.bundle import command_line, payload
-from mailstack.reach.cloudflare import CLOUDFLARE_API, CloudflareApi
+from mailstack.reach.cloudflare import CLOUDFLARE_API, CloudflareApi, CloudflareError
+from mailstack.reach.pace import Pace
 from mailstack.reach.ssh import run_over_ssh
 from mailstack.settings.stackfile import PROJECT, StackFileError
 
@@ -31,10 +32,7 @@ def find_drift(plan: Plan, say: Callable[[str], None], *, cloudflare_url: str = 
     """
     found = [difference for run in plan.runs() for difference in _on_host(plan, run, say)]
     if plan.dns.cloudflare is not None:
-        api = CloudflareApi(cloudflare_url, plan.dns.cloudflare.api_token.value)
-        for zone, records in plan.dns.zones.items():
-            identity = plan.dns.cloudflare.zone_ids[zone] or api.zone_ids([zone])[zone]
-            found += [difference for record in records for difference in _at_cloudflare(api, identity, record)]
+        found += _at_cloudflare(plan, plan.dns.cloudflare, cloudflare_url)
     return found
 
 
@@ -53,10 +51,19 @@ def _on_host(plan: Plan, run: RoleRun, say: Callable[[str], None]) -> Iterator[s
         raise DriftError(f"{run.name}: the check failed with exit code {finished.code}\n{tail}")
 
 
-def _at_cloudflare(api: CloudflareApi, zone_id: str, record: Record) -> Iterator[str]:
-    wanted = to_cloudflare(record)
-    if wanted.content not in [served["content"] for served in api.records(zone_id, name=wanted.name, type=wanted.type)]:
-        yield f"dns-{resource_name(record)}: {wanted.type} {wanted.name} is not as declared"
+def _at_cloudflare(plan: Plan, cloudflare: CloudflarePlan, url: str) -> Iterator[str]:
+    pace = Pace(cloudflare.calls, cloudflare.seconds)
+    api = CloudflareApi(url, cloudflare.api_token.value, pace=pace)
+    unnamed = [zone for zone, identity in cloudflare.zone_ids.items() if identity is None]
+    ids = {**cloudflare.zone_ids, **(api.zone_ids(unnamed) if unnamed else {})}
+    for zone, records in plan.dns.zones.items():
+        if ids[zone] is None:
+            raise CloudflareError(f"{zone} is no zone that the API token sees")
+        served = {(shown["name"], shown["type"], shown["content"]) for shown in api.records(str(ids[zone]))}
+        for record in records:
+            wanted = to_cloudflare(record)
+            if (wanted.name, wanted.type, wanted.content) not in served:
+                yield f"dns-{resource_name(record)}: {wanted.type} {wanted.name} is not as declared"
 
 
 def decrypted_config(stack: str, folder: Path) -> dict[str, Any]:

@@ -11,11 +11,9 @@ from dataclasses import dataclass, field
 
 from mailstack.dns import Record
 from mailstack.dns.existing import Existing
-from mailstack.reach.cloudflare import CloudflareApi, CloudflareError
+from mailstack.reach.cloudflare import AT_ONCE, CloudflareApi, CloudflareError
 
 __all__ = ["Look", "look_at_cloudflare", "look_by_dns"]
-
-AT_ONCE = 8
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -25,6 +25,17 @@ def _by_name(value: Any) -> Any:
     return dict.fromkeys(value) if isinstance(value, list) and all(isinstance(name, str) for name in value) else value
 
 
+class RateLimit(Section):
+    """How many calls may be made, and in what time.
+
+    Cloudflare takes 1,200 in five minutes from a user, with all tokens, and then refuses all for five minutes
+    (developers.cloudflare.com/fundamentals/api/reference/limits). The default leaves some to others.
+    """
+
+    calls: int = Field(default=1100, ge=1, le=1_000_000, description="Calls in any such time.")
+    seconds: int = Field(default=300, ge=1, le=3600, description="Seconds.")
+
+
 class Cloudflare(Section):
     """DNS zones held by Cloudflare."""
 
@@ -33,6 +44,9 @@ class Cloudflare(Section):
         default={},
         description="Zone name to zone ID, or a list of names: IDs left out are looked up. "
         "Absent: each of `domains` that is not inside another one is a zone.",
+    )
+    rate_limit: RateLimit = Field(
+        default=RateLimit(), description="What the token may ask for. Beyond it records wait for their turn."
     )
 
 
@@ -68,7 +82,10 @@ class Dns(Section):
         default=(), description="Records of before that would clash with declared ones, and what is decided about them."
     )
     look_seconds: int = Field(
-        default=20, ge=0, le=300, description="Time to look at what the zones hold, all together. 0: nobody looks."
+        default=20,
+        ge=0,
+        le=300,
+        description="Seconds to look at what the zones hold, for each hundred zones begun. 0: nobody looks.",
     )
     cloudflare: Cloudflare | None = Field(default=None, description="With provider cloudflare.")
     server: DnsServer | None = Field(default=None, description="With provider server.")
