@@ -1,6 +1,5 @@
 """Reads the stack's configuration, once, and checks all of it before any resource is registered."""
 
-import gc
 import json
 import os
 import signal
@@ -34,8 +33,6 @@ def read_plan() -> Plan:
     if "PULUMI_CONFIG" in os.environ:  # a process of the engine's, not a test or a program around this one
         _end_without_traceback()
         _without_debug_lines()
-        # The program ends within seconds. With a thousand domains, looking for cycles takes a quarter of its time.
-        gc.disable()
     prefix = f"{pulumi.get_project()}:"
     values = {**get_config_env(), **CONFIG.get()}
     raw = {

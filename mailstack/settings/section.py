@@ -1,5 +1,10 @@
 """What all sections of the settings share."""
 
+import os
+
+# Looking for plugins reads the metadata of every installed package, at every preview. These models have none.
+os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
+
 from pydantic import BaseModel, ConfigDict
 
 __all__ = ["Section"]
