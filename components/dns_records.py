@@ -10,7 +10,7 @@ Cloudflare's rate limit takes at once, they wait for their turn.
 """
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -52,7 +52,9 @@ class DnsRecords(Component):
             token = args.plan.cloudflare.api_token.value
             self._provider = CloudflareProvider(f"{name}-cloudflare", token, self._child())
             self._pace = _pace(args.plan)
-            self.names += self._at_cloudflare(record for record in args.plan.records if record not in args.plan.last)
+            first = [record for record in args.plan.records if record not in args.plan.last]
+            self._first = dict(zip(first, self._at_cloudflare(first, lambda _record: ()), strict=True))
+            self.names += self._first.values()
         if args.plan.names_run is not None:
             run = args.plan.names_run
             self.names.append(args.hosts[run.host].run(run, self._child()))
@@ -62,28 +64,47 @@ class DnsRecords(Component):
     def publish_mail(self, after: Sequence[pulumi.Resource]) -> None:
         """Declare MX and DMARC of the sending domains; they wait for ``after``."""
         if self._plan.cloudflare is not None:
-            self._at_cloudflare((record for record in self._plan.records if record in self._plan.last), after)
+            of_domain: dict[str, list[pulumi.Resource]] = {}
+            for record, resource in self._first.items():
+                for name in _names_above(record.name):
+                    of_domain.setdefault(name, []).append(resource)
+            last = [record for record in self._plan.records if record in self._plan.last]
+            # A domain waits for its own SPF and DKIM, not for those of all others.
+            self._at_cloudflare(last, lambda record: [*of_domain.get(_domain(record), []), *after])
         run = self._plan.mail_run
         if run is not None:
             self._hosts[run.host].run(run, self._child(depends_on=[*self.names, *after]))
 
-    def _at_cloudflare(self, records: Iterable[Record], after: Sequence[pulumi.Resource] = ()) -> list[pulumi.Resource]:
+    def _at_cloudflare(
+        self, records: Sequence[Record], after: Callable[[Record], Sequence[pulumi.Resource]]
+    ) -> list[pulumi.Resource]:
         from components.cloudflare import CloudflareRecord  # noqa: PLC0415
         from mailstack.dns.cloudflare import resource_name, to_cloudflare  # noqa: PLC0415
 
         zone_of = {record: zone for zone, held in self._plan.zones.items() for record in held}
         ids = self._plan.cloudflare.zone_ids if self._plan.cloudflare is not None else {}
-        waiting = list(after)
         made: list[pulumi.Resource] = []
         for record in records:
-            name = resource_name(record)
+            name, waiting = resource_name(record), after(record)
             extra = _as_it_is(self._plan.taken[name]) if name in self._plan.taken else {}
-            options = self._child(provider=self._provider, depends_on=waiting, **extra)
+            options = self._child(provider=self._provider, depends_on=list(waiting), **extra)
             identity = str(ids[zone_of[record]])
             paced = self._pace is not None and record in self._plan.unwritten
             zone_id = _in_turn(self._pace, identity, waiting) if self._pace and paced else identity
             made.append(CloudflareRecord(f"{self._name}-{name}", zone_id, to_cloudflare(record), options))
         return made
+
+
+def _domain(record: Record) -> str:
+    """Return the domain whose mail a record of ``last`` is about."""
+    return record.name.removeprefix("_dmarc.").removeprefix("_mta-sts.")
+
+
+def _names_above(name: str) -> Iterator[str]:
+    """Yield ``name`` and every domain that it is in."""
+    while name:
+        yield name
+        name = name.partition(".")[2]
 
 
 def _pace(plan: DnsPlan) -> Pace | None:

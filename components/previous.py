@@ -5,6 +5,7 @@ The program is told nothing of the state, but the engine answers questions about
 ours already, and which secrets are others than last time.
 """
 
+import time
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
@@ -19,6 +20,7 @@ __all__ = ["QUESTION", "SECRETS_SEEN", "Previous", "read_previous"]
 QUESTION = "pulumi:pulumi:readStackResourceOutputs"
 # The output every component keeps what it needs for ``Secret.version`` in.
 SECRETS_SEEN = "secrets_seen"
+TRIES, PAUSE_SECONDS = 20, 0.1
 RECORD = "cloudflare:index/dnsRecord:DnsRecord"
 
 
@@ -67,7 +69,19 @@ def _content(outputs: Mapping[str, Any]) -> tuple[str, str, str]:
 
 
 def read_previous() -> Previous:
-    """Ask the engine about this stack. A stack that was never brought up has nothing."""
+    """Ask the engine about this stack. A stack that was never brought up has nothing.
+
+    During an update the engine writes its state at the same time, and a file is empty for a moment then ("failed to
+    load checkpoint: EOF"): it is asked again. Raises what the engine said the last time.
+    """
     name = f"{pulumi.get_organization()}/{pulumi.get_project()}/{pulumi.get_stack()}"
-    answer = pulumi.runtime.invoke(QUESTION, {"stackName": name}).value
+    for left in reversed(range(TRIES)):
+        try:
+            answer = pulumi.runtime.invoke(QUESTION, {"stackName": name}).value
+        except Exception:  # the SDK raises nothing narrower
+            if not left:
+                raise
+            time.sleep(PAUSE_SECONDS)
+        else:
+            break
     return Previous((answer or {}).get("outputs") or {})

@@ -5,7 +5,7 @@ records that do neither stay as they are, and nobody speaks of them.
 """
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from mailstack.dns.cloudflare import decode_content, resource_name
@@ -23,6 +23,7 @@ DOUBLED = {
     "MTA-STS": "with two MTA-STS records senders behave as if there were none (RFC 8461 §3.1)",
     "TLS-RPT": "with two TLS-RPT records nobody reports (RFC 8460 §3)",
 }
+ONE_EACH = "it cannot be taken over, another record is in its place"
 SHOWN = 120
 
 
@@ -178,7 +179,11 @@ def decide(clashes: Sequence[Clash], decisions: Sequence[Decision]) -> tuple[lis
             taken.append(clash)
         elif not (action == "keep" and clash.may_stay):
             open_clashes.append(clash)
-    return open_clashes, taken
+    places = take_overs(taken).values()
+    # Where records have no ID, nothing is imported: to take over is to replace by hand, and may be several.
+    surplus = [clash for clash in taken if clash.existing.record_id is not None and clash.existing not in places]
+    open_clashes += [replace(clash, why=f"{ONE_EACH}; {clash.why}", may_be_taken=False) for clash in surplus]
+    return open_clashes, [clash for clash in taken if clash not in surplus]
 
 
 def take_overs(taken: Sequence[Clash]) -> dict[str, Existing]:

@@ -294,7 +294,7 @@ def _postal_domains(settings: Settings, postal: Postal) -> Iterator[SendingDomai
     """Yield the domains of Postal's own: the return path, route addresses, and the SPF record it may need."""
     here = MailExchanger(preference=10, exchange=postal.smtp_hostname)
     declared_names = {domain.name for domain in settings.domains}
-    includes, own = _upstream_spf(settings, settings.relay.upstream)
+    includes, own = _upstream_spf(settings, *_postal_upstreams(settings, postal))
     policy = SpfPolicy(includes=tuple(includes), mechanisms=own, all="~all")
     name = return_path_domain(settings, postal)
     if name not in declared_names:
@@ -316,6 +316,16 @@ def _postal_domains(settings: Settings, postal: Postal) -> Iterator[SendingDomai
         yield SendingDomain(name=spf_include(settings, postal), mx=None, spf=policy, dmarc=None)
 
 
+def _postal_upstreams(settings: Settings, postal: Postal) -> list[UpstreamSettings]:
+    """Return whoever takes Postal's mail: a domain's own return path is an alias of the common one, SPF and all."""
+    own = [
+        settings.upstream_of(domain)
+        for domain in settings.domains
+        if postal.custom_return_paths and domain.name in postal.sending_domains
+    ]
+    return [settings.relay.upstream, *own]
+
+
 def _postal_aliases(settings: Settings, postal: Postal) -> Iterator[tuple[str, str]]:
     if postal.custom_return_paths:
         target = return_path_domain(settings, postal)
@@ -326,9 +336,9 @@ def _postal_aliases(settings: Settings, postal: Postal) -> Iterator[tuple[str, s
             yield f"{tracked.name}.{tracked.domain}", track_domain(settings, postal)
 
 
-def _upstream_spf(settings: Settings, upstream: UpstreamSettings) -> tuple[list[SpfInclude], tuple[str, ...]]:
-    """Return what SPF says of the way mail leaves: includes of upstream and fallback, else our own addresses."""
-    chosen = (upstream, settings.fallback) if settings.fallback is not None else (upstream,)
+def _upstream_spf(settings: Settings, *upstreams: UpstreamSettings) -> tuple[list[SpfInclude], tuple[str, ...]]:
+    """Return what SPF says of the way mail leaves: includes of upstreams and fallback, else our own addresses."""
+    chosen = upstreams if settings.fallback is None else (*upstreams, settings.fallback)
     includes = {source.domain: source for source in (one.spf_source for one in chosen) if source is not None}
     own = any(one.spf_source is None for one in chosen)
     return [SpfInclude(domain=source.domain, lookups=source.lookups) for source in includes.values()], tuple(

@@ -102,7 +102,8 @@ def _with_decisions(plan: Plan, ours: Ours, look: Look) -> tuple[Plan, tuple[str
     undecided, taken = _decide(plan, ours, look)
     if undecided:
         raise SettingsError(_problem(plan, clash) for clash in undecided)
-    imports = {name: f"{there.zone_id}/{there.record_id}" for name, there in take_overs(taken).items()}
+    places = take_overs(taken).items()
+    imports = {name: f"{there.zone_id}/{there.record_id}" for name, there in places if there.record_id is not None}
     return replace(plan, dns=replace(plan.dns, taken=imports)), tuple(_not_seen(look.not_seen))
 
 
@@ -208,8 +209,10 @@ def _problem(plan: Plan, clash: Clash) -> Problem:
     declared = ", ".join(dict.fromkeys(f"{record.name} {record.type}" for record in clash.declared))
     line = f"- {{name: {there.name!r}, type: {there.type}, content: {_content(there)!r}, action: "
     ways = []
-    if clash.may_be_taken and there.record_id is not None:
-        ways.append(f"take it over: add `{line}take-over}}` to dns.existing")
+    if clash.may_be_taken:
+        by_hand = "replace it by the declared one where the zone is kept, and say so"
+        how = by_hand if there.record_id is None else "take it over"
+        ways.append(f"{how}: add `{line}take-over}}` to dns.existing")
     ways += _merge(plan, there)
     if clash.may_stay:
         ways.append(f"let it stay: add `{line}keep}}` to dns.existing")

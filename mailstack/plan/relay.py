@@ -25,7 +25,6 @@ from mailstack.upstreams import IMPLICIT_TLS_PORTS
 
 __all__ = ["plan_relay", "relay_definition"]
 
-MEGABYTE = 1_000_000
 # A bounce that cannot be delivered in a day is of no use to anyone.
 BOUNCE_LIFETIME_HOURS = 24
 # Made by role docker: up when the host has its address on the container network.
@@ -151,8 +150,6 @@ def relay_definition(settings: Settings) -> RelayDefinition:
     relay, upstream, provider = settings.relay, settings.relay.upstream, settings.relay.upstream.provider
     versions = {ipaddress.ip_address(address).version for address in settings.egress_addresses}
     protocol: Literal["ipv4", "ipv6", "all"] = "all" if len(versions) > 1 else "ipv6" if 6 in versions else "ipv4"
-    smallest = min(upstream.provider.message_size_bytes for upstream in settings.all_upstreams)
-    size = relay.message_size_mb * MEGABYTE if relay.message_size_mb else smallest
     patterns = (pattern for upstream in settings.all_upstreams for pattern in upstream.provider.temporary_replies)
     return RelayDefinition(
         hostname=relay.hostname,
@@ -167,7 +164,7 @@ def relay_definition(settings: Settings) -> RelayDefinition:
         ca_file=upstream.ca_file,
         sasl_username=upstream.username if upstream.auth == "sasl" else None,
         masquerade_domains=relay.masquerade_domains,
-        message_size_limit_bytes=size,
+        message_size_limit_bytes=settings.message_size_bytes,
         recipient_limit=provider.recipients_per_transaction,
         concurrency=relay.concurrency or provider.concurrency,
         ip_protocol=protocol,

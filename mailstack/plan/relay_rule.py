@@ -13,6 +13,8 @@ from mailstack.settings.domains_model import Domain
 from mailstack.settings.model import Settings
 from mailstack.settings.names import bounce_domains
 from mailstack.settings.problems import Problem, SettingsError
+from mailstack.settings.upstream_model import UpstreamSettings
+from mailstack.upstreams import IMPLICIT_TLS_PORTS
 
 __all__ = ["checked_rule", "plan_relay_rule", "probe_settings", "relay_rule"]
 
@@ -22,7 +24,7 @@ NOT_SHOWN = frozenset({"replies"})
 
 def plan_relay_rule(settings: Settings, rule: RelayRule, definition: RelayDefinition) -> RelayRulePlan:
     """Return the plan of ``rule`` (see ``checked_rule``) and its probe, which asks the way the relay does."""
-    steps, upstream = console_steps(rule), settings.relay.upstream
+    steps, upstream = console_steps(rule), _google(settings)
     probe = probe_settings(settings, definition)
     login = upstream.auth == "sasl" and upstream.username is not None and upstream.password is not None
     run = RoleRun(
@@ -46,13 +48,13 @@ def plan_relay_rule(settings: Settings, rule: RelayRule, definition: RelayDefini
 def checked_rule(settings: Settings) -> RelayRule | None:
     """Return the rule, None where none is declared. Raises SettingsError for what Google or good sense forbids."""
     declared, relay = settings.relay_rule, settings.relay
-    if declared is None or relay.host not in settings.hosts or relay.upstream.preset != "google-workspace":
+    if declared is None or relay.host not in settings.hosts or settings.google_upstream is None:
         return None
     rule = relay_rule(settings)
     problems = rule_problems(
         rule,
         egress_addresses=tuple(settings.egress_addresses),
-        relay_has_credentials=relay.upstream.auth == "sasl",
+        relay_has_credentials=settings.google_upstream.auth == "sasl",
         accepts_any_address=declared.accept_any_address,
         rehearsal=settings.environment == "local",
     )
@@ -83,13 +85,34 @@ def relay_rule(settings: Settings) -> RelayRule:
 
 def _rule_domains(settings: Settings) -> tuple[str, ...]:
     names = tuple(domain.name for domain in settings.domains if _goes_to_google(settings, domain))
-    # The console compares MAIL FROM, and that is Postal's return path.
-    return names if settings.postal is None else (*names, *bounce_domains(settings, settings.postal))
+    if settings.postal is None:
+        return names
+    # The console compares MAIL FROM, and that is Postal's return path: the common one takes the first upstream.
+    common, *own = bounce_domains(settings, settings.postal)
+    by_default = _is_google(settings.relay.upstream) or _is_google(settings.fallback)
+    return (*names, *([common] if by_default else []), *(name for name in own if name.partition(".")[2] in names))
 
 
 def _goes_to_google(settings: Settings, domain: Domain) -> bool:
-    chosen = [settings.upstream_of(domain), settings.fallback]
-    return any(upstream is not None and upstream.preset == "google-workspace" for upstream in chosen)
+    return _is_google(settings.upstream_of(domain)) or _is_google(settings.fallback)
+
+
+def _is_google(upstream: UpstreamSettings | None) -> bool:
+    return upstream is not None and upstream.preset == "google-workspace"
+
+
+def _google(settings: Settings) -> UpstreamSettings:
+    upstream = settings.google_upstream
+    if upstream is None:
+        raise ValueError("no upstream is Google Workspace")
+    return upstream
+
+
+def _probe_domain(settings: Settings, definition: RelayDefinition) -> str:
+    """Return a domain whose mail goes to Google and that the relay takes; Google refuses senders of others."""
+    google = [domain.name for domain in settings.domains if _goes_to_google(settings, domain)]
+    taken = [name for name in definition.sender_domains if name in google]
+    return (taken or google or definition.sender_domains)[0]
 
 
 def probe_settings(settings: Settings, definition: RelayDefinition) -> dict[str, Any]:
@@ -97,14 +120,14 @@ def probe_settings(settings: Settings, definition: RelayDefinition) -> dict[str,
     declared = settings.relay_rule
     if declared is None:
         raise ValueError("the settings declare no relay_rule")
-    probe = declared.probe
-    sender = probe.sender or f"postmaster@{definition.sender_domains[0]}"
+    probe, upstream = declared.probe, _google(settings)
+    sender = probe.sender or f"postmaster@{_probe_domain(settings, definition)}"
     return {
-        "host": definition.upstream_host,
-        "port": definition.upstream_port,
-        "implicit_tls": definition.implicit_tls,
+        "host": upstream.host_name,
+        "port": upstream.port,
+        "implicit_tls": upstream.port in IMPLICIT_TLS_PORTS,
         "helo": definition.hostname,
-        "ca_file": definition.ca_file,
+        "ca_file": upstream.ca_file,
         "sender": sender,
         "recipient": probe.recipient or sender,
         "ip_protocol": definition.ip_protocol,

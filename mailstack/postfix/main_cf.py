@@ -181,7 +181,7 @@ def main_cf(definition: RelayDefinition) -> dict[str, Value]:
         "smtp_destination_concurrency_limit": definition.concurrency,
         "smtp_initial_destination_concurrency": definition.concurrency,
         "smtp_destination_concurrency_failed_cohort_limit": 5,
-        "smtp_destination_recipient_limit": definition.recipient_limit,
+        "smtp_destination_recipient_limit": _recipient_limit(definition, definition.recipient_limit),
         "default_process_limit": processes,
         "qmgr_message_active_limit": 50000,
         "qmgr_message_recipient_limit": 50000,
@@ -231,10 +231,17 @@ def _choice(definition: RelayDefinition) -> dict[str, Value]:
         parameters[f"{upstream.transport}_destination_concurrency_limit"] = upstream.concurrency
         parameters[f"{upstream.transport}_initial_destination_concurrency"] = upstream.concurrency
         parameters[f"{upstream.transport}_destination_concurrency_failed_cohort_limit"] = 5
-        parameters[f"{upstream.transport}_destination_recipient_limit"] = upstream.recipient_limit
+        parameters[f"{upstream.transport}_destination_recipient_limit"] = _recipient_limit(
+            definition, upstream.recipient_limit
+        )
     if definition.fallback is not None:
         parameters["smtp_fallback_relay"] = (definition.fallback.next_hop,)
     return parameters
+
+
+def _recipient_limit(definition: RelayDefinition, own: int) -> int:
+    """Return what both take, the first choice and the fallback: a transaction is not split again for the second."""
+    return own if definition.fallback is None else min(own, definition.fallback.recipient_limit)
 
 
 def _credentials(definition: RelayDefinition) -> dict[str, Value]:

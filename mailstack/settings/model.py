@@ -72,6 +72,18 @@ class Settings(Section):
         return (self.relay.upstream, *self.relay.upstreams.values())
 
     @property
+    def google_upstream(self) -> UpstreamSettings | None:
+        """Return the upstream that is Google Workspace, the first one before the others."""
+        return next((upstream for upstream in self.all_upstreams if upstream.preset == "google-workspace"), None)
+
+    @property
+    def message_size_bytes(self) -> int:
+        """Return the largest message the relay takes: what is set, else what every upstream takes."""
+        if self.relay.message_size_mb:
+            return self.relay.message_size_mb * 1_000_000
+        return min(upstream.provider.message_size_bytes for upstream in self.all_upstreams)
+
+    @property
     def submission_uses_caddy(self) -> bool:
         """Tell whether submission shows the certificate that Caddy on the relay's host has for the relay's name."""
         submission = self.relay.submission

@@ -276,9 +276,22 @@ def _relay_reach(settings: Settings, postal: Postal) -> Iterator[Problem]:
         )
 
 
+def _upstreams(settings: Settings, postal: Postal) -> Iterator[Problem]:
+    """Refuse a choice of upstream that Postal's mail would not follow: the relay chooses by MAIL FROM."""
+    for index, domain in enumerate(settings.domains):
+        if domain.upstream is not None and domain.name in postal.sending_domains and not postal.custom_return_paths:
+            yield Problem(
+                field=f"domains[{index}].upstream",
+                value=domain.upstream,
+                rule=f"is not followed: Postal's mail has {return_path_domain(settings, postal)} in MAIL FROM, and the "
+                "relay chooses by that",
+                fix="set postal.custom_return_paths to true, or leave the domain to relay.upstream",
+            )
+
+
 def _acceptance(settings: Settings, postal: Postal) -> Iterator[Problem]:
     """Refuse what the upstream or the relay would answer with a permanent error."""
-    rule, relay = settings.relay_rule, settings.relay
+    rule = settings.relay_rule
     if rule is not None and rule.allowed_senders != "any-address" and rule.domains is not None:
         for name in bounce_domains(settings, postal):
             if name not in rule.domains:
@@ -288,7 +301,7 @@ def _acceptance(settings: Settings, postal: Postal) -> Iterator[Problem]:
                     rule=f"lacks {name}, which stands in MAIL FROM of Postal's mail; Google would refuse all of it",
                     fix=f"add {name} here and as a domain of the Workspace account, or leave the key out",
                 )
-    limit = relay.message_size_mb * 1_000_000 if relay.message_size_mb else relay.upstream.provider.message_size_bytes
+    limit = settings.message_size_bytes
     if postal.max_message_mb * MEBIBYTE + SIZE_MARGIN_BYTES > limit:
         yield Problem(
             field="postal.max_message_mb",
@@ -410,6 +423,7 @@ POSTAL_RULES: tuple[Callable[[Settings, Postal], Iterator[Problem]], ...] = (
     _signing,
     _organizations,
     _path_to_upstream,
+    _upstreams,
     _acceptance,
     _database,
     _network,

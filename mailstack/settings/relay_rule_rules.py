@@ -13,7 +13,7 @@ def _relay_rule(settings: Settings) -> Iterator[Problem]:
     declared, relay = settings.relay_rule, settings.relay
     if declared is None or relay.host not in settings.hosts:
         return
-    if relay.upstream.preset != "google-workspace":
+    if settings.google_upstream is None:
         yield Problem(
             field="relay_rule",
             value="a mapping",

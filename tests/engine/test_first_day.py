@@ -4,6 +4,7 @@ The engine is real, Cloudflare's API is the stand-in, and no host is reached (``
 """
 
 import copy
+import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -225,6 +226,23 @@ def test_without_an_answer_the_plan_goes_on_and_says_what_was_not_looked_at(zone
     code, text = zone.preview()
     assert code == 0, text
     assert "what zone example.com holds was not looked at" in text
+
+
+def test_mx_and_dmarc_follow_spf_and_dkim_of_their_own_domain(zone: Zone) -> None:
+    """Whatever fails or is slow, no receiver is told to reject what cannot be verified yet."""
+    zone.up()
+    exported = json.loads(zone.engine.run("stack", "export", "--stack", zone.engine.stack, quiet=True))
+    waits = {
+        entry["urn"].rpartition("::")[2]: {urn.rpartition("::")[2] for urn in entry.get("dependencies", ())}
+        for entry in exported["deployment"]["resources"]
+    }
+    for last in ("dns-example.com-mx-smtp.google.com", "dns-_dmarc.example.com-txt-dmarc"):
+        assert {
+            "dns-example.com-txt-spf",
+            "dns-mail202611._domainkey.example.com-txt-dkim",
+            "relay-postfix",
+        } <= waits[last]
+    assert "dns-mail202611._domainkey.example.com-txt-dkim" not in waits["dns-_dmarc.notify.example.com-txt-dmarc"]
 
 
 def test_mx_and_dmarc_follow_the_hosts(zone: Zone) -> None:

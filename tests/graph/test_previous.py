@@ -1,0 +1,51 @@
+"""The question to the state is asked again while the engine is writing it, and not for ever."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import pulumi
+import pytest
+
+from components import previous
+
+EOF = "invocation of pulumi:pulumi:readStackResourceOutputs returned an error: failed to load checkpoint: EOF"
+URN = "urn:pulumi:test::mailstack::cloudflare:index/dnsRecord:DnsRecord::dns-example.com-txt-spf"
+ANSWER = {
+    "outputs": {
+        URN: {
+            "type": "cloudflare:index/dnsRecord:DnsRecord",
+            "outputs": {"id": "r1", "zoneId": "z1", "name": "example.com", "type": "TXT", "content": "c", "ttl": 60.0},
+        }
+    }
+}
+
+
+def engine(monkeypatch: pytest.MonkeyPatch, failures: int) -> list[str]:
+    asked: list[str] = []
+
+    def invoke(token: str, _arguments: dict[str, Any]) -> Any:
+        asked.append(token)
+        if len(asked) <= failures:
+            raise Exception(EOF)  # noqa: TRY002 - as the SDK does
+        return SimpleNamespace(value=ANSWER)
+
+    monkeypatch.setattr(pulumi.runtime, "invoke", invoke)
+    monkeypatch.setattr(previous, "PAUSE_SECONDS", 0.0)
+    for name in ("get_organization", "get_project", "get_stack"):
+        monkeypatch.setattr(pulumi, name, lambda: "test")
+    return asked
+
+
+def test_a_state_that_is_being_written_is_read_a_moment_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = engine(monkeypatch, failures=3)
+    ours = previous.read_previous().ours(["example.com"])
+    assert len(asked) == 4
+    assert ours.record_ids == {"r1"}
+    assert ours.contents == {("z1", "example.com", "c"): 60}
+
+
+def test_a_state_that_cannot_be_read_at_all_is_said_as_the_engine_said_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = engine(monkeypatch, failures=1000)
+    with pytest.raises(Exception, match="failed to load checkpoint: EOF"):
+        previous.read_previous()
+    assert len(asked) == previous.TRIES
