@@ -1,10 +1,10 @@
 # The commands of this project. Each does its own set-up and is safe to repeat.
-.PHONY: help demo demo-down test check bench engine setup lock
+.PHONY: help demo demo-down test check lint bench engine setup lock
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
 PYTHON := .venv/bin/python
 # Tests with hosts mostly wait, for packages and for daemons to start.
-TEST_PROCESSES ?= 3
+TEST_PROCESSES ?= 4
 ALONE := tests/rehearsal/test_ground.py tests/rehearsal/test_ground_daemon.py
 # A Pulumi CLI installed by scripts/install-pulumi.sh is found like one on PATH.
 export PATH := $(CURDIR)/.tools/bin:$(PATH)
@@ -30,13 +30,15 @@ demo: setup
 demo-down: setup
 	@$(PYTHON) -m cli rehearse --stack local --down
 
-check: setup
+check: lint
+	$(PYTHON) -m pytest -q -n 2 --dist worksteal --hypothesis-profile=fast tests/unit tests/graph
+
+lint: setup
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy .
 	.venv/bin/vermin -q -t=3.6- --no-tips --violations $(PURE_36)
 	shellcheck scripts/*.sh roles/*.sh .ci/run $$(git ls-files 'roles/**/*.sh')
-	$(PYTHON) -m pytest -q -n 2 --dist worksteal --hypothesis-profile=fast tests/unit tests/graph
 
 test: setup
 	# Without Go there is no engine (3), and tests/engine says that it is skipped; a build that fails is a failure.
@@ -44,11 +46,9 @@ test: setup
 	$(PYTHON) -m pytest -q -n 2 --dist worksteal tests/unit tests/graph
 	# They start a Docker daemon of their own, leave hosts to be cleaned up, and have their time limits: they run alone.
 	$(PYTHON) -m pytest -q $(ALONE)
-	# A module keeps its hosts.
-	$(PYTHON) -m pytest -rs --durations=25 -n $(TEST_PROCESSES) --dist loadfile \
-		$(addprefix --ignore=,$(ALONE)) tests/rehearsal tests/roles
-	# The ground is kept in one process; tests with a stack of their own run beside it.
-	$(PYTHON) -m pytest -rs --durations=15 -n 2 --dist loadgroup tests/engine
+	# A module keeps its hosts; the stack on the real engine is kept in one process, as are tests that share another.
+	$(PYTHON) -m pytest -rs --durations=25 -n $(TEST_PROCESSES) --dist loadgroup \
+		$(addprefix --ignore=,$(ALONE)) tests/engine tests/rehearsal tests/roles
 
 engine:
 	@scripts/engine.sh
