@@ -18,6 +18,7 @@ from mailstack.reach.connection import Connection
 from mailstack.reach.ssh import run_over_ssh
 from mailstack.settings.initialise import rehearsal_config
 from rehearsal.bench.docker import inspect
+from rehearsal.bench.domains import measure_domains
 from rehearsal.bench.postal import measure_postal
 from rehearsal.bench.relay_host import set_up_guide
 from rehearsal.bench.throughput import BenchError, Load, Relay, compare
@@ -51,6 +52,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Run all parts, or those named; return 1 when a part that could run did not."""
     parts: dict[str, Callable[[], None]] = {
         "preview": _preview,
+        "domains": _domains,
         "role": _role,
         "postal": _postal,
         "throughput": _throughput,
@@ -112,6 +114,14 @@ def _preview() -> None:
         if name != "empty":
             own = statistics.median(seconds[name])
             _say(f"{name} stack: {own:.2f} s, ratio {own / empty:.2f} (aim 1.3)")
+
+
+def _domains() -> None:
+    """Plan and preview of a thousand domains; aim 20 s."""
+    if find_cli() is None:
+        _say("skipped: no Pulumi CLI (`make engine` builds one)")
+        return
+    measure_domains(_say)
 
 
 def _empty_engine(folder: Path) -> Engine:

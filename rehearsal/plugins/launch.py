@@ -13,7 +13,7 @@ PLUGINS = ("command", "cloudflare")
 ROOT = Path(__file__).resolve().parents[2]
 # What the engine starts is an executable of this name on PATH; it hands over its own address.
 LAUNCHER = """#!/bin/sh
-PYTHONPATH={root} exec {python} -m {module} "$@"
+PYTHONPATH={root} exec {python} -P -m {module} "$@"
 """
 
 

@@ -3,8 +3,6 @@
 The engine is real, Cloudflare's API is the stand-in with a limit of its own, and no host is reached (``dry_plugin``).
 """
 
-import shutil
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +13,7 @@ from mailstack.settings.initialise import rehearsal_config
 from mailstack.settings.stackfile import new_dkim_key
 from rehearsal.cloudflare_standin import CloudflareStandin, CloudflareStandinConfig, ZoneConfig
 from rehearsal.engine import Engine
+from rehearsal.project import copy_project
 from tests.engine.conftest import ROOT
 
 pytestmark = pytest.mark.engine
@@ -42,12 +41,8 @@ def standin() -> Iterator[CloudflareStandin]:
 
 def project(folder: Path) -> Path:
     """Return a checkout like a user's, with the file of domains beside the stack file."""
-    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, check=True, capture_output=True, text=True)
-    for name in listed.stdout.splitlines():
-        if not name.startswith(("tests/", "docs/", "rehearsal/")):
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(ROOT / name, folder / name)
-    (folder / ".venv").symlink_to(ROOT / ".venv")
+    folder.mkdir()
+    copy_project(folder)
     document = {
         "defaults": {"dkim": [{"selector": "mail202611", "key": "common"}], "dmarc": {"policy": "reject"}},
         "domains": NAMES,
@@ -60,7 +55,6 @@ def test_more_records_than_the_rate_limit_takes_at_once_come_up_in_turns(
     cli: None, standin: CloudflareStandin, tmp_path: Path
 ) -> None:
     lines: list[str] = []
-    (tmp_path / "project").mkdir()
     engine = Engine(
         "many",
         tmp_path / "engine",

@@ -9,7 +9,8 @@ import pytest
 
 from mailstack.plan import load_plan
 from mailstack.settings.problems import Problem, SettingsError
-from tests.unit.stack_examples import example, postal_example
+from tests.unit.mistakes import MAILGUN, SENDGRID, changed, logins
+from tests.unit.stack_examples import dkim_key, example, postal_example
 
 ROUNDS = 600
 ODD: tuple[Any, ...] = (
@@ -56,8 +57,11 @@ def mistakes(raw: dict[str, Any]) -> tuple[Problem, ...]:
 
 @pytest.mark.parametrize("seed", range(4))
 def test_no_configuration_ends_in_anything_but_a_plan_or_named_mistakes(seed: int) -> None:
+    every_mistake_is_a_sentence(seed, [example(), postal_example()])
+
+
+def every_mistake_is_a_sentence(seed: int, bases: list[dict[str, Any]]) -> None:
     chance = random.Random(seed)  # noqa: S311 - repeatable, not secret
-    bases = [example(), postal_example()]
     refused = 0
     for _ in range(ROUNDS // 4):
         raw = mutated(chance.choice(bases), chance)
@@ -68,6 +72,23 @@ def test_no_configuration_ends_in_anything_but_a_plan_or_named_mistakes(seed: in
             assert problem.fix, raw
             assert "\n" not in str(problem), raw
     assert refused > ROUNDS // 10, "the mutations are ones that matter"
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_no_choice_of_upstreams_logins_and_shared_keys_ends_in_anything_else_either(seed: int) -> None:
+    newer = {
+        "relay.upstreams": {"mailgun": MAILGUN, "spare": SENDGRID},
+        "relay.fallback_upstream": "spare",
+        "relay.strict_envelopes": True,
+        "domains.1.upstream": "mailgun",
+        "domains.1.dkim": [{"selector": "mail202611", "key": "common"}],
+        "dns.existing": [{"name": "example.com", "type": "MX", "content": "10 mx.example.net", "action": "keep"}],
+        "dns.look_seconds": 5,
+    }
+    raw = changed(logins(), newer)
+    raw["dkim_keys"] = {"common": {"private_key": dkim_key()}}
+    assert mistakes(raw) == (), "valid before it is taken apart"
+    every_mistake_is_a_sentence(seed, [raw])
 
 
 def test_an_empty_relay_among_other_mistakes_is_told_with_them() -> None:

@@ -1,0 +1,67 @@
+"""Drift at Cloudflare: a record that is gone or changed is named, and each zone is read once."""
+
+from collections.abc import Iterator
+from dataclasses import asdict, replace
+
+import pytest
+
+from mailstack.dns import to_cloudflare
+from mailstack.plan import Plan, load_plan
+from mailstack.reach.cloudflare import CloudflareError
+from mailstack.reach.drift import find_drift
+from rehearsal.cloudflare_standin import CloudflareStandin, CloudflareStandinConfig, ZoneConfig
+from tests.unit.stack_examples import example
+
+TOKEN = "t" * 40
+ZONES = ("example.com", "example.org")
+
+
+@pytest.fixture
+def plan() -> Plan:
+    """A plan of records only: no host is reached."""
+    found = load_plan(example(dns={"provider": "cloudflare", "cloudflare": {"api_token": TOKEN, "zones": list(ZONES)}}))
+    return replace(found, hosts={}, relay=replace(found.relay, run=None), relay_rule=None)
+
+
+@pytest.fixture
+def standin() -> Iterator[CloudflareStandin]:
+    zones = tuple(ZoneConfig(id=f"{number:032x}", name=name) for number, name in enumerate(ZONES))
+    with CloudflareStandin(CloudflareStandinConfig(token=TOKEN, zones=zones)) as running:
+        yield running
+
+
+def publish(plan: Plan, standin: CloudflareStandin) -> None:
+    for zone, records in plan.dns.zones.items():
+        for record in records:
+            body = {key: value for key, value in asdict(to_cloudflare(record)).items() if value is not None}
+            standin.store.create(standin.zone_id(zone), body)
+
+
+def drift(plan: Plan, standin: CloudflareStandin) -> list[str]:
+    return find_drift(plan, lambda _line: None, cloudflare_url=standin.api_url)
+
+
+def test_records_as_declared_are_no_drift_and_cost_a_call_for_each_zone(plan: Plan, standin: CloudflareStandin) -> None:
+    publish(plan, standin)
+    assert drift(plan, standin) == []
+    assert len(standin.requests()) == 1 + len(ZONES)
+
+
+def test_a_record_that_is_gone_and_one_that_was_changed_are_named(plan: Plan, standin: CloudflareStandin) -> None:
+    publish(plan, standin)
+    zone = standin.zone_id("example.com")
+    for shown in standin.records("example.com"):
+        if shown["name"] == "_dmarc.example.com":
+            standin.store.delete(zone, shown["id"])
+        if shown["type"] == "A" and shown["name"] == "relay.example.com":
+            standin.store.update(zone, shown["id"], {"content": "203.0.113.99"}, merge=True)
+    assert sorted(line.partition(": ")[2] for line in drift(plan, standin)) == [
+        "A relay.example.com is not as declared",
+        "TXT _dmarc.example.com is not as declared",
+    ]
+
+
+def test_a_zone_that_the_token_does_not_see_is_said(plan: Plan) -> None:
+    config = CloudflareStandinConfig(token=TOKEN, zones=(ZoneConfig(id="0" * 32, name="example.com"),))
+    with CloudflareStandin(config) as standin, pytest.raises(CloudflareError, match=r"example\.org is no zone"):
+        drift(plan, standin)
