@@ -12,7 +12,7 @@ from mailstack.dns.dkim_values import KeyRuleError, public_key_of, rsa_bits
 from mailstack.dns.dmarc import DmarcPolicy
 from mailstack.dns.mta_sts import MtaStsRecord, mta_sts_id
 from mailstack.dns.names import NameRuleError, normalise_name
-from mailstack.dns.problems import RULES, DnsRuleError, Problem
+from mailstack.dns.problems import RULES, DnsRuleError, Problem, sentences
 from mailstack.dns.records import NULL_MX, Address, Alias, MailExchanger, Record, RecordSet, Text
 from mailstack.dns.spf import SpfInclude, SpfPolicy, address_mechanism
 from mailstack.dns.spf_macros import spf_target
@@ -54,6 +54,7 @@ __all__ = [
     "render_zone",
     "resource_name",
     "rsa_bits",
+    "sentences",
     "spf_target",
     "to_cloudflare",
     "zone_of",

@@ -1,10 +1,10 @@
 """What is wrong with a declaration: one shape for errors and warnings, and the table of rules behind them."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 
-__all__ = ["RULES", "DnsRuleError", "Findings", "Problem", "RuleError", "shown"]
+__all__ = ["RULES", "DnsRuleError", "Findings", "Problem", "RuleError", "sentences", "shown"]
 
 # Rule id -> where the rule comes from. Ids are stable: people search and suppress by them.
 RULES: Mapping[str, str] = MappingProxyType(
@@ -114,6 +114,7 @@ RULES: Mapping[str, str] = MappingProxyType(
 )
 
 _SHOWN_CHARACTERS = 120  # enough to recognise a value; a whole key would bury the message
+_SINGLY = 3  # so many records with the same problem are named one by one
 
 
 def shown(value: object) -> str:
@@ -147,6 +148,21 @@ class Problem:
             f"{self.record}: found {self.found}; expected {self.expected}. "
             f"Fix: {self.fix}. [{self.rule}; {self.source}]"
         )
+
+
+def sentences(problems: Iterable[Problem]) -> tuple[str, ...]:
+    """Return one line for each problem, and one for all records that have the same where these are many."""
+    same: dict[Problem, list[Problem]] = {}
+    for problem in problems:
+        same.setdefault(replace(problem, record=""), []).append(problem)
+    found: list[str] = []
+    for group in same.values():
+        if len(group) <= _SINGLY:
+            found += map(str, group)
+        else:
+            names = ", ".join(problem.record for problem in group[:_SINGLY])
+            found.append(str(replace(group[0], record=f"{names} and {len(group) - _SINGLY} more")))
+    return tuple(found)
 
 
 class DnsRuleError(ValueError):

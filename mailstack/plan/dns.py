@@ -26,6 +26,7 @@ from mailstack.dns import (
     render_records,
     render_zone,
     resource_name,
+    sentences,
     zone_of,
 )
 from mailstack.dns.records import RecordType
@@ -78,7 +79,7 @@ def _published(settings: Settings, found: Declared, zones: Mapping[str, tuple[Re
         zones=zones,
         last=last,
         texts={zone: render_records(records) for zone, records in zones.items()},
-        warnings=tuple(str(warning) for warning in found.warnings),
+        warnings=sentences(found.warnings),
         cloudflare=None
         if cloudflare is None
         else CloudflarePlan(

@@ -104,6 +104,13 @@ def test_a_file_that_is_not_ours_is_as_good_as_none(plan: Plan, standin: Cloudfl
         first_day(plan, Ours(), around(standin, tmp_path))
 
 
+def test_what_is_wrong_with_many_domains_is_said_once(plan: Plan) -> None:
+    told = [sentence for sentence in plan.dns.warnings if "[dkim-missing;" in sentence]
+    assert len(told) == 1
+    assert told[0].startswith("example.com DKIM, d000.example DKIM, d001.example DKIM and 117 more: found no key")
+    assert len(plan.dns.warnings) < 10
+
+
 def test_zones_beyond_the_rate_limit_are_said_in_one_sentence(standin: CloudflareStandin, tmp_path: Path) -> None:
     _, warnings = first_day(many(calls=50), Ours(), around(standin, tmp_path))
     [sentence] = warnings
