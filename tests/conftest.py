@@ -7,7 +7,7 @@ from hypothesis import settings
 settings.register_profile("fast", max_examples=25)
 
 
-@pytest.hookimpl(trylast=True)
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Keep a module's tests in one process (``--dist loadgroup``), as its hosts are; a folder may say otherwise."""
     for item in items:

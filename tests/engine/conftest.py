@@ -24,6 +24,7 @@ def pytest_report_header() -> list[str]:
     return [f"engine: {found or 'none'}", *(plugin_in_use(plugin) for plugin in PLUGINS)]
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups, and before all other folders'
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Keep in one process what shares a stack: all that use the ground here, else a file's tests."""
     for item in items:

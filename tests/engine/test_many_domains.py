@@ -70,7 +70,8 @@ def test_more_records_than_the_rate_limit_takes_at_once_come_up_in_turns(
     raw["dns"]["cloudflare"] = {
         "api_token": TOKEN,
         "zones": NAMES,
-        "rate_limit": {"calls": CALLS - 20, "seconds": SECONDS + 1},
+        # Far below the stand-in's: on a busy machine a call is made seconds after its turn.
+        "rate_limit": {"calls": CALLS * 2 // 3, "seconds": SECONDS},
     }
     engine.configure(raw)
     engine.select()
