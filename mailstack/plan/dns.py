@@ -355,7 +355,8 @@ def _public_key(settings: Settings, key: DeclaredKey) -> str:
 def _sending_domain(settings: Settings, domain: Domain) -> SendingDomain:
     upstream, postal = settings.upstream_of(domain), settings.postal
     includes, own = _upstream_spf(settings, upstream)
-    if not includes and postal is not None and domain.name in postal.sending_domains:
+    by_postal = postal is not None and domain.name in postal.sending_domains
+    if not includes and postal is not None and by_postal and upstream is settings.relay.upstream:
         # Postal looks for an include. The record it names holds our addresses.
         includes, own = [SpfInclude(domain=spf_include(settings, postal), lookups=1)], ()
     known = {include.domain for include in includes}

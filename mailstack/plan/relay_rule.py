@@ -9,9 +9,8 @@ from mailstack.plan.shown import Secret, flat, shown_run
 from mailstack.postfix.relay import RelayDefinition
 from mailstack.reach.bundle import ROLE_TIMEOUT_SECONDS
 from mailstack.relay_rule import RelayRule, console_steps, probe_replies, rule_problems
-from mailstack.settings.domains_model import Domain
 from mailstack.settings.model import Settings
-from mailstack.settings.names import bounce_domains
+from mailstack.settings.names import google_senders
 from mailstack.settings.problems import Problem, SettingsError
 from mailstack.settings.upstream_model import UpstreamSettings
 from mailstack.upstreams import IMPLICIT_TLS_PORTS
@@ -50,6 +49,8 @@ def checked_rule(settings: Settings) -> RelayRule | None:
     declared, relay = settings.relay_rule, settings.relay
     if declared is None or relay.host not in settings.hosts or settings.google_upstream is None:
         return None
+    if not google_senders(settings):
+        return None  # the rules have said so
     rule = relay_rule(settings)
     problems = rule_problems(
         rule,
@@ -79,26 +80,8 @@ def relay_rule(settings: Settings) -> RelayRule:
         ip_ranges=own if declared.ip_ranges is None else declared.ip_ranges,
         require_smtp_auth=declared.require_smtp_auth,
         require_tls=declared.require_tls,
-        domains=_rule_domains(settings) if declared.domains is None else declared.domains,
+        domains=google_senders(settings) if declared.domains is None else declared.domains,
     )
-
-
-def _rule_domains(settings: Settings) -> tuple[str, ...]:
-    names = tuple(domain.name for domain in settings.domains if _goes_to_google(settings, domain))
-    if settings.postal is None:
-        return names
-    # The console compares MAIL FROM, and that is Postal's return path: the common one takes the first upstream.
-    common, *own = bounce_domains(settings, settings.postal)
-    by_default = _is_google(settings.relay.upstream) or _is_google(settings.fallback)
-    return (*names, *([common] if by_default else []), *(name for name in own if name.partition(".")[2] in names))
-
-
-def _goes_to_google(settings: Settings, domain: Domain) -> bool:
-    return _is_google(settings.upstream_of(domain)) or _is_google(settings.fallback)
-
-
-def _is_google(upstream: UpstreamSettings | None) -> bool:
-    return upstream is not None and upstream.preset == "google-workspace"
 
 
 def _google(settings: Settings) -> UpstreamSettings:
@@ -110,8 +93,8 @@ def _google(settings: Settings) -> UpstreamSettings:
 
 def _probe_domain(settings: Settings, definition: RelayDefinition) -> str:
     """Return a domain whose mail goes to Google and that the relay takes; Google refuses senders of others."""
-    google = [domain.name for domain in settings.domains if _goes_to_google(settings, domain)]
-    taken = [name for name in definition.sender_domains if name in google]
+    google = google_senders(settings)
+    taken = tuple(name for name in definition.sender_domains if name in google)
     return (taken or google or definition.sender_domains)[0]
 
 

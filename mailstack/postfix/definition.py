@@ -13,6 +13,7 @@ __all__ = ["PROTECTED_PARAMETERS", "RelayDefinition", "RelayDefinitionError", "R
 HOST_NAME = re.compile(
     r"(?=.{1,253}\Z)[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*\Z", re.IGNORECASE
 )
+CA_FILE = re.compile(r"/[^\s,$]+\Z")
 ADDRESS = re.compile(r"[^\s@\x00-\x1f]+@[^\s@]+\Z")
 # Shorthands of Perl and Python that POSIX regular expressions do not have.
 NOT_POSIX = re.compile(r"\(\?|\\[a-zA-Z0-9]|[*+?}]\?")
@@ -244,7 +245,7 @@ def _limit_problems(definition: RelayDefinition) -> Iterator[str]:
 
 
 def _upstream_problems(definition: RelayDefinition) -> Iterator[str]:
-    if definition.ca_file is not None and not re.match(r"/[^\s,$]+\Z", definition.ca_file):
+    if definition.ca_file is not None and not CA_FILE.match(definition.ca_file):
         yield f"ca_file {definition.ca_file!r}: must be an absolute path without blanks, commas and $"
     if definition.implicit_tls and definition.tls_level == "may":
         yield "tls_level 'may': means nothing with implicit TLS, which is always encrypted"
@@ -262,6 +263,10 @@ def _further_problems(definition: RelayDefinition) -> Iterator[str]:
             yield f"{field}: host {upstream.host!r} must be a host name"
         if not 1 <= upstream.port <= 65535:
             yield f"{field}: port {upstream.port} must be a port number, 1 to 65535"
+        if upstream.ca_file is not None and not CA_FILE.match(upstream.ca_file):
+            yield f"{field}: ca_file {upstream.ca_file!r} must be an absolute path without blanks, commas and $"
+        if upstream.implicit_tls and upstream.tls_level == "may":
+            yield f"{field}: tls_level 'may' means nothing with implicit TLS, which is always encrypted"
         if upstream.sasl_username is not None and not re.match(r"[^\s:\x00-\x1f]+\Z", upstream.sasl_username):
             yield f"{field}: sasl_username must have no blank and no colon, Postfix splits there"
     for upstream in definition.upstreams:

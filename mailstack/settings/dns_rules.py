@@ -84,4 +84,26 @@ def _dns_server(settings: Settings) -> Iterator[Problem]:
         )
 
 
-DNS_RULES: tuple[Callable[[Settings], Iterator[Problem]], ...] = (_dns_provider,)
+def _existing(settings: Settings) -> Iterator[Problem]:
+    zones = dict.fromkeys(zone_names(settings))
+    seen: dict[tuple[str, str, str | None], str] = {}
+    for index, entry in enumerate(settings.dns.existing):
+        field = f"dns.existing[{index}]"
+        if zone_of(entry.name, zones) is None:
+            yield Problem(
+                field=f"{field}.name",
+                value=entry.name,
+                rule="is in no zone of this stack, so nobody looks at it",
+                fix=f"remove the entry, or correct the name; the zones are {', '.join(zones)}",
+            )
+        key = (entry.name, entry.type, entry.content)
+        if seen.setdefault(key, entry.action) != entry.action:
+            yield Problem(
+                field=f"{field}.action",
+                value=entry.action,
+                rule=f"contradicts an entry above: the same record is to be {seen[key]}",
+                fix="keep one of the two, or tell the records apart by content",
+            )
+
+
+DNS_RULES: tuple[Callable[[Settings], Iterator[Problem]], ...] = (_dns_provider, _existing)

@@ -58,7 +58,10 @@ def _entry(defaults: Mapping[str, Any], entry: Any) -> Any:
 
 
 def _read(name: str, folder: Path) -> Any:
-    path = (folder / name).resolve()
+    try:
+        path = (folder / name).resolve()
+    except (OSError, ValueError):  # no name of a file at all: too long, or with a null character
+        raise _refused(name, "is no name of a file", "name a file beside the stack file") from None
     if not path.is_relative_to(folder.resolve()):
         raise _refused(
             name, "must be a file inside the project: it is reviewed with it", "move it beside the stack file"
@@ -68,8 +71,10 @@ def _read(name: str, folder: Path) -> Any:
         return yaml.load(path.read_text(), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506
     except FileNotFoundError:
         raise _refused(name, "does not exist", "write it beside the stack file, or correct the name") from None
-    except (yaml.YAMLError, UnicodeDecodeError, IsADirectoryError) as error:
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise _refused(name, f"is not YAML: {' '.join(str(error).split())}", "correct it at that place") from None
+    except OSError as error:
+        raise _refused(name, f"cannot be read: {error.strerror}", "name a file beside the stack file") from None
 
 
 def _shape_problems(name: str, document: Any) -> Iterator[Problem]:

@@ -49,13 +49,13 @@ def missing_secrets(raw: Mapping[str, Any], folder: Path = PROJECT_FOLDER) -> li
     ``folder`` is where a domains file is looked for. Raises SettingsError for one that cannot be used.
     """
     steps: list[Step] = []
-    hosts = raw.get("hosts") or {}
-    if hosts and not (raw.get("ssh") or {}).get("private_key"):
-        own = all(isinstance(host, Mapping) and host.get("private_key") for host in hosts.values())
+    hosts = _mapping(raw.get("hosts"))
+    if hosts and not _mapping(raw.get("ssh")).get("private_key"):
+        own = all(_mapping(host).get("private_key") for host in hosts.values())
         if not own:
             steps.append(Step(path=SSH_KEY, what="SSH key for the hosts", make=str))
-    for number, domain in enumerate(raw.get("domains") or []):
-        for index, key in enumerate(domain.get("dkim") or []):
+    for number, domain in _mappings(raw.get("domains")):
+        for index, key in _mappings(domain.get("dkim")):
             if not any(key.get(place) for place in ("private_key", "public_key", "key")):
                 steps.append(
                     Step(
@@ -65,21 +65,34 @@ def missing_secrets(raw: Mapping[str, Any], folder: Path = PROJECT_FOLDER) -> li
                     )
                 )
     steps += _shared_keys(raw, folder)
-    upstream = (raw.get("relay") or {}).get("upstream") or {}
+    relay = _mapping(raw.get("relay"))
+    upstream = _mapping(relay.get("upstream"))
     if upstream.get("auth") == "sasl" and not upstream.get("password"):
         steps.append(Step(path=f"{PROJECT}:relay.upstream.password", what="password of the upstream"))
-    steps += _relay_secrets(raw.get("relay") or {})
-    dns = raw.get("dns") or {}
-    if dns.get("provider") == "cloudflare" and not (dns.get("cloudflare") or {}).get("api_token"):
+    steps += _relay_secrets(relay)
+    dns = _mapping(raw.get("dns"))
+    if dns.get("provider") == "cloudflare" and not _mapping(dns.get("cloudflare")).get("api_token"):
         steps.append(Step(path=f"{PROJECT}:dns.cloudflare.api_token", what="Cloudflare API token"))
-    return [*steps, *_postal_secrets(raw.get("postal") or {}), *_caddy_secrets(raw.get("caddy") or {})]
+    return [*steps, *_postal_secrets(_mapping(raw.get("postal"))), *_caddy_secrets(_mapping(raw.get("caddy")))]
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    """Return ``value`` where it is a mapping: another shape is a mistake, and said by who checks the settings."""
+    return value if isinstance(value, Mapping) else {}
+
+
+def _mappings(value: Any) -> Iterator[tuple[int, Mapping[str, Any]]]:
+    """Yield the mappings of a list, each with its place in it."""
+    for number, entry in enumerate(value if isinstance(value, list) else ()):
+        if isinstance(entry, Mapping):
+            yield number, entry
 
 
 def _relay_secrets(relay: Mapping[str, Any]) -> Iterator[Step]:
-    for name, upstream in (relay.get("upstreams") or {}).items():
-        if upstream.get("auth") == "sasl" and not upstream.get("password"):
+    for name, upstream in _mapping(relay.get("upstreams")).items():
+        if _mapping(upstream).get("auth") == "sasl" and not upstream.get("password"):
             yield Step(path=f"{PROJECT}:relay.upstreams.{name}.password", what=f"password of the upstream {name}")
-    for number, user in enumerate((relay.get("submission") or {}).get("users") or []):
+    for number, user in _mappings(_mapping(relay.get("submission")).get("users")):
         if not user.get("password"):
             path = f"{PROJECT}:relay.submission.users[{number}].password"
             yield Step(path=path, what=f"password of {user.get('name')}", make=new_word)
@@ -87,12 +100,12 @@ def _relay_secrets(relay: Mapping[str, Any]) -> Iterator[Step]:
 
 def _shared_keys(raw: Mapping[str, Any], folder: Path) -> Iterator[Step]:
     """Yield the keys that domains share and that are not there; a name that a domain uses is one of them."""
-    held = raw.get("dkim_keys") or {}
-    domains = with_domains_file(raw, folder).get("domains") or []
-    entries = [entry for domain in domains if isinstance(domain, Mapping) for entry in domain.get("dkim") or []]
-    used = [entry["key"] for entry in entries if isinstance(entry, Mapping) and isinstance(entry.get("key"), str)]
+    held = _mapping(raw.get("dkim_keys"))
+    domains = with_domains_file(raw, folder).get("domains")
+    entries = [entry for _, domain in _mappings(domains) for _, entry in _mappings(domain.get("dkim"))]
+    used = [entry["key"] for entry in entries if isinstance(entry.get("key"), str)]
     for name in dict.fromkeys([*held, *used]):
-        if not (held.get(name) or {}).get("private_key"):
+        if not _mapping(held.get(name)).get("private_key"):
             path = f"{PROJECT}:dkim_keys.{name}.private_key"
             yield Step(path=path, what=f"DKIM key {name}, shared by name", make=new_dkim_key)
 
@@ -100,11 +113,11 @@ def _shared_keys(raw: Mapping[str, Any], folder: Path) -> Iterator[Step]:
 def _postal_secrets(postal: Mapping[str, Any]) -> list[Step]:
     if not postal:
         return []
-    database = postal.get("database") or {}
+    database = _mapping(postal.get("database"))
     wanted: list[tuple[str, Any, str, Callable[[], str]]] = [
         ("signing_key", postal, "signing key of Postal", new_dkim_key),
         ("secret_key", postal, "key of Postal's web logins", new_word),
-        ("admin.password", postal.get("admin") or {}, "password of Postal's administrator", new_word),
+        ("admin.password", _mapping(postal.get("admin")), "password of Postal's administrator", new_word),
         ("database.password", database, "password of Postal's database user", new_word),
     ]
     if database.get("kind", "container") == "container":
@@ -114,12 +127,12 @@ def _postal_secrets(postal: Mapping[str, Any]) -> list[Step]:
         for path, holder, what, make in wanted
         if not holder.get(path.rpartition(".")[2])
     ]
-    for number, organization in enumerate(postal.get("organizations") or []):
-        for index, server in enumerate(organization.get("mail_servers") or []):
+    for number, organization in _mappings(postal.get("organizations")):
+        for index, server in _mappings(organization.get("mail_servers")):
             where = f"{PROJECT}:postal.organizations[{number}].mail_servers[{index}].credentials"
             steps += [
                 Step(path=f"{where}[{place}].key", what=f"{key.get('type')} key {key.get('name')}", make=_postal_key)
-                for place, key in enumerate(server.get("credentials") or [])
+                for place, key in _mappings(server.get("credentials"))
                 if not key.get("key")
             ]
     return steps
@@ -130,11 +143,11 @@ def _postal_key() -> str:
 
 
 def _caddy_secrets(caddy: Mapping[str, Any]) -> list[Step]:
-    acme, custom = caddy.get("acme") or {}, caddy.get("custom")
+    acme, custom = _mapping(caddy.get("acme")), caddy.get("custom")
     steps = []
     if acme.get("challenge") == "dns" and not acme.get("dns_token"):
         steps.append(Step(path=f"{PROJECT}:caddy.acme.dns_token", what="Cloudflare API token for challenges"))
-    if custom is not None and not custom.get("private_key"):
+    if isinstance(custom, Mapping) and not custom.get("private_key"):
         steps.append(Step(path=f"{PROJECT}:caddy.custom.private_key", what="key of the certificate"))
     return steps
 

@@ -6,11 +6,13 @@ from mailstack.dns import zone_of
 from mailstack.settings.domains_model import DkimKey, Domain
 from mailstack.settings.model import Settings
 from mailstack.settings.postal_model import Postal
+from mailstack.settings.upstream_model import UpstreamSettings
 
 __all__ = [
     "base_domain",
     "bounce_domains",
     "custom_return_path",
+    "google_senders",
     "postal_dkim",
     "relay_name",
     "return_path_domain",
@@ -69,6 +71,22 @@ def bounce_domains(settings: Settings, postal: Postal) -> tuple[str, ...]:
     """Return every domain that bounces of Postal's mail go to."""
     own = [custom_return_path(name) for name in postal.sending_domains] if postal.custom_return_paths else []
     return (return_path_domain(settings, postal), *own)
+
+
+def google_senders(settings: Settings) -> tuple[str, ...]:
+    """Return every domain in MAIL FROM of mail that goes to Google, the fallback counted."""
+
+    def google(upstream: UpstreamSettings | None) -> bool:
+        return upstream is not None and upstream.preset == "google-workspace"
+
+    spare = google(settings.fallback)
+    names = tuple(domain.name for domain in settings.domains if spare or google(settings.upstream_of(domain)))
+    if settings.postal is None:
+        return names
+    # Postal's return path stands in MAIL FROM; the common one takes the first upstream.
+    common, *own = bounce_domains(settings, settings.postal)
+    by_default = spare or google(settings.relay.upstream)
+    return (*names, *([common] if by_default else []), *(name for name in own if name.partition(".")[2] in names))
 
 
 def spf_include(settings: Settings, postal: Postal) -> str:

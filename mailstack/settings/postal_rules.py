@@ -10,6 +10,7 @@ from mailstack.postal.config import config_problems
 from mailstack.settings.model import Settings
 from mailstack.settings.names import (
     bounce_domains,
+    google_senders,
     postal_dkim,
     return_path_domain,
     route_domain,
@@ -293,8 +294,8 @@ def _acceptance(settings: Settings, postal: Postal) -> Iterator[Problem]:
     """Refuse what the upstream or the relay would answer with a permanent error."""
     rule = settings.relay_rule
     if rule is not None and rule.allowed_senders != "any-address" and rule.domains is not None:
-        for name in bounce_domains(settings, postal):
-            if name not in rule.domains:
+        for name in google_senders(settings):
+            if name in bounce_domains(settings, postal) and name not in rule.domains:
                 yield Problem(
                     field="relay_rule.domains",
                     value=", ".join(rule.domains),

@@ -25,7 +25,8 @@ class Problem:
 
     def __str__(self) -> str:
         """Return one line for a log."""
-        value = self.value if len(self.value) <= SHOWN_VALUE_CHARACTERS else self.value[:SHOWN_VALUE_CHARACTERS] + "…"
+        value = self.value if self.value.isprintable() else repr(self.value)
+        value = value if len(value) <= SHOWN_VALUE_CHARACTERS else value[:SHOWN_VALUE_CHARACTERS] + "…"
         found = f" is {value}" if value else ""
         return f"mailstack:{self.field}{found}: {self.rule}. Fix: {self.fix}."
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 
 from mailstack.settings.model import Settings
-from mailstack.settings.names import bounce_domains
+from mailstack.settings.names import google_senders
 from mailstack.settings.problems import Problem, one_of
 
 __all__ = ["RELAY_RULE_RULES"]
@@ -21,15 +21,21 @@ def _relay_rule(settings: Settings) -> Iterator[Problem]:
             fix="remove it, or use preset google-workspace",
         )
         return
-    names = [domain.name for domain in settings.domains]
-    if settings.postal is not None:
-        names += bounce_domains(settings, settings.postal)
+    names = list(google_senders(settings))
+    if not names:
+        yield Problem(
+            field="relay_rule",
+            value="a mapping",
+            rule="is about no mail: every domain goes to another upstream than Google",
+            fix="remove it, or leave a domain to Google's upstream",
+        )
+        return
     for index, name in enumerate(declared.domains or ()):
         if name not in names:
             yield Problem(
                 field=f"relay_rule.domains[{index}]",
                 value=name,
-                rule="must be one of domains",
+                rule="must be one of domains whose mail goes to Google",
                 fix=one_of(names, name),
             )
     sender = declared.probe.sender
@@ -37,7 +43,7 @@ def _relay_rule(settings: Settings) -> Iterator[Problem]:
         yield Problem(
             field="relay_rule.probe.sender",
             value=sender,
-            rule="must be an address in one of domains: the upstream refuses others, so the probe would fail",
+            rule="must be an address in one of domains whose mail goes to Google: it refuses others",
             fix=f"use postmaster@{names[0]}",
         )
 

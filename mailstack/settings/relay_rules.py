@@ -9,6 +9,7 @@ from mailstack.postfix.relay import PROTECTED_PARAMETERS
 from mailstack.settings.model import Settings
 from mailstack.settings.names import under_any
 from mailstack.settings.problems import Problem, not_a_host, one_of
+from mailstack.settings.relay_model import Submission
 
 __all__ = ["RELAY_RULES"]
 
@@ -16,6 +17,8 @@ __all__ = ["RELAY_RULES"]
 # whole provider, not a company.
 WIDEST_PRIVATE = {4: 8, 6: 7}
 WIDEST_PUBLIC = {4: 24, 6: 48}
+SMTP_PORT, SSH_PORT, WEB_PORTS = 25, 22, (80, 443)
+USUAL_PORTS = {"starttls_port": 587, "tls_port": 465}
 
 
 def _duplicates(values: Iterable[str]) -> list[str]:
@@ -157,13 +160,16 @@ def _submission(settings: Settings) -> Iterator[Problem]:
     field = "relay.submission"
     if relay.placement == "none":
         yield Problem(field=field, value="a mapping", rule="needs Postfix, and placement is none", fix="remove it")
-    ports = [port for port in (submission.starttls_port, submission.tls_port) if port is not None]
-    if not ports or len(set(ports)) < len(ports) or settings.relay_listen_port in ports:
+    yield from _submission_ports(settings, submission)
+    addresses = [ipaddress.ip_address(address) for address in submission.listen_addresses]
+    for name in _duplicates(submission.listen_addresses):
+        yield Problem(field=f"{field}.listen_addresses", value=name, rule="is listed twice", fix="remove one")
+    if len(addresses) > 1 and any(address.is_unspecified for address in addresses):
         yield Problem(
-            field=f"{field}.starttls_port",
-            value=str(submission.starttls_port),
-            rule="needs a port of its own, apart from tls_port and relay.listen_port",
-            fix="leave both keys out for 587 and 465",
+            field=f"{field}.listen_addresses",
+            value=", ".join(submission.listen_addresses),
+            rule="0.0.0.0 and :: stand for all addresses and cannot be combined",
+            fix="list either all or the single addresses",
         )
     for name in _duplicates(user.name for user in submission.users):
         yield Problem(field=f"{field}.users", value=name, rule="is listed twice", fix="remove one")
@@ -174,6 +180,48 @@ def _submission(settings: Settings) -> Iterator[Problem]:
             rule=f"is required: no Caddy on {relay.host} has a certificate to hand over",
             fix="name certificate_file and key_file on the host, or put caddy there",
         )
+
+
+def _submission_ports(settings: Settings, submission: Submission) -> Iterator[Problem]:
+    relay, field = settings.relay, "relay.submission"
+    ports = {"starttls_port": submission.starttls_port, "tls_port": submission.tls_port}
+    if submission.starttls_port is None and submission.tls_port is None:
+        yield Problem(
+            field=f"{field}.starttls_port",
+            value="",
+            rule="needs a port, or tls_port does",
+            fix="leave both keys out for 587 and 465",
+        )
+    elif submission.starttls_port == submission.tls_port:
+        yield Problem(
+            field=f"{field}.tls_port",
+            value=str(submission.tls_port),
+            rule="is the port of starttls_port: a port either demands STARTTLS or starts with TLS",
+            fix="leave both keys out for 587 and 465",
+        )
+    taken = {settings.relay_listen_port: "relay.listen_port", SSH_PORT: "SSH"}
+    host = settings.hosts.get(relay.host)
+    if host is not None:
+        taken[host.port] = "SSH"
+    if settings.postal is not None and settings.postal.host == relay.host:
+        taken[SMTP_PORT] = "Postal"
+    if settings.caddy is not None and settings.caddy.host == relay.host:
+        taken |= dict.fromkeys(WEB_PORTS, "Caddy")
+    for key, port in ports.items():
+        if port in taken:
+            yield Problem(
+                field=f"{field}.{key}",
+                value=str(port),
+                rule=f"is taken on {relay.host} by {taken[port]}",
+                fix=_other_port(key, port, taken[port]),
+            )
+
+
+def _other_port(key: str, port: int, holder: str) -> str:
+    if port == USUAL_PORTS[key] and holder == "relay.listen_port":
+        return "give relay.listen_port another port, 25 as a rule"
+    usual = f"; the usual one is {USUAL_PORTS[key]}" if port != USUAL_PORTS[key] else ""
+    return f"use another port, or null for none{usual}"
 
 
 def _placement(settings: Settings) -> Iterator[Problem]:

@@ -82,13 +82,19 @@ def _open(value: Any, where: Location, secret: Callable[[Location], str]) -> Any
 
 def throwaway(where: Location, raw: Mapping[str, Any]) -> str:
     """Return a fresh value of the right kind for the secret at ``where``. It opens nothing anywhere."""
-    if where[-1] == "signing_key":
+    if where[-1] == "private_key" and where[0] in {"ssh", "hosts"}:
+        return new_ssh_key()[0]
+    if where[-1] in {"private_key", "signing_key"}:
         return new_dkim_key()
-    if where[-1] == "private_key":
-        return new_dkim_key() if "dkim" in where else new_ssh_key()[0]
-    body = new_word()
-    upstream = raw.get("relay", {}).get("upstream", {})
-    return f"SG.{body}" if where[-1] == "password" and upstream.get("preset") == "sendgrid" else body
+    body, beside = new_word(), _beside(where, raw)
+    return f"SG.{body}" if where[-1] == "password" and beside.get("preset") == "sendgrid" else body
+
+
+def _beside(where: Location, raw: Any) -> Mapping[str, Any]:
+    """Return the mapping that holds the value at ``where``."""
+    for part in where[:-1]:
+        raw = raw[part]
+    return raw if isinstance(raw, Mapping) else {}
 
 
 def new_word(characters: int = 44) -> str:

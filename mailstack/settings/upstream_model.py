@@ -49,6 +49,14 @@ class UpstreamSettings(Section):
         return SpfSource(domain=self.spf_include, lookups=1) if self.spf_include else self.provider.spf
 
     @property
+    def host_name_or_none(self) -> str | None:
+        """Return the name the relay connects to, None where the rules complain about it."""
+        try:
+            return self.host_name
+        except KeyError:
+            return None
+
+    @property
     def host_name(self) -> str:
         """Return the name the relay connects to. Raises KeyError where the rules have already complained."""
         if self.host is not None:

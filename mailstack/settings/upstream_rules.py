@@ -165,6 +165,13 @@ def _fallback(settings: Settings, fallback: UpstreamSettings) -> Iterator[Proble
     for field, first in firsts.items():
         if first is fallback:
             continue
+        if field == "relay.upstream" and _same_server(first, fallback) and _login(first) != _login(fallback):
+            yield Problem(
+                field="relay.fallback_upstream",
+                value=str(settings.relay.fallback_upstream),
+                rule=f"is the server of {field} with another login; Postfix looks a login up by server, so one is lost",
+                fix="name another upstream, or remove the key",
+            )
         if (first.port in IMPLICIT_TLS_PORTS) != (fallback.port in IMPLICIT_TLS_PORTS):
             yield Problem(
                 field="relay.fallback_upstream",
@@ -179,6 +186,15 @@ def _fallback(settings: Settings, fallback: UpstreamSettings) -> Iterator[Proble
                 rule=f"must have the tls and ca_file of {field}; one service of Postfix reaches both",
                 fix="give both the same",
             )
+
+
+def _same_server(one: UpstreamSettings, other: UpstreamSettings) -> bool:
+    name = one.host_name_or_none
+    return name is not None and (name, one.port) == (other.host_name_or_none, other.port)
+
+
+def _login(upstream: UpstreamSettings) -> tuple[object, ...]:
+    return upstream.auth, upstream.username, upstream.password
 
 
 def _unknown(field: str, name: str, names: Iterable[str]) -> Problem:

@@ -274,7 +274,7 @@ def test_a_file_that_is_missing_a_folder_or_no_text_is_refused_and_writing_it_he
     place.unlink()
     assert told(problems(raw, tmp_path), "does not exist", "write it beside the stack file, or correct the name")
     place.mkdir()
-    assert told(problems(raw, tmp_path), "is not YAML", "correct it")
+    assert told(problems(raw, tmp_path), "cannot be read: Is a directory", "name a file beside the stack file")
     place.rmdir()
     place.write_bytes(b"domains: [\xff]")
     assert told(problems(raw, tmp_path), "is not YAML", "correct it")

@@ -152,7 +152,7 @@ def test_a_fallback_elsewhere_takes_no_domain_out_of_the_relay_rule() -> None:
 
 def test_a_relay_rule_nobodys_mail_needs_is_refused() -> None:
     raw = ruled(("mailgun", "mailgun", "mailgun"))
-    assert [problem.field for problem in problems(raw)] == ["relay_rule.domains"]
+    assert [problem.field for problem in problems(raw)] == ["relay_rule"]
     assert problems(changed(raw, {"relay_rule": REMOVE})) == []
 
 
