@@ -47,8 +47,9 @@ test: setup
 	# They start a Docker daemon of their own, leave hosts to be cleaned up, and have their time limits: they run alone.
 	$(PYTHON) -m pytest -q $(ALONE)
 	# A module keeps its hosts; the stack on the real engine is kept in one process, as are tests that share another.
-	$(PYTHON) -m pytest -rs --durations=25 -n $(TEST_PROCESSES) --dist loadgroup \
-		$(addprefix --ignore=,$(ALONE)) tests/engine tests/rehearsal tests/roles
+	# In this order: whole stacks take longest, and what takes longest must not come last.
+	$(PYTHON) -m pytest -rs --durations=25 -n $(TEST_PROCESSES) --dist loadgroup --no-loadscope-reorder \
+		$(addprefix --ignore=,$(ALONE)) tests/rehearsal tests/engine tests/roles
 
 engine:
 	@scripts/engine.sh

@@ -59,7 +59,7 @@ class InProcessBackend(Mocks):
         self._cloudflare_url = cloudflare_url
         self._tokens: dict[str, str] = {}
         self._lock = threading.Lock()
-        self._failed = threading.Event()
+        self._failure: Exception | None = None
 
     def call(self, args: MockCallArgs) -> tuple[dict[str, Any], list[tuple[str, str]] | None]:
         """Answer that no update came before; the program asks nothing else."""
@@ -69,14 +69,16 @@ class InProcessBackend(Mocks):
 
     def new_resource(self, args: MockResourceArgs) -> tuple[str | None, dict[str, Any]]:
         """Perform one resource and return its id and state."""
-        if self._failed.is_set():  # the engine starts nothing more after a failure, nor does this
-            raise ResourceFailedError(f"{args.name}: not started, another resource failed")
         with self._lock:
+            if self._failure is not None:  # the engine starts nothing more after a failure, nor does this
+                # The same again: which of the two the SDK tells first is anybody's guess.
+                raise ResourceFailedError(str(self._failure))
             self.performed.append((args.typ, args.name))
         try:
             return self._perform(args, _plain(args.inputs))
-        except Exception:
-            self._failed.set()
+        except Exception as error:
+            with self._lock:
+                self._failure = self._failure or error
             raise
 
     def _perform(self, args: MockResourceArgs, inputs: dict[str, Any]) -> tuple[str | None, dict[str, Any]]:
