@@ -89,8 +89,8 @@ class DnsRecords(Component):
             extra = _as_it_is(self._plan.taken[name]) if name in self._plan.taken else {}
             options = self._child(provider=self._provider, depends_on=list(waiting), **extra)
             identity = str(ids[zone_of[record]])
-            paced = self._pace is not None and record in self._plan.unwritten
-            zone_id = _in_turn(self._pace, identity, waiting) if self._pace and paced else identity
+            paced = self._pace if record in self._plan.unwritten else None
+            zone_id = identity if paced is None else _in_turn(paced, identity, waiting)
             made.append(CloudflareRecord(f"{self._name}-{name}", zone_id, to_cloudflare(record), options))
         return made
 

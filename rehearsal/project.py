@@ -11,10 +11,11 @@ NOT_THE_PROGRAM = ("tests/", "docs/", "rehearsal/")
 
 
 def copy_project(folder: Path) -> Path:
-    """Copy the program, as Git knows it, into ``folder``, beside a link to the virtual environment; return ``folder``.
+    """Copy the program, as Git knows it, into a new ``folder``, beside a link to the virtual environment; return it.
 
     Raises CalledProcessError where this is no Git checkout.
     """
+    folder.mkdir()
     listed = subprocess.run(["git", "ls-files"], cwd=ROOT, check=True, capture_output=True, text=True)
     for name in listed.stdout.splitlines():
         if not name.startswith(NOT_THE_PROGRAM) and (ROOT / name).is_file():

@@ -3,7 +3,7 @@
 import ipaddress
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from mailstack.postfix.relay import PROTECTED_PARAMETERS
 from mailstack.settings.model import Settings
@@ -23,6 +23,18 @@ USUAL_PORTS = {"starttls_port": 587, "tls_port": 465}
 
 def _duplicates(values: Iterable[str]) -> list[str]:
     return [value for value, count in Counter(values).items() if count > 1]
+
+
+def _listening(field: str, listed: Sequence[str]) -> Iterator[Problem]:
+    for name in _duplicates(listed):
+        yield Problem(field=field, value=name, rule="is listed twice", fix="remove one")
+    if len(listed) > 1 and any(ipaddress.ip_address(address).is_unspecified for address in listed):
+        yield Problem(
+            field=field,
+            value=", ".join(listed),
+            rule="0.0.0.0 and :: stand for all addresses and cannot be combined",
+            fix="list either all or the single addresses",
+        )
 
 
 def _relay_host(settings: Settings) -> Iterator[Problem]:
@@ -86,15 +98,7 @@ def _relay_reach(settings: Settings) -> Iterator[Problem]:
     addresses = [ipaddress.ip_address(address) for address in settings.relay_listen_addresses]
     container_side = None if settings.postal is None else ipaddress.ip_address(settings.postal.gateway)
     outside = [address for address in addresses if not address.is_loopback and address != container_side]
-    for name in _duplicates(relay.listen_addresses or ()):
-        yield Problem(field="relay.listen_addresses", value=name, rule="is listed twice", fix="remove one")
-    if len(addresses) > 1 and any(address.is_unspecified for address in addresses):
-        yield Problem(
-            field="relay.listen_addresses",
-            value=", ".join(relay.listen_addresses or ()),
-            rule="0.0.0.0 and :: stand for all addresses and cannot be combined",
-            fix="list either all or the single addresses",
-        )
+    yield from _listening("relay.listen_addresses", relay.listen_addresses or ())
     if outside and not relay.client_networks:
         yield Problem(
             field="relay.client_networks",
@@ -161,16 +165,7 @@ def _submission(settings: Settings) -> Iterator[Problem]:
     if relay.placement == "none":
         yield Problem(field=field, value="a mapping", rule="needs Postfix, and placement is none", fix="remove it")
     yield from _submission_ports(settings, submission)
-    addresses = [ipaddress.ip_address(address) for address in submission.listen_addresses]
-    for name in _duplicates(submission.listen_addresses):
-        yield Problem(field=f"{field}.listen_addresses", value=name, rule="is listed twice", fix="remove one")
-    if len(addresses) > 1 and any(address.is_unspecified for address in addresses):
-        yield Problem(
-            field=f"{field}.listen_addresses",
-            value=", ".join(submission.listen_addresses),
-            rule="0.0.0.0 and :: stand for all addresses and cannot be combined",
-            fix="list either all or the single addresses",
-        )
+    yield from _listening(f"{field}.listen_addresses", submission.listen_addresses)
     for name in _duplicates(user.name for user in submission.users):
         yield Problem(field=f"{field}.users", value=name, rule="is listed twice", fix="remove one")
     if submission.certificate is None and (settings.caddy is None or settings.caddy.host != relay.host):

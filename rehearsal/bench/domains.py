@@ -1,6 +1,5 @@
 """What a stack of many domains costs: plan and preview, on the real engine, with Cloudflare's API stood in for."""
 
-import shutil
 import tempfile
 import time
 from collections.abc import Callable
@@ -36,7 +35,6 @@ def measure_domains(say: Callable[[str], None]) -> None:
 def _measure(
     say: Callable[[str], None], folder: Path, standin: CloudflareStandin, names: list[str], *, keys: bool
 ) -> None:
-    (folder / "project").mkdir()
     project = copy_project(folder / "project")
     raw = _settings(project, names, keys=keys)
     started = time.monotonic()
@@ -55,7 +53,6 @@ def _measure(
         engine.preview()
         seconds = time.monotonic() - started
         say(f"  preview, {what}: {seconds:.1f} s, {len(standin.requests()) - before} calls (aim 20 s without keys)")
-    shutil.rmtree(folder / "engine" / "state")
 
 
 def _settings(project: Path, names: list[str], *, keys: bool) -> dict[str, Any]:

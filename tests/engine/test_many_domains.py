@@ -41,7 +41,6 @@ def standin() -> Iterator[CloudflareStandin]:
 
 def project(folder: Path) -> Path:
     """Return a checkout like a user's, with the file of domains beside the stack file."""
-    folder.mkdir()
     copy_project(folder)
     document = {
         "defaults": {"dkim": [{"selector": "mail202611", "key": "common"}], "dmarc": {"policy": "reject"}},
