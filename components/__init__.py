@@ -3,6 +3,9 @@
 import gc
 import os
 
-if "PULUMI_CONFIG" in os.environ:  # a process of the engine's: not a test, nor a program around this one
+# The engine started this process for the program alone: it is no test, nor a program around this one.
+OWN_PROCESS = "PULUMI_CONFIG" in os.environ
+
+if OWN_PROCESS:
     # It ends within seconds. Looking for cycles takes a tenth of a small preview, a quarter with a thousand domains.
     gc.disable()

@@ -10,6 +10,7 @@ from typing import Any
 import pulumi
 from pulumi.runtime.config import CONFIG, get_config_env, get_config_secret_keys_env, is_config_secret
 
+from components import OWN_PROCESS
 from components.previous import read_previous
 from mailstack.plan import Plan, load_plan
 from mailstack.plan.first_day import Surroundings, first_day
@@ -30,7 +31,7 @@ def read_plan() -> Plan:
     Secrets leave the program only inside ``Output.secret``.
     Raises pulumi.RunError with all mistakes at once. What was weakened on purpose is logged as a warning.
     """
-    if "PULUMI_CONFIG" in os.environ:  # a process of the engine's, not a test or a program around this one
+    if OWN_PROCESS:
         _end_without_traceback()
         _without_debug_lines()
     prefix = f"{pulumi.get_project()}:"

@@ -144,6 +144,7 @@ class HttpServer(StartStop):
 class _Handler(BaseHTTPRequestHandler):
     answer: Callable[[Request], Answer]
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class names it so
         _LOG.debug(format, *args)

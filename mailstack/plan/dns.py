@@ -155,7 +155,7 @@ def key_problems(settings: Settings) -> Iterator[Problem]:
         for number, domain in enumerate(settings.domains)
         for index, key in enumerate(domain.dkim)
     }
-    held |= {f"dkim_keys.{name}.private_key": shared.private_key for name, shared in settings.dkim_keys.items()}
+    held |= {_shared_field(name): shared.private_key for name, shared in settings.dkim_keys.items()}
     for field, private in held.items():
         if private is None:
             continue
@@ -175,10 +175,12 @@ _public_half = cache(public_key_of)
 
 
 def _as_problem(settings: Settings, problem: Any) -> Problem:
+    field = _field(settings, problem.record)
     return Problem(
-        field=_field(settings, problem.record),
-        value=f"{problem.record}: {problem.found}",
-        rule=f"{problem.expected} ({problem.rule}, {problem.source})",
+        field=field,
+        # What is wrong with a key that many domains share is said once, not for the record of each.
+        value=problem.found if field.startswith("dkim_keys.") else f"{problem.record}: {problem.found}",
+        rule=f"expected {problem.expected} ({problem.rule}, {problem.source})",
         fix=problem.fix,
     )
 
@@ -205,9 +207,14 @@ def _field(settings: Settings, record: str) -> str:
     for number, domain in enumerate(settings.domains):
         for index, key in enumerate(domain.dkim):
             if record.startswith(f"{key.selector}._domainkey.{domain.name} "):
-                return f"domains[{number}].dkim[{index}].public_key"
+                kind = "public_key" if key.private_key is None else "private_key"
+                return f"domains[{number}].dkim[{index}].{kind}" if key.key is None else _shared_field(key.key)
     names = [(len(domain.name), number) for number, domain in enumerate(settings.domains) if domain.name in record]
     return f"domains[{max(names)[1]}]" if names else "dns"
+
+
+def _shared_field(name: str) -> str:
+    return f"dkim_keys.{name}.private_key"
 
 
 def _declaration(settings: Settings) -> DnsDeclaration:

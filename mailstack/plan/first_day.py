@@ -6,6 +6,7 @@ the engine); only zones in which something is about to be made are looked at.
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from pathlib import Path
 
 from mailstack.dns import Record, resource_name, to_cloudflare
@@ -24,6 +25,8 @@ OFFLINE = "nobody looked: dns.look_seconds is 0"
 # So many zones are one share of the time, and beyond them answers are kept for the run that follows.
 MANY = 100
 NAMED = 3
+# By zone, the records that are about to be made.
+New = Mapping[str, tuple[Record, ...]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,21 +64,22 @@ def first_day(plan: Plan, ours: Ours, around: Surroundings) -> tuple[Plan, tuple
     settings = plan.settings
     if settings.environment == "local":
         return plan, ()
+    new = _new(plan, ours)
     if plan.dns.cloudflare is not None:
         recent = Recent(around.recent if len(plan.dns.zones) > MANY else None)
-        return _first_day_at_cloudflare(plan, plan.dns.cloudflare, ours, around, recent)
-    return _with_decisions(plan, ours, _elsewhere(plan, ours, around))
+        return _first_day_at_cloudflare(plan, plan.dns.cloudflare, ours, new, around, recent)
+    return _with_decisions(plan, ours, new, _elsewhere(plan, new, around))
 
 
 def _first_day_at_cloudflare(
-    plan: Plan, cloudflare: CloudflarePlan, ours: Ours, around: Surroundings, recent: Recent
+    plan: Plan, cloudflare: CloudflarePlan, ours: Ours, new: New, around: Surroundings, recent: Recent
 ) -> tuple[Plan, tuple[str, ...]]:
     pace = Pace(cloudflare.calls, cloudflare.seconds, recent.calls)
     token = cloudflare.api_token.value
     api = CloudflareApi(around.cloudflare_url, token, seconds=_seconds(plan), pace=pace, recent=recent)
     try:
         plan = _with_zone_ids(plan, cloudflare, ours, api)
-        look = _at_cloudflare(plan, ours, api, recent)
+        look = _at_cloudflare(plan, ours, new, api, recent)
     finally:
         recent.save(pace.made())
     found = replace(cloudflare, zone_ids=_ids(plan), made=tuple(pace.made()))
@@ -85,7 +89,8 @@ def _first_day_at_cloudflare(
         for record in records
         if ours.contents.get(_content_at(str(found.zone_ids[zone]), record)) != record.ttl
     )
-    return _with_decisions(replace(plan, dns=replace(plan.dns, cloudflare=found, unwritten=unwritten)), ours, look)
+    plan = replace(plan, dns=replace(plan.dns, cloudflare=found, unwritten=unwritten))
+    return _with_decisions(plan, ours, new, look)
 
 
 def _content_at(zone_id: str, record: Record) -> tuple[str, str, str]:
@@ -98,8 +103,8 @@ def _ids(plan: Plan) -> Mapping[str, str | None]:
     return plan.dns.cloudflare.zone_ids if plan.dns.cloudflare is not None else {}
 
 
-def _with_decisions(plan: Plan, ours: Ours, look: Look) -> tuple[Plan, tuple[str, ...]]:
-    undecided, taken = _decide(plan, ours, look)
+def _with_decisions(plan: Plan, ours: Ours, new: New, look: Look) -> tuple[Plan, tuple[str, ...]]:
+    undecided, taken = _decide(plan, ours, new, look)
     if undecided:
         raise SettingsError(_problem(plan, clash) for clash in undecided)
     places = take_overs(taken).items()
@@ -107,10 +112,10 @@ def _with_decisions(plan: Plan, ours: Ours, look: Look) -> tuple[Plan, tuple[str
     return replace(plan, dns=replace(plan.dns, taken=imports)), tuple(_not_seen(look.not_seen))
 
 
-def _decide(plan: Plan, ours: Ours, look: Look) -> tuple[list[Clash], list[Clash]]:
+def _decide(plan: Plan, ours: Ours, new: New, look: Look) -> tuple[list[Clash], list[Clash]]:
     """Return the clashes about which nothing is decided, and those whose record is taken over."""
-    new = [record for records in _new(plan, ours).values() for record in records]
-    clashes = find_clashes(new, plan.dns.records, [there for there in look.existing if not _is_ours(there, ours)])
+    foreign = [there for there in look.existing if not _is_ours(there, ours)]
+    clashes = find_clashes([*chain.from_iterable(new.values())], plan.dns.records, foreign)
     decisions = [
         Decision(name=entry.name, type=entry.type, content=entry.content, action=entry.action)
         for entry in plan.settings.dns.existing
@@ -155,8 +160,8 @@ def _no_zone(zone: str) -> Problem:
     )
 
 
-def _new(plan: Plan, ours: Ours) -> dict[str, tuple[Record, ...]]:
-    """Return, by zone, the records that are about to be made. Elsewhere than at Cloudflare a zone text tells."""
+def _new(plan: Plan, ours: Ours) -> New:
+    """Return the records that are about to be made. Elsewhere than at Cloudflare a zone text tells."""
     found = {}
     for zone, records in plan.dns.zones.items():
         if plan.dns.cloudflare is not None:
@@ -168,13 +173,12 @@ def _new(plan: Plan, ours: Ours) -> dict[str, tuple[Record, ...]]:
     return found
 
 
-def _at_cloudflare(plan: Plan, ours: Ours, api: CloudflareApi, recent: Recent) -> Look:
-    zones = _new(plan, ours)
+def _at_cloudflare(plan: Plan, ours: Ours, new: New, api: CloudflareApi, recent: Recent) -> Look:
     if not plan.settings.dns.look_seconds:
-        return Look(not_seen=dict.fromkeys(zones, OFFLINE))
+        return Look(not_seen=dict.fromkeys(new, OFFLINE))
     ids = {zone: str(identity) for zone, identity in _ids(plan).items()}
-    look = look_at_cloudflare(api, {zone: ids[zone] for zone in zones})
-    doubted = {clash.existing.zone for clash in _decide(plan, ours, look)[0]} if recent.calls else set()
+    look = look_at_cloudflare(api, {zone: ids[zone] for zone in new})
+    doubted = {clash.existing.zone for clash in _decide(plan, ours, new, look)[0]} if recent.calls else set()
     if not doubted:
         return look
     # Seen a moment ago, and somebody may have mended it since: what is refused is refused for what is there now.
@@ -185,12 +189,12 @@ def _at_cloudflare(plan: Plan, ours: Ours, api: CloudflareApi, recent: Recent) -
     return replace(look, existing=(*(there for there in look.existing if there.zone not in seen), *again.existing))
 
 
-def _elsewhere(plan: Plan, ours: Ours, around: Surroundings) -> Look:
-    zones, server = _new(plan, ours), plan.settings.dns.server
+def _elsewhere(plan: Plan, new: New, around: Surroundings) -> Look:
     if not plan.settings.dns.look_seconds:
-        return Look(not_seen=dict.fromkeys(zones, OFFLINE))
+        return Look(not_seen=dict.fromkeys(new, OFFLINE))
+    server = plan.settings.dns.server
     own = server.nameservers if server is not None else ()
-    return look_by_dns(zones, seconds=_seconds(plan) or 0.0, ours=own, resolvers=around.resolvers)
+    return look_by_dns(new, seconds=_seconds(plan) or 0.0, ours=own, resolvers=around.resolvers)
 
 
 def _is_ours(there: Existing, ours: Ours) -> bool:

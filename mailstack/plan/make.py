@@ -13,7 +13,7 @@ from mailstack.plan.relay import plan_relay
 from mailstack.plan.relay_rule import checked_rule, plan_relay_rule
 from mailstack.plan.weaknesses import weaknesses
 from mailstack.settings.domains_file import with_domains_file
-from mailstack.settings.load import read_shape
+from mailstack.settings.load import Shape, read_shape
 from mailstack.settings.model import Settings
 from mailstack.settings.problems import Problem, SettingsError
 from mailstack.settings.rules import find_problems
@@ -33,7 +33,7 @@ def load_plan(raw: Mapping[str, Any], folder: Path = PROJECT_FOLDER, *, written:
 
     Raises SettingsError with every problem: the shape of each field, the rules that need several fields, and what the
     definitions find. The latter two are also tried on settings whose shape is wrong, with the wrong parts left out, so
-    that one run shows everything; what they say about a part that was left out is dropped.
+    that one run shows everything; what they say about a part that was left out, or miss there, is dropped.
     """
     shape = read_shape(with_domains_file(raw, folder))
     problems = list(shape.problems)
@@ -43,11 +43,16 @@ def load_plan(raw: Mapping[str, Any], folder: Path = PROJECT_FOLDER, *, written:
         try:
             plan = make_plan(shape.settings)
         except SettingsError as error:
-            problems += [problem for problem in error.problems if not shape.left_out_touches(problem.field)]
+            problems += [problem for problem in error.problems if not _follows(problem, shape)]
         else:
             if not problems:
                 return plan
     raise SettingsError(problems)
+
+
+def _follows(problem: Problem, shape: Shape) -> bool:
+    """Tell whether a problem only follows from something that was left out."""
+    return any(shape.left_out_touches(field) for field in (problem.field, problem.refers_to) if field)
 
 
 def make_plan(settings: Settings) -> Plan:

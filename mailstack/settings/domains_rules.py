@@ -49,6 +49,7 @@ def _dkim(settings: Settings, field: str, domain: Domain) -> Iterator[Problem]:
                 value=key.key,
                 rule="must name one of dkim_keys",
                 fix=one_of(settings.dkim_keys, key.key) if settings.dkim_keys else "add the section dkim_keys with it",
+                refers_to=f"dkim_keys.{key.key}",
             )
         if key.ours and key.key_type == "ed25519":
             yield Problem(

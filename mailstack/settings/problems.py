@@ -15,13 +15,15 @@ SHOWN_VALUE_CHARACTERS = 80
 class Problem:
     """One mistake: the field (dotted path), the value found, the rule it breaks and what to do.
 
-    ``value`` is already safe to show: a secret arrives here as ``[secret]``.
+    ``value`` is already safe to show: a secret arrives here as ``[secret]``. ``refers_to`` is the entry that the field
+    names and that is not there, as a dotted path.
     """
 
     field: str
     value: str
     rule: str
     fix: str
+    refers_to: str = ""
 
     def __str__(self) -> str:
         """Return one line for a log."""
@@ -48,7 +50,9 @@ def one_of(names: Iterable[str], wanted: str) -> str:
 
 def not_a_host(field: str, name: str, hosts: Iterable[str]) -> Problem:
     """Return the problem of a field that names a machine nobody declared."""
-    return Problem(field=field, value=name, rule="must name one of hosts", fix=one_of(hosts, name))
+    return Problem(
+        field=field, value=name, rule="must name one of hosts", fix=one_of(hosts, name), refers_to=f"hosts.{name}"
+    )
 
 
 def definition_problems(field: str, text: str) -> list["Problem"]:

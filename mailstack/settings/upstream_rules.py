@@ -200,7 +200,13 @@ def _login(upstream: UpstreamSettings) -> tuple[object, ...]:
 def _unknown(field: str, name: str, names: Iterable[str]) -> Problem:
     known = list(names)
     fix = one_of(known, name) if known else "add the section relay.upstreams with it, or remove the key"
-    return Problem(field=field, value=name, rule="must name one of relay.upstreams", fix=fix)
+    return Problem(
+        field=field,
+        value=name,
+        rule="must name one of relay.upstreams",
+        fix=fix,
+        refers_to=f"relay.upstreams.{name}",
+    )
 
 
 UPSTREAM_RULES: tuple[Callable[[Settings], Iterator[Problem]], ...] = (_every_upstream, _choice)

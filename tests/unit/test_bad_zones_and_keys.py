@@ -212,8 +212,35 @@ def test_the_look_may_be_left_out_and_may_take_five_minutes(seconds: int) -> Non
 @pytest.mark.parametrize(("bits", "accepted_"), [(1016, False), (1024, True)])
 def test_a_shared_key_has_as_many_bits_as_receivers_demand_of_any_key(bits: int, accepted_: bool) -> None:
     found = problems(changed(shared(), {KEY: rsa_key(bits)}))
-    assert (found == []) is accepted_
+    told_at = [problem.field for problem in found]
+    assert told_at == ([] if accepted_ else [KEY]), "once, whatever the number of domains"
     assert all(f"{bits} bits" in problem.value and "genrsa 2048" in problem.fix for problem in found)
+
+
+@pytest.mark.parametrize(
+    ("broken", "named", "field"),
+    [
+        ({KEY: 7}, {}, KEY),
+        ({"dkim_keys.common": "x"}, {}, "dkim_keys.common"),
+        ({"dkim_keys": ["common"]}, {}, "dkim_keys"),
+        (
+            {"relay.upstreams": {"mail": {"preset": "mail"}}},
+            {"domains.0.upstream": "mail"},
+            "relay.upstreams.mail.preset",
+        ),
+        (
+            {"hosts.mx": {"address": 7}},
+            {"caddy": {"host": "mx", "extra_names": ["web.example.com"]}},
+            "hosts.mx.address",
+        ),
+    ],
+)
+def test_what_is_named_and_wrong_is_told_where_it_stands_and_not_as_missing(
+    broken: dict[str, Any], named: dict[str, Any], field: str
+) -> None:
+    found = problems(changed(shared(), {**broken, **named}))
+    assert field in [problem.field for problem in found]
+    assert [str(problem) for problem in found if "must name one of" in problem.rule] == []
 
 
 def test_a_shared_key_nobody_names_any_more_may_stay_for_a_while() -> None:
