@@ -10,7 +10,7 @@ from rehearsal.images import POSTAL_VERSION, ensure_images, start_registry
 from rehearsal.pki import PrivateCa
 from rehearsal.resolver import start_resolver, use_resolver
 
-__all__ = ["Surroundings"]
+__all__ = ["ROOTS", "Surroundings", "caddy_names"]
 
 ROOTS = "/etc/ssl/certs/rehearsal-acme.pem"
 
@@ -42,7 +42,7 @@ class Surroundings:
             use_resolver(ground, host, self.resolver)
         pebble = start_pebble(ground, authority, self.resolver)
         self.acme_directory = pebble.directory
-        self.company_pair = authority.issue(*_web_names(plan.caddy))
+        self.company_pair = authority.issue(*caddy_names(plan.caddy))
         # What an application on the Internet would trust.
         roots = pebble.root_certificate + authority.certificate
         self.app = ground.create_service(
@@ -54,14 +54,15 @@ class Surroundings:
         )
 
 
-def _web_names(caddy: CaddyPlan | None) -> list[str]:
-    """Return the names Caddy has certificates for."""
+def caddy_names(caddy: CaddyPlan | None) -> list[str]:
+    """Return the names Caddy shows certificates for, or lends them."""
     if caddy is None:
         return ["unused.rehearsal.test"]
     definition = caddy.definition
     policies = [f"mta-sts.{policy.domain}" for policy in definition.mta_sts]
     smtp = [definition.smtp.name] if definition.smtp is not None else []
-    return [*definition.web_names, *definition.tracking_names, *policies, *smtp] or ["unused.rehearsal.test"]
+    names = [*definition.web_names, *definition.tracking_names, *definition.certificate_names, *policies, *smtp]
+    return names or ["unused.rehearsal.test"]
 
 
 def _throwaway_addresses(plan: Plan, hosts: Mapping[str, Host]) -> dict[str, str]:

@@ -4,6 +4,8 @@ from typing import Any
 
 import pytest
 
+from rehearsal.pki import PrivateCa
+from rehearsal.surroundings import caddy_names
 from tests.unit.mistakes import LOGINS, Mistake, accepted, changed, direct, logins, problems, told_and_mended
 from tests.unit.stack_examples import HOST_KEY, REMOVE, postal_example
 
@@ -162,6 +164,13 @@ def test_without_a_certificate_of_its_own_submission_shows_that_of_caddy_for_the
     own = accepted(with_postal, {f"{SUBMISSION}.certificate": CERTIFICATE})
     assert own.caddy is not None
     assert own.caddy.definition.certificate_names == (), "and is not where another one is named"
+
+
+def test_in_a_rehearsal_the_companys_certificate_holds_the_name_of_submission_too() -> None:
+    pair = PrivateCa().issue("example.com", "*.example.com")
+    custom = {"certificate": pair.certificate, "private_key": pair.key}
+    caddy = {"host": "relay1", "certificates": "custom", "custom": custom}
+    assert "relay.example.com" in caddy_names(accepted(with_postal, {"caddy": caddy}).caddy)
 
 
 def test_names_that_only_begin_alike_are_different_users() -> None:
