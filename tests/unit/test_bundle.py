@@ -1,6 +1,8 @@
 """What travels to a host."""
 
 import base64
+import bz2
+import hashlib
 import io
 import json
 import shlex
@@ -13,6 +15,8 @@ import pytest
 from mailstack.reach import bundle as module
 from mailstack.reach.bundle import bundle, command_line, payload
 
+# As the bzip2 program and Python on Debian 12 give it.
+BZIP2_OF_5000_LINES = "d924b5d0b99ca70060ef5a0945f4ef18b4fc1cf52a880e35e6c3a7db8b3933bd"
 ROLES = sorted(path.parent.name for path in Path("roles").glob("*/__main__.py"))
 
 
@@ -26,6 +30,11 @@ def test_same_files_give_same_bytes(role: str) -> None:
     first = bundle(role)
     bundle.cache_clear()
     assert bundle(role) == first
+
+
+def test_the_compression_gives_the_bytes_it_gives_everywhere() -> None:
+    text = b"".join(b"line %d of a role\n" % number for number in range(5000))
+    assert hashlib.sha256(bz2.compress(text)).hexdigest() == BZIP2_OF_5000_LINES
 
 
 def test_file_times_and_modes_of_the_checkout_do_not_matter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
