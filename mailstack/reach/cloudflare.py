@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
@@ -48,7 +48,7 @@ class CloudflareApi:
         self._deadline = None if seconds is None else time.monotonic() + seconds
         self._pace = pace
         self._recent = Recent(None) if recent is None else recent
-        self._session: requests.Session | None = None
+        self._send: Callable[[str, float], requests.Response] | None = None
         self._lock = threading.Lock()
         self.calls = 0
 
@@ -91,10 +91,10 @@ class CloudflareApi:
             raise CloudflareError("there was no time left to ask Cloudflare")
         time.sleep(wait)
         with self._lock:
-            session = self._session = self._session or _session(self._token)
+            send = self._send = self._send or _sender(self._url, self._token)
             self.calls += 1
         try:
-            response = session.get(url, timeout=TIMEOUT_SECONDS if left is None else min(left, TIMEOUT_SECONDS))
+            response = send(url, TIMEOUT_SECONDS if left is None else min(left, TIMEOUT_SECONDS))
             if response.ok:
                 return response.json()
         except (requests.RequestException, ValueError) as error:
@@ -104,19 +104,25 @@ class CloudflareApi:
         raise CloudflareError(f"Cloudflare answered {response.status_code}{limit}: {response.text[:300]}")
 
 
-def _session(token: str) -> "requests.Session":
-    """Return a pool of connections: a thousand questions need no thousand handshakes."""
+def _sender(url: str, token: str) -> Callable[[str, float], "requests.Response"]:
+    """Return what sends a GET to an address below ``url``, and takes the time it has.
+
+    One pool of connections, and what all questions share is worked out once: it costs as much as the rest of each.
+    """
     import requests  # noqa: PLC0415
 
     session = requests.Session()
     adapter = requests.adapters.HTTPAdapter(pool_maxsize=AT_ONCE)
     session.mount("https://", adapter)
     session.mount("http://", adapter)
-    session.headers["Authorization"] = f"Bearer {token}"
-    # A .netrc entry for the host would take the token's place.
-    session.auth = _as_it_is
-    return session
+    surroundings = session.merge_environment_settings(url, {}, None, None, None)
+    # From here on the environment is not asked: a .netrc entry for the host would take the token's place.
+    session.trust_env = False
+    common = session.prepare_request(requests.Request("GET", url, headers={"Authorization": f"Bearer {token}"}))
 
+    def send(address: str, seconds: float) -> requests.Response:
+        question = common.copy()
+        question.url = address
+        return session.send(question, timeout=seconds, **surroundings)
 
-def _as_it_is(request: "requests.PreparedRequest") -> "requests.PreparedRequest":
-    return request
+    return send
