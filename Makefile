@@ -8,7 +8,7 @@ TEST_PROCESSES ?= 3
 ALONE := tests/rehearsal/test_ground.py tests/rehearsal/test_ground_daemon.py
 # A Pulumi CLI installed by scripts/install-pulumi.sh is found like one on PATH.
 export PATH := $(CURDIR)/.tools/bin:$(PATH)
-PURE_36 := roles mailstack/postfix/render.py mailstack/postfix/platforms.py \
+PURE_36 := roles mailstack/postfix/files.py mailstack/postfix/render.py mailstack/postfix/platforms.py \
 	mailstack/postal/config_keys.py mailstack/postal/render.py mailstack/postal/compose.py mailstack/postal/mariadb.py
 
 help:
@@ -38,7 +38,8 @@ lint: setup
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy .
 	.venv/bin/vermin -q -t=3.6- --no-tips --violations $(PURE_36)
-	shellcheck scripts/*.sh roles/*.sh .ci/run $$(git ls-files 'roles/**/*.sh')
+	.venv/bin/hadolint images/*/Dockerfile
+	shellcheck scripts/*.sh roles/*.sh .ci/run images/postfix-relay/postfix-relay $$(git ls-files 'roles/**/*.sh')
 
 test: setup
 	# Without Go there is no engine (3), and tests/engine says that it is skipped; a build that fails is a failure.
@@ -49,7 +50,7 @@ test: setup
 	# A module keeps its hosts; the stack on the real engine is kept in one process, as are tests that share another.
 	# In this order: whole stacks take longest, and what takes longest must not come last.
 	$(PYTHON) -m pytest -rs --durations=25 -n $(TEST_PROCESSES) --dist loadgroup --no-loadscope-reorder \
-		$(addprefix --ignore=,$(ALONE)) tests/rehearsal tests/engine tests/roles
+		$(addprefix --ignore=,$(ALONE)) tests/rehearsal tests/engine tests/roles tests/images
 
 engine:
 	@scripts/engine.sh

@@ -29,6 +29,7 @@ SHARED_MODULES: Mapping[str, tuple[str, ...]] = {
     "postfix_relay": (
         "mailstack/__init__.py",
         "mailstack/postfix/__init__.py",
+        "mailstack/postfix/files.py",
         "mailstack/postfix/platforms.py",
         "mailstack/postfix/render.py",
     ),

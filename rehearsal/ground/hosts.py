@@ -358,20 +358,22 @@ class Ground(Access):
         image: str | None = None,
         ready_port: int | None = None,
         memory_mb: int | None = None,
+        init: bool = True,
         extra_run_args: Sequence[str] = (),
     ) -> Service:
         """Start ``argv`` in a plain container on the ground's network, as root, and return it.
 
         ``copies``: absolute target path to a file, a directory or contents, put in before the start (private
         keys included: they stay off the disk of this machine). ``mounts``: absolute target path to a path
-        here, read-only. ``ready_port``: wait until this TCP port accepts (``SERVICE_TIMEOUT`` at most).
+        here, read-only. ``ready_port``: wait until this TCP port accepts (``SERVICE_TIMEOUT`` at most). Without
+        ``init`` the program itself is process 1.
 
         Unlike a host, a service is not kept from mail ports outside: a stand-in must not relay.
         """
         self._prepare(name, "service")
         image = image or ensure_base_image(self._log)
         address = self._take_address()
-        arguments = ["--init", "--hostname", name]
+        arguments = [*(["--init"] if init else []), "--hostname", name]
         for alias in dict.fromkeys((name, *aliases)):
             arguments += ["--network-alias", alias]
         for key, value in (env or {}).items():

@@ -2,30 +2,20 @@
 
 import hashlib
 import os
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any, Dict, List
 
+from mailstack.postfix.files import COMPILED_SUFFIXES, postfix_files
 from mailstack.postfix.platforms import PLATFORMS, Platform, reference_values
-from mailstack.postfix.render import (
-    RenderError,
-    decode_value,
-    render_indexed_map,
-    render_main_cf,
-    render_master_cf,
-    render_regexp_map,
-    resolve,
-    service_from,
-)
+from mailstack.postfix.render import RenderError
 from postfix_relay import paths, submission
 from rolelib.files import DesiredFile, read
 from rolelib.host import RoleError
 
-__all__ = ["COMPILED_SUFFIXES", "Desired", "desired", "digest", "platform_row"]
+__all__ = ["Desired", "desired", "digest", "platform_row"]
 
 HEADER = """Managed by mailstack: the next run undoes changes made here.
 Change the stack's settings instead; `mailstack check` shows what differs."""
 MAP_COMMENT = "Managed by mailstack: the next run undoes changes made here."
-# What postmap adds to the name of a map's source.
-COMPILED_SUFFIXES = {"lmdb": ".lmdb", "hash": ".db", "texthash": ""}
 LOG_KEPT_DAYS = 30
 
 LOG_SERVICE_UNIT = """# Managed by mailstack.
@@ -96,79 +86,26 @@ def desired(settings: Dict[str, Any], secrets: Dict[str, Any], facts: Dict[str, 
     defaults, supported = facts["postfix"]["defaults"], facts["postfix"]["maps"]
     references = reference_values(platform, defaults, supported)
     try:
-        wanted = {name: decode_value(value) for name, value in settings["main_cf"]}
-        parameters, left_out = resolve(wanted, references)
-        # An older Postfix lacks some parameters. One asked for in the settings is an error there, not a silent loss.
-        unknown = [name for name in parameters if name not in defaults and not _is_transport_parameter(name)]
-        for name in unknown:
-            if name not in settings["extra_parameters"]:
-                del parameters[name]
-                left_out.append(name)
-        files = [
-            DesiredFile(paths.MAIN_CF, render_main_cf(parameters, settings["reasons"], HEADER)),
-            DesiredFile(
-                paths.MASTER_CF,
-                render_master_cf([service_from(service) for service in settings["master_cf"]], HEADER),
-            ),
-        ]
-        maps, indexed = _maps(settings, secrets)
+        made = postfix_files(settings, secrets, references, defaults, (HEADER, MAP_COMMENT))
     except RenderError as error:
         raise RoleError("settings", str(error)) from None
-    files += maps
+    files = [
+        DesiredFile(
+            os.path.join(paths.CONFIG_DIRECTORY, file.name),
+            file.text,
+            mode=0o600 if file.secret else 0o644,
+            secret=file.secret,
+        )
+        for file in made.files
+    ]
+    indexed = [os.path.join(paths.CONFIG_DIRECTORY, file.name) for file in made.files if file.indexed]
     files += _tools(platform, facts)
     files += submission.files(settings, facts.get("submission_hashes", {}))
     if settings.get("after_unit"):
         text = AFTER_UNIT.format(unit=settings["after_unit"])
         files += [DesiredFile(path, text) for path in paths.AFTER_UNIT_DROP_INS]
     map_type = references["map_type"] or "texthash"
-    return Desired(files, indexed, map_type, left_out, dict(parameters))
-
-
-def _is_transport_parameter(name: str) -> bool:
-    """Tell parameters made from a transport name, such as smtp_destination_rate_delay: postconf -d lacks some."""
-    return "_destination_" in name
-
-
-def _maps(settings: Dict[str, Any], secrets: Dict[str, Any]) -> Tuple[List[DesiredFile], List[str]]:
-    files, indexed = [], []
-    for name, table in sorted(settings["maps"].items()):
-        path = os.path.join(paths.MAPS_DIRECTORY, name)
-        if table["kind"] == "indexed":
-            indexed.append(path)
-            text = render_indexed_map(table["entries"], MAP_COMMENT)
-        else:
-            text = render_regexp_map([(pattern, result) for pattern, result in table["rules"]], MAP_COMMENT)
-        files.append(DesiredFile(path, text))
-    for path, entries in sorted(_logins(settings, secrets).items()):
-        files.append(DesiredFile(path, render_indexed_map(entries, MAP_COMMENT), mode=0o600, secret=True))
-        indexed.append(path)
-    return files, indexed
-
-
-def _logins(settings: Dict[str, Any], secrets: Dict[str, Any]) -> Dict[str, Dict[str, str]]:
-    """Return the tables with passwords: path -> next hop -> ``user:password``."""
-    found: Dict[str, Dict[str, str]] = {}
-    if settings["sasl"] is not None:
-        login = _login(settings["sasl"]["username"], secrets.get("sasl_password"), "upstream.password")
-        found[paths.SASL_MAP] = {settings["sasl"]["next_hop"]: login}
-    for entry in settings.get("more_logins", []):
-        passwords = secrets.get("upstream_passwords") or {}
-        field = f"upstreams.{entry['password_of']}.password"
-        login = _login(entry["username"], passwords.get(entry["password_of"]), field)
-        path = os.path.join(paths.MAPS_DIRECTORY, entry["map"])
-        found.setdefault(path, {})[entry["next_hop"]] = login
-    return found
-
-
-def _login(username: str, password: Optional[str], field: str) -> str:
-    if not password:
-        raise RoleError("settings", f"the upstream wants a user name, but no password came: set {field}")
-    if password != password.rstrip() or any(ord(character) < 32 for character in password):
-        raise RoleError(
-            "settings",
-            f"{field} ends with a blank or has a line end in it; Postfix cannot keep that (postmap(1))",
-        )
-    return f"{username}:{password}"
+    return Desired(files, indexed, map_type, made.left_out, dict(made.parameters))
 
 
 def _tools(platform: Platform, facts: Dict[str, Any]) -> List[DesiredFile]:

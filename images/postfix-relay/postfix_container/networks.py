@@ -1,0 +1,32 @@
+"""The networks this container is attached to: its neighbours, who may send when nothing else is said."""
+
+import fcntl
+import ipaddress
+import socket
+import struct
+from pathlib import Path
+
+__all__ = ["attached_networks"]
+
+# linux/sockios.h: the address and the mask of an interface.
+ADDRESS, MASK = 0x8915, 0x891B
+NAME_BYTES = 15
+
+
+def attached_networks(interfaces: Path = Path("/sys/class/net")) -> tuple[str, ...]:
+    """Return the IPv4 networks of all interfaces but loopback, each as CIDR."""
+    found = []
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as handle:
+        for name in sorted(path.name for path in interfaces.iterdir()):
+            address, mask = _ask(handle, ADDRESS, name), _ask(handle, MASK, name)
+            if address is not None and mask is not None and name != "lo":
+                found.append(str(ipaddress.ip_network(f"{address}/{mask}", strict=False)))
+    return tuple(dict.fromkeys(found))
+
+
+def _ask(handle: socket.socket, what: int, name: str) -> str | None:
+    request = struct.pack("256s", name.encode()[:NAME_BYTES])
+    try:
+        return socket.inet_ntoa(fcntl.ioctl(handle.fileno(), what, request)[20:24])
+    except OSError:  # an interface without an address
+        return None

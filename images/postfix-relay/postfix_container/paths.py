@@ -1,0 +1,20 @@
+"""Where things are in the container. What is written to is a mount: the root may be read-only."""
+
+from pathlib import Path
+
+__all__ = ["CONFIGURATION", "DATA", "DRAINING", "FAULTS", "MAPS", "PID", "QUEUE", "SECRETS", "SETTINGS", "SHIPPED"]
+
+# Given from outside, read-only.
+SETTINGS = Path("/etc/mailstack/relay.json")
+SECRETS = Path("/run/secrets/mailstack")
+# Part of the image: what the package has in /etc/postfix besides main.cf and master.cf.
+SHIPPED = Path("/usr/share/postfix-relay/etc")
+# In memory.
+CONFIGURATION = Path("/etc/postfix")
+MAPS = CONFIGURATION / "mailstack"
+DATA = Path("/var/lib/postfix")
+FAULTS = Path("/run/postfix-relay/faults")
+DRAINING = Path("/run/postfix-relay/draining")
+# Durable.
+QUEUE = Path("/var/spool/postfix")
+PID = QUEUE / "pid/master.pid"

@@ -1,0 +1,90 @@
+"""Writes /etc/postfix and the queue's directories, and has Postfix read them before anything starts."""
+
+import os
+import shutil
+import subprocess
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from mailstack.postfix.files import COMPILED_SUFFIXES, postfix_files
+from mailstack.postfix.platforms import platform_of, reference_values
+from mailstack.postfix.render import RenderError
+from postfix_container import paths
+from postfix_container.configuration import Configuration, ConfigurationError
+
+__all__ = ["backdate", "prepare"]
+
+COMMENT = (
+    "Made when the container started, from what it was given: changes made here are gone with it.",
+    "Made when the container started.",
+)
+SETTLED_SECONDS = 10
+FAULTS = ("fatal:", "error:", "unused parameter", "unsupported dictionary", "unknown", "undefined")
+
+
+def prepare(configuration: Configuration) -> None:
+    """Write and check everything. Raises ConfigurationError with Postfix's own words for what it refuses."""
+    shutil.copytree(paths.SHIPPED, paths.CONFIGURATION, dirs_exist_ok=True)
+    main_cf = paths.CONFIGURATION / "main.cf"
+    main_cf.write_text("")
+    backdate(main_cf)
+    defaults = dict(line.split(" =", 1) for line in _run(["postconf", "-d"]).splitlines() if " =" in line)
+    defaults = {name: value.strip() for name, value in defaults.items()}
+    # Debian's row, but the log goes where a container's log goes.
+    platform = platform_of({"ID": "debian"})._replace(log_file="/dev/stdout")
+    references = reference_values(platform, defaults, _run(["postconf", "-m"]).split())
+    try:
+        made = postfix_files(configuration.settings, configuration.secrets, references, defaults, COMMENT)
+    except RenderError as error:
+        raise ConfigurationError(str(error)) from None
+    paths.MAPS.mkdir(exist_ok=True)
+    for file in made.files:
+        target = paths.CONFIGURATION / file.name
+        target.touch(mode=0o600 if file.secret else 0o644)
+        target.write_text(file.text)
+        backdate(target)
+    _compile([file.name for file in made.files if file.indexed], references["map_type"] or "texthash")
+    # A mount in memory belongs to root.
+    shutil.chown(paths.DATA, "postfix", "postfix")
+    for listing in ("-n", "-M"):
+        _complain(["postconf", listing])
+    _run(["postfix", "post-install", "create-missing"])
+    _complain(["postfix", "check"])
+
+
+def backdate(path: Path) -> None:
+    """Let ``path`` look a little older. Each Postfix program waits up to 2 s for a file just written to settle."""
+    then = time.time() - SETTLED_SECONDS
+    os.utime(path, (then, then))
+
+
+def _compile(sources: Sequence[str], kind: str) -> None:
+    if kind != "texthash":
+        _complain(["postmap", *(f"{kind}:{paths.CONFIGURATION / source}" for source in sources)])
+    for source in sources:
+        path = paths.CONFIGURATION / source
+        compiled = path.with_name(path.name + COMPILED_SUFFIXES[kind])
+        # postmap makes its file as readable as the umask says; the one with a password must not be.
+        compiled.chmod(path.stat().st_mode & 0o777)
+        backdate(compiled)
+
+
+def _run(command: Sequence[str]) -> str:
+    return _finished(command).stdout
+
+
+def _complain(command: Sequence[str]) -> None:
+    """Run a command that has nothing to say about a good configuration."""
+    result = _finished(command)
+    faults = [line for line in result.stderr.splitlines() if any(fault in line for fault in FAULTS)]
+    if faults:
+        raise ConfigurationError("Postfix refuses the configuration: " + "\n".join(dict.fromkeys(faults)))
+
+
+def _finished(command: Sequence[str]) -> subprocess.CompletedProcess[str]:
+    result = subprocess.run(command, check=False, capture_output=True, text=True)
+    if result.returncode != 0:
+        last = (result.stderr or result.stdout).strip().splitlines()[-3:]
+        raise ConfigurationError(f"{' '.join(command[:2])} fails: {' '.join(last) or result.returncode}")
+    return result
