@@ -1,10 +1,13 @@
 """What all tests share."""
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
+# A property is true or false, however long a busy machine takes for one example.
+settings.register_profile("whole", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 # `make check` asks for it: fewer examples of each property. `make test` tries as many as Hypothesis thinks right.
-settings.register_profile("fast", max_examples=25)
+settings.register_profile("fast", settings.get_profile("whole"), max_examples=25)
+settings.load_profile("whole")
 
 
 @pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
