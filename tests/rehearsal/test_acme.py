@@ -71,8 +71,11 @@ def serve(ground: Ground, web: Host, site: str, directory: str) -> None:
     ground.exec(web, ["systemctl", "start", "caddy"])
 
 
-def served(ground: Ground, web: Host, site: str, root: str, seconds: float = 30.0) -> bool:
-    """Tell whether ``site`` answers with a certificate below ``root`` within so many seconds."""
+def served(ground: Ground, web: Host, site: str, root: str, seconds: float = 150.0) -> bool:
+    """Tell whether ``site`` answers with a certificate below ``root`` within so many seconds.
+
+    A refused nonce may come several times in a row; then Caddy tries again after a minute.
+    """
     ground.copy_in(web, root, "/root/acme-root.pem")
     fetch = ["curl", "--silent", "--cacert", "/root/acme-root.pem", "--max-time", "5", f"https://{site}/"]
     return bool(wait_for(lambda: ground.exec(web, fetch, check=False).stdout == "hello", seconds, pause=0.3))

@@ -1,6 +1,7 @@
 """A host with Docker, the images and the network, and a small Postal declared on it."""
 
 import base64
+import bz2
 import contextlib
 import copy
 import functools
@@ -188,7 +189,7 @@ class PostalSite:
     def killed(self, role: str, operation: int) -> int:
         """Run ``role``, ended by SIGKILL before its n-th command or rename; its exit code (0: it came to its end)."""
         unpack = "rm -rf /root/role; mkdir /root/role; base64 -d | tar -x -C /root/role"
-        self.sh(unpack, input=base64.b64encode(bundle(role)).decode())
+        self.sh(unpack, input=base64.b64encode(bz2.decompress(bundle(role))).decode())
         command = ["sh", "-c", f'cd /root/role && umask 077 && exec python3 -c "$0" {role} {operation}', KILLER]
         document = json.dumps({"settings": self.settings, "secrets": self.secrets})
         return self.ground.exec(self.host, command, input=document, check=False).returncode

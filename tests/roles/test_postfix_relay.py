@@ -1,6 +1,7 @@
 """The relay role beside what was on the host before it, and at its finer points: passwords, local senders, kills."""
 
 import base64
+import bz2
 import dataclasses
 import json
 from collections.abc import Iterator
@@ -80,7 +81,7 @@ def test_a_kill_before_any_file_operation_is_healed_by_the_next_run(site: Site, 
     document = json.dumps({"settings": role_settings(changed), "secrets": {}})
     site.sh("rm -rf /root/role; mkdir /root/role")
     unpack = ["sh", "-c", "base64 -d | tar -x -C /root/role"]
-    site.ground.exec(site.host, unpack, input=base64.b64encode(bundle("postfix_relay")).decode())
+    site.ground.exec(site.host, unpack, input=base64.b64encode(bz2.decompress(bundle("postfix_relay"))).decode())
     killed = site.ground.exec(
         site.host, ["sh", "-c", 'cd /root/role && exec python3 -c "$0" "$1"', KILLER, str(operation)],
         input=document, check=False,
