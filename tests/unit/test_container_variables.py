@@ -7,7 +7,7 @@ import pytest
 
 from mailstack.postfix.relay import main_cf
 from postfix_container.configuration import ConfigurationError, read_configuration
-from postfix_container.variables import VariablesError, from_variables
+from postfix_container.variables import KNOWN, VariablesError, from_variables
 
 GOOGLE = {
     "RELAYHOST": "[smtp-relay.gmail.com]:587",
@@ -95,6 +95,12 @@ def test_what_is_missing_or_contradicts_itself_is_told(changes: dict[str, str], 
     with pytest.raises(VariablesError) as error:
         from_variables(GOOGLE | changes)
     assert told in str(error.value)
+
+
+def test_the_readme_says_what_each_variable_means() -> None:
+    text = Path("images/postfix-relay/README.md").read_text(encoding="utf-8")
+    table = "".join(line.rpartition("|")[0].partition("| ")[2].partition(" | ")[0] for line in text.splitlines())
+    assert [name for name in (*KNOWN, "LOG_FORMAT", "GRACE_SECONDS") if f"`{name}`" not in table] == []
 
 
 def test_every_mistake_is_told_at_once() -> None:

@@ -38,7 +38,9 @@ def prepare(configuration: Configuration) -> None:
         made = postfix_files(configuration.settings, configuration.secrets, references, defaults, COMMENT)
     except RenderError as error:
         raise ConfigurationError(str(error)) from None
-    paths.MAPS.mkdir(exist_ok=True)
+    # Where it is no mount, the tables of the start before are still there.
+    shutil.rmtree(paths.MAPS, ignore_errors=True)
+    paths.MAPS.mkdir()
     for file in made.files:
         target = paths.CONFIGURATION / file.name
         target.touch(mode=0o600 if file.secret else 0o644)

@@ -15,19 +15,20 @@ from postfix_container.networks import attached_networks
 
 __all__ = ["KNOWN", "VariablesError", "Wanted", "from_variables"]
 
-# What each stands for; the first word of a line in the README.
-KNOWN: Mapping[str, str] = {
-    "RELAYHOST": "the upstream: [host]:port, host:port or host",
-    "SMTP_SERVER": "the upstream's host name, instead of RELAYHOST",
-    "SMTP_PORT": "its port, 587 unless said otherwise",
-    "RELAYHOST_USERNAME": "login at the upstream; none where it knows the address",
-    "RELAYHOST_PASSWORD": "its password",
-    "ALLOWED_SENDER_DOMAINS": "domains that may be in MAIL FROM, by blank or comma",
-    "maildomain": "the first of them",
-    "MASQUERADE_DOMAINS": "domains whose host names are cut off in senders",
-    "SERVER_HOSTNAME": "the name said in EHLO",
-    "CLIENT_NETWORKS": "who may send, besides the container; without it the networks it is attached to",
-}
+# What each means is in the README.
+KNOWN = (
+    "RELAYHOST",
+    "SMTP_SERVER",
+    "SMTP_PORT",
+    "RELAYHOST_USERNAME",
+    "RELAYHOST_PASSWORD",
+    "ALLOWED_SENDER_DOMAINS",
+    "maildomain",
+    "MASQUERADE_DOMAINS",
+    "SERVER_HOSTNAME",
+    "CLIENT_NETWORKS",
+)
+# As the seeds' manifests and other images spell them.
 ALIASES: Mapping[str, str] = {"relayhost": "RELAYHOST", "MAILDOMAIN": "maildomain"}
 PLACE = re.compile(r"\[?(?P<host>[^\[\]:\s]+)\]?(:(?P<port>\d+))?\Z")
 DEFAULT_PORT = 587
