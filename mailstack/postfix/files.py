@@ -3,6 +3,8 @@
 A role and the container image carry this module, so it keeps to Python 3.6 and the standard library.
 """
 
+import os
+import time
 from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Tuple
 
 from mailstack.postfix.render import (
@@ -17,11 +19,12 @@ from mailstack.postfix.render import (
     service_from,
 )
 
-__all__ = ["COMPILED_SUFFIXES", "MAPS", "PostfixFile", "PostfixFiles", "postfix_files"]
+__all__ = ["COMPILED_SUFFIXES", "MAPS", "PostfixFile", "PostfixFiles", "backdate", "postfix_files"]
 
 # Where the look-up tables are, below the configuration directory.
 MAPS = "mailstack"
 FIRST_LOGIN_MAP = "sasl_passwd"
+SETTLED_SECONDS = 10
 # What postmap adds to the name of a map's source.
 COMPILED_SUFFIXES = {"lmdb": ".lmdb", "hash": ".db", "texthash": ""}
 
@@ -78,6 +81,12 @@ def postfix_files(
     for name, entries in sorted(_logins(settings, secrets).items()):
         files.append(PostfixFile(f"{MAPS}/{name}", render_indexed_map(entries, map_comment), secret=True, indexed=True))
     return PostfixFiles(files, parameters, left_out)
+
+
+def backdate(path: str) -> None:
+    """Let ``path`` look a little older. Each Postfix program waits up to 2 s for a file just written to settle."""
+    then = time.time() - SETTLED_SECONDS
+    os.utime(path, (then, then))
 
 
 def _is_transport_parameter(name: str) -> bool:

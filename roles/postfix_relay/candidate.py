@@ -8,9 +8,9 @@ import subprocess
 import time
 from typing import Any, Dict, List
 
+from mailstack.postfix.files import backdate
 from postfix_relay import paths
 from postfix_relay.desired import Desired
-from postfix_relay.facts import backdate
 from rolelib.commands import run
 from rolelib.files import DesiredFile, write
 from rolelib.host import RoleError

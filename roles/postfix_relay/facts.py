@@ -11,9 +11,9 @@ import socket
 import stat
 import sys
 import tempfile
-import time
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
+from mailstack.postfix.files import backdate
 from mailstack.postfix.platforms import Platform, PlatformError, platform_of
 from postfix_relay import paths
 from postfix_relay.submission import PACKAGES, is_active
@@ -25,7 +25,6 @@ __all__ = [
     "PROBE_SECONDS",
     "answer",
     "answers",
-    "backdate",
     "gather",
     "has_child",
     "holder",
@@ -42,7 +41,6 @@ DEFAULT_QUEUE = "/var/spool/postfix"
 # Ports SELinux knows as mail ports; those from 1024 up Postfix may use anyway.
 LABELLED_PORTS = (25, 465, 587)
 PROBE_SECONDS = 5.0
-SETTLED_SECONDS = 10
 LISTENING = "0A"  # TCP_LISTEN in /proc/net/tcp
 
 
@@ -153,12 +151,6 @@ def _postfix() -> Dict[str, Any]:
         name, _, value = line.partition("=")
         defaults[name.strip()] = value.strip()
     return {"defaults": defaults, "maps": supported}
-
-
-def backdate(path: str) -> None:
-    """Let ``path`` look a little older. Each Postfix program waits up to 2 s for a file just written to settle."""
-    then = time.time() - SETTLED_SECONDS
-    os.utime(path, (then, then))
 
 
 def _units() -> Dict[str, Dict[str, str]]:

@@ -1,25 +1,21 @@
 """Writes /etc/postfix and the queue's directories, and has Postfix read them before anything starts."""
 
-import os
 import shutil
 import subprocess
-import time
 from collections.abc import Sequence
-from pathlib import Path
 
-from mailstack.postfix.files import COMPILED_SUFFIXES, postfix_files
+from mailstack.postfix.files import COMPILED_SUFFIXES, backdate, postfix_files
 from mailstack.postfix.platforms import platform_of, reference_values
 from mailstack.postfix.render import RenderError
 from postfix_container import paths
 from postfix_container.configuration import Configuration, ConfigurationError
 
-__all__ = ["backdate", "prepare"]
+__all__ = ["prepare"]
 
 COMMENT = (
     "Made when the container started, from what it was given: changes made here are gone with it.",
     "Made when the container started.",
 )
-SETTLED_SECONDS = 10
 FAULTS = ("fatal:", "error:", "unused parameter", "unsupported dictionary", "unknown", "undefined")
 
 
@@ -28,7 +24,7 @@ def prepare(configuration: Configuration) -> None:
     shutil.copytree(paths.SHIPPED, paths.CONFIGURATION, dirs_exist_ok=True)
     main_cf = paths.CONFIGURATION / "main.cf"
     main_cf.write_text("")
-    backdate(main_cf)
+    backdate(str(main_cf))
     defaults = dict(line.split(" =", 1) for line in _run(["postconf", "-d"]).splitlines() if " =" in line)
     defaults = {name: value.strip() for name, value in defaults.items()}
     # Debian's row, but the log goes where a container's log goes.
@@ -45,7 +41,7 @@ def prepare(configuration: Configuration) -> None:
         target = paths.CONFIGURATION / file.name
         target.touch(mode=0o600 if file.secret else 0o644)
         target.write_text(file.text)
-        backdate(target)
+        backdate(str(target))
     _compile([file.name for file in made.files if file.indexed], references["map_type"] or "texthash")
     # A mount in memory belongs to root.
     shutil.chown(paths.DATA, "postfix", "postfix")
@@ -53,12 +49,6 @@ def prepare(configuration: Configuration) -> None:
         _complain(["postconf", listing])
     _run(["postfix", "post-install", "create-missing"])
     _complain(["postfix", "check"])
-
-
-def backdate(path: Path) -> None:
-    """Let ``path`` look a little older. Each Postfix program waits up to 2 s for a file just written to settle."""
-    then = time.time() - SETTLED_SECONDS
-    os.utime(path, (then, then))
 
 
 def _compile(sources: Sequence[str], kind: str) -> None:
@@ -69,7 +59,7 @@ def _compile(sources: Sequence[str], kind: str) -> None:
         compiled = path.with_name(path.name + COMPILED_SUFFIXES[kind])
         # postmap makes its file as readable as the umask says; the one with a password must not be.
         compiled.chmod(path.stat().st_mode & 0o777)
-        backdate(compiled)
+        backdate(str(compiled))
 
 
 def _run(command: Sequence[str]) -> str:

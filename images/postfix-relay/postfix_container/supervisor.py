@@ -13,10 +13,10 @@ import sys
 import threading
 import time
 
+from mailstack.postfix.files import backdate
 from postfix_container import paths
 from postfix_container.configuration import Configuration
 from postfix_container.logs import fault, formatted
-from postfix_container.prepare import backdate
 from postfix_container.processes import listeners, sessions, waiting
 
 __all__ = ["Supervisor"]
@@ -109,7 +109,7 @@ class Supervisor:
         self._say(f"stopping: no new mail; {waiting()} messages in hand")
         refusing = ("smtpd_delay_reject = no", f"smtpd_client_restrictions = check_client_access static:{{{REFUSAL}}}")
         self._postfix("postconf", "-e", *refusing)
-        backdate(paths.CONFIGURATION / "main.cf")
+        backdate(str(paths.CONFIGURATION / "main.cf"))
         self._postfix("postfix", "reload")
         deadline = stop_at - min(RESERVE_SECONDS, self._configuration.grace_seconds / 2)
         # A client may keep a connection open and say nothing: it gets half of the time.
