@@ -24,11 +24,10 @@ if plan.caddy is not None:
     ready.append(caddy.command)
     pulumi.export("certificates", caddy.certificates)
 
-if plan.relay.run is not None:
+if plan.relay.placed:
     after = ready if plan.relay.after_caddy else []
-    args = PostfixRelayArgs(plan=plan.relay, run=plan.relay.run, host=hosts[plan.relay.run.host], after=after)
-    relay = PostfixRelay("relay", args)
-    ready.append(relay.command)
+    relay = PostfixRelay("relay", PostfixRelayArgs(plan=plan.relay, hosts=hosts, after=after))
+    ready += relay.ready
     pulumi.export("smtp_host", relay.smtp_host)
     pulumi.export("smtp_port", relay.smtp_port)
     pulumi.export("relay_hostname", relay.hostname)

@@ -6,7 +6,7 @@ is checked beside the old one and replaces it only when Postfix accepts it; queu
 puts back what was there before, or refuses while mail is queued (docs/how-to/postfix-relay.md, "Remove it").
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,18 +14,17 @@ import pulumi
 
 from components.base import Component
 from components.remote_host import RemoteHost, summary
-from mailstack.plan import RelayPlan, RoleRun
+from mailstack.plan import RelayPlan
 
 __all__ = ["PostfixRelay", "PostfixRelayArgs"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class PostfixRelayArgs:
-    """``plan`` is the relay's part of the plan, ``run`` the role that brings it to ``host`` after ``after``."""
+    """``plan`` is the relay's part of the plan, ``hosts`` every host by name; it is placed after ``after``."""
 
     plan: RelayPlan
-    run: RoleRun
-    host: RemoteHost
+    hosts: Mapping[str, RemoteHost]
     after: Sequence[pulumi.Resource] = ()
 
 
@@ -39,15 +38,18 @@ class PostfixRelay(Component):
     summary: pulumi.Output[dict[str, Any]]
 
     def __init__(self, name: str, args: PostfixRelayArgs, opts: pulumi.ResourceOptions | None = None) -> None:
-        """Run role ``postfix_relay`` on the host."""
+        """Run role ``postfix_relay`` on each host, one after the other."""
         super().__init__(name, args.plan.shown, opts)
         definition = args.plan.definition
-        self.command = args.host.run(args.run, self._child(depends_on=list(args.after)))
+        self.ready: list[pulumi.Resource] = []
+        for run in args.plan.runs:
+            command = args.hosts[run.host].run(run, self._child(depends_on=[*args.after, *self.ready]))
+            self.ready.append(command)
+            self.summary = summary(command)
         self.smtp_host = pulumi.Output.from_input(definition.listen_addresses[0])
         self.smtp_port = pulumi.Output.from_input(definition.listen_port)
         self.hostname = pulumi.Output.from_input(definition.hostname)
         self.sender_domains = pulumi.Output.from_input(list(definition.sender_domains))
-        self.summary = summary(self.command)
         self.register_outputs(
             {
                 "smtp_host": self.smtp_host,

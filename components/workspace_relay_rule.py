@@ -48,8 +48,7 @@ class WorkspaceRelayRule(Component):
     def __init__(self, name: str, args: WorkspaceRelayRuleArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         """Tell the steps and probe the upstream."""
         super().__init__(name, args.plan.shown, opts)
-        run = args.plan.run
         self.console_steps = pulumi.Output.from_input(args.plan.console_steps)
-        self.command = args.hosts[run.host].run(run, self._child())
-        self.probe = summary(self.command).apply(_verdict)
+        commands = [args.hosts[run.host].run(run, self._child()) for run in args.plan.runs]
+        self.probe = summary(commands[0]).apply(_verdict)
         self.register_outputs({"console_steps": self.console_steps, "probe": self.probe})

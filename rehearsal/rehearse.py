@@ -144,7 +144,7 @@ class Rehearsal:
         self.hosts = {
             name: self.ground.create_host(
                 name,
-                hostname=settings.relay.hostname if name == settings.relay.host else f"{name}.rehearsal.test",
+                hostname=settings.relay.hostname if name in settings.relay.host_names else f"{name}.rehearsal.test",
                 admin_user=host.user != "root",
                 ca_certificates=[authority.certificate],
                 unsafe_dpkg=True,
@@ -175,7 +175,10 @@ class Rehearsal:
         """Give the hosts the addresses their services are declared to listen on."""
         container_side = settings.postal.gateway if settings.postal is not None else None
         wanted = [
-            (settings.relay.host, address) for address in settings.relay_listen_addresses if address != container_side
+            (name, address)
+            for name in settings.relay.host_names
+            for address in settings.relay_listen_addresses
+            if address != container_side
         ]
         server = settings.dns.server
         if server is not None:
@@ -197,7 +200,7 @@ class Rehearsal:
         rule = self.plan.relay_rule.rule if self.plan.relay_rule else None
         granted = google_rule(
             domains=list(rule.domains if rule else self.plan.relay.definition.sender_domains),
-            allowed_ips=[f"{self.hosts[settings.relay.host].address}/32"],
+            allowed_ips=[f"{self.hosts[name].address}/32" for name in settings.relay.host_names],
             allowed_senders=rule.allowed_senders if rule else "domain-addresses",
             require_tls=True,
             login=login,
@@ -254,7 +257,7 @@ class Rehearsal:
             plan=self.plan,
             outputs=outputs,
             ground=self.ground,
-            relay=self.hosts[settings.relay.host],
+            relay=self.hosts[settings.relay.host_names[0]],
             hosts=self.hosts,
             google=self.google,
             cloudflare=self.cloudflare,

@@ -1,5 +1,6 @@
 """From settings to DNS: which records follow from the stack, in which zone, and what is wrong with them."""
 
+import ipaddress
 from collections.abc import Collection, Iterator, Mapping
 from functools import cache
 from typing import Any
@@ -60,7 +61,7 @@ def plan_dns(settings: Settings) -> DnsPlan | None:
     None where the settings are too far off to tell: what is wrong has been said elsewhere. Raises SettingsError with
     everything the DNS rules say, under the settings' own field names.
     """
-    if settings.relay.host not in settings.hosts or not _keys_are_usable(settings):
+    if not _keys_are_usable(settings) or any(name not in settings.hosts for name in settings.relay.host_names):
         return None
     try:
         found = declare(_declaration(settings))
@@ -239,11 +240,11 @@ def _mta_sts_records(caddy: Caddy) -> Iterator[MtaStsRecord]:
 
 
 def _hosts(settings: Settings) -> Iterator[MailHost]:
-    relay, egress = settings.relay_host, settings.egress_addresses
+    egress = [ipaddress.ip_address(address) for address in settings.egress_addresses]
     yield MailHost(
         name=settings.relay.hostname,
-        ipv4=tuple(address for address in egress if address == relay.public_ipv4),
-        ipv6=tuple(address for address in egress if address == relay.public_ipv6),
+        ipv4=tuple(str(address) for address in egress if address.version == 4),
+        ipv6=tuple(str(address) for address in egress if address.version == 6),
         helo=True,
     )
     server = settings.dns.server

@@ -158,9 +158,9 @@ def _openings(settings: Settings, name: str) -> Iterator[Opening]:
     if settings.caddy is not None and settings.caddy.host == name:
         yield from (_opening(80), _opening(443))
     relay = settings.relay
-    if relay.host == name and relay.placement == "vm" and relay.client_networks:
+    if name in relay.host_names and relay.placement == "vm" and relay.client_networks:
         yield _opening(settings.relay_listen_port, sources=relay.client_networks)
-    if relay.host == name and relay.submission is not None:
+    if name in relay.host_names and relay.submission is not None:
         yield from (_opening(port) for port in _submission_ports(relay.submission))
     server = settings.dns.server
     if server is not None and server.host == name:
@@ -195,10 +195,10 @@ def preflight_settings(settings: Settings, name: str) -> dict[str, Any]:
     host = settings.hosts[name]
     ports: list[dict[str, Any]] = []
     outbound: list[dict[str, Any]] = []
-    if settings.relay.host == name:
+    if name in settings.relay.host_names:
         places = dict.fromkeys((upstream.host_name, upstream.port) for upstream in settings.all_upstreams)
         outbound += [{"host": place, "port": port} for place, port in places]
-    if settings.relay.host == name and settings.relay.placement == "vm":
+    if name in settings.relay.host_names and settings.relay.placement == "vm":
         gateway = None if settings.postal is None else settings.postal.gateway
         ports += [
             {"address": address, "port": settings.relay_listen_port, "holder": "postfix"}

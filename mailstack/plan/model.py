@@ -18,7 +18,9 @@ __all__ = [
     "CaddyPlan",
     "CloudflarePlan",
     "DnsPlan",
+    "DockerRelay",
     "HostPlan",
+    "KubernetesRelay",
     "Plan",
     "PostalPlan",
     "RelayPlan",
@@ -98,16 +100,34 @@ class DnsPlan:
 
 
 @dataclass(frozen=True, kw_only=True)
-class RelayPlan:
-    """The relay: the definition every placement renders main.cf from, and the role that brings it to a host.
+class DockerRelay:
+    """The relay as a container of one Docker engine."""
 
-    ``after_caddy``: it shows a certificate that Caddy has to have first.
+
+@dataclass(frozen=True, kw_only=True)
+class KubernetesRelay:
+    """The relay as objects of a cluster."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RelayPlan:
+    """The relay: the definition every placement renders main.cf from, and what brings it to its place.
+
+    Of ``runs``, ``docker`` and ``kubernetes`` one is there at most: the role for each host, one after the other, a
+    container, or objects of a cluster. ``after_caddy``: it shows a certificate that Caddy has to have first.
     """
 
     definition: RelayDefinition
-    run: RoleRun | None
+    runs: tuple[RoleRun, ...] = ()
+    docker: DockerRelay | None = None
+    kubernetes: KubernetesRelay | None = None
     after_caddy: bool = False
     shown: Shown
+
+    @property
+    def placed(self) -> bool:
+        """Tell whether there is a relay at all."""
+        return bool(self.runs) or self.docker is not None or self.kubernetes is not None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,11 +156,11 @@ class PostalPlan:
 
 @dataclass(frozen=True, kw_only=True)
 class RelayRulePlan:
-    """The rule of the Google Admin console, the steps that make it, and the probe that proves it."""
+    """The rule of the Google Admin console, the steps that make it, and the probes that prove it, one each host."""
 
     rule: RelayRule
     console_steps: str
-    run: RoleRun
+    runs: tuple[RoleRun, ...]
     shown: Shown
 
 
@@ -180,8 +200,8 @@ class Plan:
         """Yield every run of a role, in an order that respects what builds on what."""
         for host in self.hosts.values():
             yield from host.runs
-        parts = [self.dns.names_run, self.relay.run, self.caddy.run if self.caddy else None]
+        parts = [self.dns.names_run, *self.relay.runs, self.caddy.run if self.caddy else None]
         if self.postal is not None:
             parts += [self.postal.database_run, self.postal.run]
-        parts += [self.relay_rule.run if self.relay_rule else None, self.dns.mail_run]
+        parts += [*(self.relay_rule.runs if self.relay_rule else ()), self.dns.mail_run]
         yield from (run for run in parts if run is not None)

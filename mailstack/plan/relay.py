@@ -42,16 +42,21 @@ def plan_relay(settings: Settings) -> RelayPlan:
     except RelayDefinitionError as error:
         raise SettingsError(definition_problems("relay", str(error))) from None
     if settings.relay.placement != "vm":
-        return RelayPlan(definition=definition, run=None, shown={})
-    run = RoleRun(
-        name="relay-postfix",
-        host=settings.relay.host,
-        role="postfix_relay",
-        settings=role_settings(definition),
-        secrets=_secrets(settings),
-        on_destroy=settings.relay.on_destroy,
+        return RelayPlan(definition=definition, shown={})
+    runs = tuple(
+        RoleRun(
+            name="relay-postfix" if not settings.relay.hosts else f"relay-postfix-{host}",
+            host=host,
+            role="postfix_relay",
+            settings=role_settings(definition),
+            secrets=_secrets(settings),
+            on_destroy=settings.relay.on_destroy,
+        )
+        for host in settings.relay.host_names
     )
-    return RelayPlan(definition=definition, run=run, after_caddy=settings.submission_uses_caddy, shown=_shown(run))
+    return RelayPlan(
+        definition=definition, runs=runs, after_caddy=settings.submission_uses_caddy, shown=_shown(runs[0])
+    )
 
 
 # Two definitions that differ in everything: what they share of main.cf is the same for every stack.

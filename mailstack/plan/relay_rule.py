@@ -26,28 +26,33 @@ def plan_relay_rule(settings: Settings, rule: RelayRule, definition: RelayDefini
     steps, upstream = console_steps(rule), _google(settings)
     probe = probe_settings(settings, definition)
     login = upstream.auth == "sasl" and upstream.username is not None and upstream.password is not None
-    run = RoleRun(
-        name="relay-rule-probe",
-        host=settings.relay.host,
-        role="relay_probe",
-        # The steps are part of it so that a changed rule is probed again.
-        settings={**probe, "rule": steps},
-        secrets={"username": upstream.username, "password": upstream.password.get_secret_value()}
-        if login and upstream.password is not None
-        else {},
-        # A probe may poll for a day; the limit is for one that hangs.
-        timeout_seconds=int(probe["deadline_seconds"]) + ROLE_TIMEOUT_SECONDS,
+    secrets: dict[str, Any] = {}
+    if login and upstream.password is not None:
+        secrets = {"username": upstream.username, "password": upstream.password.get_secret_value()}
+    runs = tuple(
+        RoleRun(
+            name="relay-rule-probe" if not settings.relay.hosts else f"relay-rule-probe-{host}",
+            host=host,
+            role="relay_probe",
+            # The steps are part of it so that a changed rule is probed again.
+            settings={**probe, "rule": steps},
+            secrets=secrets,
+            # A probe may poll for a day; the limit is for one that hangs.
+            timeout_seconds=int(probe["deadline_seconds"]) + ROLE_TIMEOUT_SECONDS,
+        )
+        for host in settings.relay.host_names
     )
     told = {key: value for key, value in probe.items() if key not in NOT_SHOWN}
     shown: dict[str, str | Secret] = dict(flat(asdict(rule), "rule"))
-    shown |= shown_run(run.role, told, run.secrets, prefix="probe")
-    return RelayRulePlan(rule=rule, console_steps=steps, run=run, shown=shown)
+    shown |= shown_run("relay_probe", told, secrets, prefix="probe")
+    return RelayRulePlan(rule=rule, console_steps=steps, runs=runs, shown=shown)
 
 
 def checked_rule(settings: Settings) -> RelayRule | None:
     """Return the rule, None where none is declared. Raises SettingsError for what Google or good sense forbids."""
     declared, relay = settings.relay_rule, settings.relay
-    if declared is None or relay.host not in settings.hosts or settings.google_upstream is None:
+    unknown = any(name not in settings.hosts for name in relay.host_names)
+    if declared is None or unknown or settings.google_upstream is None:
         return None
     if not google_senders(settings):
         return None  # the rules have said so

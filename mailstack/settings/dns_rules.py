@@ -68,7 +68,7 @@ def _dns_server(settings: Settings) -> Iterator[Problem]:
                 rule="is inside a zone served here, but only the first name server is this host",
                 fix="leave it out, or name a secondary whose own zone is elsewhere",
             )
-    if server.nameservers[0] == settings.relay.hostname and server.host != settings.relay.host:
+    if server.nameservers[0] == settings.relay.hostname and settings.relay.host_names != (server.host,):
         yield Problem(
             field="dns.server.nameservers[0]",
             value=server.nameservers[0],

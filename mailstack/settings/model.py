@@ -4,6 +4,7 @@ Each section has its shape in ``<section>_model`` and, beside it, the rules that
 ``<section>_rules``.
 """
 
+import ipaddress
 from typing import Literal
 
 from pydantic import Field, SecretStr
@@ -91,13 +92,13 @@ class Settings(Section):
             submission is not None
             and submission.certificate is None
             and self.caddy is not None
-            and self.caddy.host == self.relay.host
+            and self.relay.host_names == (self.caddy.host,)
         )
 
     @property
     def postal_shares_relay_host(self) -> bool:
         """Tell whether Postal and the relay run on the same host."""
-        return self.postal is not None and self.postal.host == self.relay.host
+        return self.postal is not None and self.postal.host in self.relay.host_names
 
     @property
     def relay_listen_addresses(self) -> tuple[str, ...]:
@@ -116,14 +117,16 @@ class Settings(Section):
         return SHARED_RELAY_PORT if self.postal_shares_relay_host else SMTP_PORT
 
     @property
-    def relay_host(self) -> Host:
-        """Return the host the relay runs on."""
-        return self.hosts[self.relay.host]
+    def relay_hosts(self) -> tuple[Host, ...]:
+        """Return the hosts the relay runs on, those that are declared; none where a cluster runs it."""
+        return tuple(self.hosts[name] for name in self.relay.host_names if name in self.hosts)
 
     @property
     def egress_addresses(self) -> tuple[str, ...]:
         """Return the public addresses the relay's mail leaves from, those its IP protocol allows."""
-        host, protocol = self.relay_host, self.relay.ip_protocol
-        ipv4 = host.public_ipv4 if protocol != "ipv6" else None
-        ipv6 = host.public_ipv6 if protocol != "ipv4" else None
-        return tuple(address for address in (ipv4, ipv6) if address is not None)
+        declared = self.relay.egress_addresses
+        if declared is None:
+            found = [address for host in self.relay_hosts for address in (host.public_ipv4, host.public_ipv6)]
+            declared = tuple(address for address in found if address is not None)
+        refused = {"ipv4": 6, "ipv6": 4}.get(self.relay.ip_protocol)
+        return tuple(address for address in declared if ipaddress.ip_address(address).version != refused)

@@ -209,10 +209,10 @@ def _path_to_upstream(settings: Settings, postal: Postal) -> Iterator[Problem]:
                 rule="Postal cannot log in to an upstream, in no release; every message would be refused",
                 fix="use path postfix, or set relay.upstream.auth to none if the upstream knows the address",
             )
-        if relay.host != postal.host:
+        if relay.host_names != (postal.host,):
             yield Problem(
                 field="relay.host",
-                value=relay.host,
+                value=", ".join(relay.host_names),
                 rule="must be Postal's host with path direct: mail leaves from there, by an address the upstream knows",
                 fix=f"write {postal.host}",
             )

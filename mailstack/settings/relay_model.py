@@ -4,6 +4,9 @@ from typing import Literal
 
 from pydantic import Field
 
+from mailstack.settings.relay_docker_model import RelayDocker
+from mailstack.settings.relay_image_model import RelayImage
+from mailstack.settings.relay_kubernetes_model import RelayKubernetes
 from mailstack.settings.section import Section
 from mailstack.settings.types import (
     AbsolutePath,
@@ -54,7 +57,14 @@ class Relay(Section):
     placement: Literal["vm", "none"] = Field(
         default="vm", description="Where Postfix runs. none: no Postfix, Postal talks to the upstream itself."
     )
-    host: LogicalName = Field(description="Which of `hosts` the mail leaves from.")
+    host: LogicalName | None = Field(default=None, description="Which of `hosts` the mail leaves from.")
+    hosts: tuple[LogicalName, ...] = Field(default=(), description="Several of `hosts`, instead of `host`.")
+    egress_addresses: tuple[IpAddress, ...] | None = Field(
+        default=None, min_length=1, description="Public addresses mail leaves from. Absent: those of the host or hosts."
+    )
+    image: RelayImage = Field(default=RelayImage(), description="The container image, where a container runs it.")
+    docker: RelayDocker | None = Field(default=None, description="Placement docker: how the container is run.")
+    kubernetes: RelayKubernetes | None = Field(default=None, description="Placement kubernetes: how it is run there.")
     hostname: HostName = Field(description="Name it greets with (EHLO), inside one of `domains`.")
     listen_addresses: tuple[IpAddress, ...] | None = Field(
         default=None,
@@ -102,3 +112,8 @@ class Relay(Section):
     on_destroy: Literal["remove", "keep"] = Field(
         default="remove", description="What `pulumi destroy` does to Postfix on the host."
     )
+
+    @property
+    def host_names(self) -> tuple[str, ...]:
+        """Return the hosts it runs on, by name; none where a cluster runs it."""
+        return self.hosts or tuple(filter(None, [self.host]))

@@ -11,7 +11,7 @@ __all__ = ["RELAY_RULE_RULES"]
 
 def _relay_rule(settings: Settings) -> Iterator[Problem]:
     declared, relay = settings.relay_rule, settings.relay
-    if declared is None or relay.host not in settings.hosts:
+    if declared is None or any(name not in settings.hosts for name in relay.host_names):
         return
     if settings.google_upstream is None:
         yield Problem(

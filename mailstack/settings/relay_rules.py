@@ -37,23 +37,46 @@ def _listening(field: str, listed: Sequence[str]) -> Iterator[Problem]:
         )
 
 
-def _relay_host(settings: Settings) -> Iterator[Problem]:
+def _relay_hosts(settings: Settings) -> Iterator[Problem]:
     relay = settings.relay
-    if relay.host not in settings.hosts:
-        yield not_a_host("relay.host", relay.host, settings.hosts)
+    if relay.host is not None and relay.hosts:
+        yield Problem(
+            field="relay.hosts",
+            value=", ".join(relay.hosts),
+            rule="cannot stand beside relay.host",
+            fix="keep one of the two keys",
+        )
         return
-    host = settings.relay_host
+    if not relay.host_names and relay.placement in {"vm", "none"}:
+        yield Problem(
+            field="relay.host",
+            value="",
+            rule="is required: the host mail leaves from",
+            fix=one_of(settings.hosts, "") if settings.hosts else "declare it in hosts",
+        )
+    for name in _duplicates(relay.hosts):
+        yield Problem(field="relay.hosts", value=name, rule="is listed twice", fix="remove one")
+    for index, name in enumerate(relay.host_names):
+        if name not in settings.hosts:
+            field = f"relay.hosts[{index}]" if relay.hosts else "relay.host"
+            yield not_a_host(field, name, settings.hosts)
+        elif relay.egress_addresses is None:
+            yield from _public_addresses(settings, name)
+
+
+def _public_addresses(settings: Settings, name: str) -> Iterator[Problem]:
+    relay, host = settings.relay, settings.hosts[name]
     for protocol, address in (("ipv4", host.public_ipv4), ("ipv6", host.public_ipv6)):
         if relay.ip_protocol in {protocol, "all"} and address is None:
             yield Problem(
                 field="relay.ip_protocol",
                 value=relay.ip_protocol,
-                rule=f"needs hosts.{relay.host}.public_{protocol}: the upstream must know every address we use",
+                rule=f"needs hosts.{name}.public_{protocol}: the upstream must know every address we use",
                 fix="set that address, or use auto",
             )
     if host.public_ipv4 is None and host.public_ipv6 is None:
         yield Problem(
-            field=f"hosts.{relay.host}.public_ipv4",
+            field=f"hosts.{name}.public_ipv4",
             value="",
             rule="is required, or public_ipv6: relay.hostname points to it, and with auth none the upstream knows it",
             fix="write the address mail leaves from, as `curl -4 ifconfig.me` on the host shows it",
@@ -168,11 +191,11 @@ def _submission(settings: Settings) -> Iterator[Problem]:
     yield from _listening(f"{field}.listen_addresses", submission.listen_addresses)
     for name in _duplicates(user.name for user in submission.users):
         yield Problem(field=f"{field}.users", value=name, rule="is listed twice", fix="remove one")
-    if submission.certificate is None and (settings.caddy is None or settings.caddy.host != relay.host):
+    if submission.certificate is None and not settings.submission_uses_caddy:
         yield Problem(
             field=f"{field}.certificate",
             value="",
-            rule=f"is required: no Caddy on {relay.host} has a certificate to hand over",
+            rule=f"is required: no Caddy on {', '.join(relay.host_names)} has a certificate to hand over",
             fix="name certificate_file and key_file on the host, or put caddy there",
         )
 
@@ -195,19 +218,17 @@ def _submission_ports(settings: Settings, submission: Submission) -> Iterator[Pr
             fix="leave both keys out for 587 and 465",
         )
     taken = {settings.relay_listen_port: "relay.listen_port", SSH_PORT: "SSH"}
-    host = settings.hosts.get(relay.host)
-    if host is not None:
-        taken[host.port] = "SSH"
-    if settings.postal is not None and settings.postal.host == relay.host:
+    taken |= {host.port: "SSH" for host in settings.relay_hosts}
+    if settings.postal_shares_relay_host:
         taken[SMTP_PORT] = "Postal"
-    if settings.caddy is not None and settings.caddy.host == relay.host:
+    if settings.caddy is not None and settings.caddy.host in relay.host_names:
         taken |= dict.fromkeys(WEB_PORTS, "Caddy")
     for key, port in ports.items():
         if port in taken:
             yield Problem(
                 field=f"{field}.{key}",
                 value=str(port),
-                rule=f"is taken on {relay.host} by {taken[port]}",
+                rule=f"is taken on {', '.join(relay.host_names)} by {taken[port]}",
                 fix=_other_port(key, port, taken[port]),
             )
 
@@ -232,7 +253,7 @@ def _placement(settings: Settings) -> Iterator[Problem]:
 RELAY_RULES: tuple[Callable[[Settings], Iterator[Problem]], ...] = (
     _placement,
     _submission,
-    _relay_host,
+    _relay_hosts,
     _relay_names,
     _relay_reach,
     _relay_limits,

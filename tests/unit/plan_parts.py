@@ -20,7 +20,7 @@ def relay_rule(plan: Plan) -> RelayRule:
 
 def probe_settings(plan: Plan) -> Mapping[str, Any]:
     assert plan.relay_rule is not None
-    return plan.relay_rule.run.settings
+    return plan.relay_rule.runs[0].settings
 
 
 def dns_records(plan: Plan) -> tuple[Record, ...]:

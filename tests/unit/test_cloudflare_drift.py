@@ -20,7 +20,7 @@ ZONES = ("example.com", "example.org")
 def plan() -> Plan:
     """A plan of records only: no host is reached."""
     found = load_plan(example(dns={"provider": "cloudflare", "cloudflare": {"api_token": TOKEN, "zones": list(ZONES)}}))
-    return replace(found, hosts={}, relay=replace(found.relay, run=None), relay_rule=None)
+    return replace(found, hosts={}, relay=replace(found.relay, runs=()), relay_rule=None)
 
 
 @pytest.fixture
