@@ -1,0 +1,29 @@
+"""One place for each placement, kept for all tests of a file that use it."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from rehearsal.ground import Ground
+from tests.behaviour.place import Place
+from tests.behaviour.vm import VmPlace
+
+PLACES: dict[str, type[Place]] = {"vm": VmPlace}
+
+
+@pytest.fixture(
+    scope="module", params=[pytest.param(name, marks=pytest.mark.xdist_group(f"behaviour-{name}")) for name in PLACES]
+)
+def made(request: pytest.FixtureRequest) -> Iterator[Place]:
+    """A relay's place."""
+    kind: str = request.param
+    module = request.module.__name__.rpartition("_")[2]
+    with Ground(f"{kind}-{module}") as ground:
+        yield PLACES[kind](ground)
+
+
+@pytest.fixture
+def place(made: Place) -> Iterator[Place]:
+    """The place with the plain relay, nothing queued, and a willing upstream."""
+    yield made.settled()
+    made.google.clear_faults()

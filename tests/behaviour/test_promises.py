@@ -1,0 +1,165 @@
+"""What the relay promises, wherever it runs. These tests run unchanged against every placement."""
+
+import dataclasses
+import time
+
+import pytest
+
+from tests.behaviour.place import DEFINITION, PASSWORD, USER, Place
+
+pytestmark = pytest.mark.hosts
+
+NEW_PASSWORD = "new pass: =2 ü"
+WITH_LOGIN = dataclasses.replace(DEFINITION, sasl_username=USER)
+# For so long Postfix keeps an idle connection to the upstream; a later one logs in afresh.
+CONNECTION_CACHE_SECONDS = 11
+
+
+def test_mail_leaves_over_verified_tls_under_the_name_the_upstream_knows(place: Place) -> None:
+    sent = place.send("hello")
+    assert sent.outcome == "accepted", sent
+    place.wait(lambda: place.arrived() == {"hello": 1}, "the message")
+    [message] = place.google.messages()
+    assert message.ehlo == "relay.example.com"
+    assert message.tls is not None
+    place.wait(lambda: "Verified TLS connection established to smtp-relay.gmail.com" in place.log(), "the log")
+    assert "someone" not in str(place.queued())
+
+
+def test_mail_waits_while_the_upstream_is_away_and_arrives_once(place: Place) -> None:
+    place.google.take_down()
+    subjects = [f"waiting {number}" for number in range(10)]
+    assert {sent.outcome for sent in place.messages(subjects)} == {"accepted"}
+    place.wait(lambda: sum("delay_reason" in str(entry) for entry in place.queued()) == 10, "deliveries to fail")
+    place.google.clear_faults()
+    place.retry_now()
+    place.wait(lambda: place.arrived() == dict.fromkeys(subjects, 1), "the mail")
+    place.wait(lambda: not place.queued(), "the queue to empty")
+
+
+@pytest.mark.parametrize("certificate", ["wrong-name", "unknown-ca", "expired"])
+def test_with_a_wrong_certificate_mail_waits_and_nothing_is_said(place: Place, certificate: str) -> None:
+    place.google.serve_certificate(certificate)
+    assert place.send("secret content").outcome == "accepted"
+    place.wait(lambda: "delay_reason" in str(place.queued()), "a refused certificate")
+    assert place.google.counters().transactions == 0
+    place.google.clear_faults()
+    place.retry_now()
+    place.wait(lambda: place.arrived() == {"secret content": 1}, "the mail after the repair")
+
+
+@pytest.mark.parametrize("how", ["stop", "kill"])
+def test_a_full_queue_survives_the_end_of_the_relay(place: Place, how: str) -> None:
+    place.google.take_down()
+    subjects = [f"kept {number}" for number in range(200)]
+    sent = place.messages(subjects, threads=8)
+    assert {one.outcome for one in sent} == {"accepted"}
+    place.stop() if how == "stop" else place.kill()
+    place.google.clear_faults()
+    place.start()
+    place.retry_now()
+    place.wait(lambda: set(place.arrived()) == set(subjects), "the mail")
+    assert set(place.arrived().values()) == {1}
+
+
+def test_a_password_is_rotated_while_mail_waits_for_it(place: Place) -> None:
+    place.google.put_rule(place.rule(require_smtp_auth=True))
+    place.apply(WITH_LOGIN, PASSWORD)
+    assert place.send("with the old one").outcome == "accepted"
+    place.wait(lambda: place.arrived() == {"with the old one": 1}, "mail with the old password")
+    place.google.put_rule(place.rule(require_smtp_auth=True, smtp_auth_users={USER: NEW_PASSWORD}))
+    place.wait(lambda: not place.queued(), "the queue to empty")
+    time.sleep(CONNECTION_CACHE_SECONDS)
+    waiting = ["one", "two", "three"]
+    assert {sent.outcome for sent in place.messages(waiting)} == {"accepted"}
+    place.wait(lambda: "535" in str(place.queued()) and len(place.queued()) == 3, "mail to wait for the password")
+    place.apply(WITH_LOGIN, NEW_PASSWORD)
+    place.retry_now()
+    place.wait(lambda: set(waiting) <= set(place.arrived()), "the waiting mail")
+    assert set(place.arrived().values()) == {1}
+    assert {message.auth_user for message in place.google.messages()} == {USER}
+
+
+@pytest.mark.parametrize(
+    "sender",
+    [
+        "someone@elsewhere.test",
+        "someone@notexample.com",
+        "someone@example.com.elsewhere.test",
+        "someone%example.com@elsewhere.test",
+        '"someone@example.com"@elsewhere.test',
+    ],
+)
+def test_a_foreign_sender_is_refused(place: Place, sender: str) -> None:
+    sent = place.send("foreign", sender=sender)
+    assert (sent.outcome, sent.reply[:3]) == ("refused", "554"), sent
+    assert place.queued() == []
+
+
+@pytest.mark.parametrize(
+    "recipient",
+    [
+        "someone%recipient.test@relay.example.com",
+        "@relay.example.com:someone@recipient.test",
+        "recipient.test!someone@relay.example.com",
+        '"someone@recipient.test"@relay.example.com',
+    ],
+)
+def test_routing_tricks_in_recipients_do_not_open_the_relay(place: Place, recipient: str) -> None:
+    sent = place.send("trick", sender="stranger@elsewhere.test", recipient=recipient)
+    assert (sent.outcome, sent.reply[:1]) == ("refused", "5"), sent
+    assert place.arrived() == {}
+
+
+def test_a_client_that_is_not_declared_is_refused(place: Place) -> None:
+    sent = place.send_as_stranger("stranger")
+    # Refused by Postfix, or already by the network.
+    assert (sent.outcome, sent.reply[:3]) == ("refused", "554") or "timed out" in sent.reply, sent
+    assert place.queued() == []
+
+
+def test_the_null_sender_passes(place: Place) -> None:
+    assert place.send("a bounce", sender="").outcome == "accepted"
+    place.wait(lambda: place.arrived() == {"a bounce": 1}, "the bounce")
+    assert place.google.messages()[0].mail_from == ""
+
+
+def test_host_names_are_cut_off_senders(place: Place) -> None:
+    sent = place.send("masquerade", sender="app@web7.example.com", **{"from": "app@web7.example.com"})
+    assert sent.outcome == "accepted", sent
+    place.wait(lambda: place.arrived() == {"masquerade": 1}, "the message")
+    [message] = place.google.messages()
+    assert (message.mail_from, message.header("From")) == ("app@example.com", "<app@example.com>")
+
+
+@pytest.mark.parametrize("scope", ["customer", "user"])
+def test_a_daily_quota_reply_delays_mail_and_does_not_bounce_it(place: Place, scope: str) -> None:
+    place.google.exceed_quota(scope)
+    assert place.send("over the limit").outcome == "accepted"
+    place.wait(lambda: "limit exceeded" in str(place.queued()), "the answer of the upstream")
+    place.google.clear_faults()
+    place.retry_now()
+    place.wait(lambda: place.arrived() == {"over the limit": 1}, "the mail when the limit clears")
+
+
+def test_every_other_permanent_refusal_bounces(place: Place) -> None:
+    place.google.refuse("mail-sending-denied", count=1)
+    assert place.send("refused for good").outcome == "accepted"
+    place.wait(lambda: [message.mail_from for message in place.google.messages()] == [""], "the bounce")
+
+
+def test_a_stop_under_load_loses_nothing_and_doubles_only_what_it_cut_off(place: Place) -> None:
+    place.google.slow_down(0.02)
+    load = place.load(400, threads=4)
+    place.wait(lambda: len(place.google.messages()) >= 40, "the load to begin")
+    place.stop()
+    place.google.clear_faults()
+    place.start()
+    sent = load.sent()
+    assert {one.outcome for one in sent} == {"accepted"}, [one for one in sent if one.outcome != "accepted"][:3]
+    place.retry_now()
+    place.wait(lambda: set(place.arrived()) == {one.subject for one in sent}, "all accepted mail")
+    # An application whose answer was lost sends again: that one may arrive twice.
+    unsure = {one.subject for one in sent if one.unsure}
+    doubled = {subject for subject, times in place.arrived().items() if times > 1} - unsure
+    assert len(doubled) <= place.cut_off_by_stop, doubled
