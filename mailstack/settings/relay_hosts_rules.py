@@ -97,6 +97,21 @@ def _several(settings: Settings) -> Iterator[Problem]:
                     rule="is required: with several hosts the relay listens on each one's own address",
                     fix="write the address applications reach the host at, or set relay.listen_addresses",
                 )
+    postal = settings.postal
+    if (
+        postal is not None
+        and postal.sending.path == "postfix"
+        and not settings.postal_shares_relay_host
+        and postal.sending.relay_name is None
+        and relay.client_name is None
+    ):
+        yield Problem(
+            field="relay.client_name",
+            value="",
+            rule=f"is required: Postal on {postal.host} finds the relay by a name, and that of relay.hostname leads to "
+            "the addresses mail leaves from",
+            fix=f"use smtp.{settings.domains[0].name}",
+        )
     by_address: dict[str, str] = {}
     for name in dict.fromkeys(relay.hosts):
         address_of = settings.hosts[name].inner_address if name in settings.hosts else None

@@ -234,6 +234,15 @@ def test_postal_elsewhere_uses_the_name_of_all_hosts() -> None:
     plan = load_plan(raw)
     assert plan.postal is not None
     assert plan.postal.definition.relays[0].name == CLIENTS
+    del raw["relay"]["client_name"]
+    assert "Postal on mail1 finds the relay by a name" in problems(raw)["relay.client_name"]
+
+
+def test_going_on_without_the_proof_is_reported_by_every_update() -> None:
+    raw = two_hosts()
+    assert not [warning for warning in load_plan(raw).warnings if "proof" in warning]
+    raw["relay"]["proof"] = {"on_failure": "warn"}
+    assert [warning for warning in load_plan(raw).warnings if warning.startswith("relay.proof.on_failure is warn")]
 
 
 @pytest.mark.parametrize("way", ["to several", "to one"])
