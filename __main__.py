@@ -28,7 +28,9 @@ if plan.relay.placed:
     after = ready if plan.relay.after_caddy else []
     relay = PostfixRelay("relay", PostfixRelayArgs(plan=plan.relay, hosts=hosts, after=after))
     ready += relay.ready
+    dns.publish_clients(after=relay.ready)
     pulumi.export("smtp_host", relay.smtp_host)
+    pulumi.export("smtp_hosts", relay.smtp_hosts)
     pulumi.export("smtp_port", relay.smtp_port)
     pulumi.export("relay_hostname", relay.hostname)
     pulumi.export("sender_domains", relay.sender_domains)
@@ -45,6 +47,7 @@ if plan.relay_rule is not None:
     rule = WorkspaceRelayRule("relay-rule", WorkspaceRelayRuleArgs(plan=plan.relay_rule, hosts=hosts))
     pulumi.export("relay_rule_console_steps", rule.console_steps)
     pulumi.export("relay_rule_probe", rule.probe)
+    pulumi.export("relay_rule_probes", rule.probes)
 
 dns.publish_mail(after=ready)
 pulumi.export("contract_version", 1)

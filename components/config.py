@@ -58,7 +58,7 @@ def read_plan() -> Plan:
         raise pulumi.RunError(str(error)) from None
     for sentence in (*notes, *_slow_back_end(len(plan.dns.records) if plan.dns.cloudflare is not None else 0)):
         pulumi.log.warn(sentence)
-    return plan.versioned(previous.seen())
+    return plan.continued(previous.placed()).versioned(previous.seen())
 
 
 def _surroundings() -> Surroundings:

@@ -4,8 +4,9 @@ Owns: MX, A/AAAA, SPF, DKIM and DMARC of the declared domains and hosts, at Clou
 of ours. Does not own: any other record of the zone at Cloudflare; those stay as they are. A server of ours serves
 exactly what is declared. The zones are an output in BIND format too, for those with DNS elsewhere.
 
-Order: addresses, SPF and DKIM first, so that mail passes from its first minute. MX and DMARC of a domain follow in
-``publish_mail``, once the hosts and the relay behind them are ready. Where an update writes more records than
+Order: addresses, SPF and DKIM first, so that mail passes from its first minute. The relay's addresses for applications
+follow the relay in ``publish_clients``, so that no name leads to a host that is not ready. MX and DMARC of a domain
+follow in ``publish_mail``, once the hosts and the relay behind them are ready. Where an update writes more records than
 Cloudflare's rate limit takes at once, they wait for their turn.
 """
 
@@ -39,7 +40,7 @@ class DnsRecords(Component):
     zones: pulumi.Output[dict[str, str]]
 
     def __init__(self, name: str, args: DnsRecordsArgs, opts: pulumi.ResourceOptions | None = None) -> None:
-        """Declare everything but MX and DMARC of the sending domains."""
+        """Declare everything but the relay's addresses for applications, and MX and DMARC of the sending domains."""
         super().__init__(name, args.plan.shown, opts)
         self._name, self._plan, self._hosts = name, args.plan, args.hosts
         for sentence in args.plan.warnings:
@@ -52,7 +53,8 @@ class DnsRecords(Component):
             token = args.plan.cloudflare.api_token.value
             self._provider = CloudflareProvider(f"{name}-cloudflare", token, self._child())
             self._pace = _pace(args.plan)
-            first = [record for record in args.plan.records if record not in args.plan.last]
+            later = args.plan.last | args.plan.clients
+            first = [record for record in args.plan.records if record not in later]
             self._first = dict(zip(first, self._at_cloudflare(first, lambda _record: ()), strict=True))
             self.names += self._first.values()
         if args.plan.names_run is not None:
@@ -60,6 +62,15 @@ class DnsRecords(Component):
             self.names.append(args.hosts[run.host].run(run, self._child()))
         self.zones = pulumi.Output.from_input(dict(args.plan.texts))
         self.register_outputs({"zones": self.zones})
+
+    def publish_clients(self, after: Sequence[pulumi.Resource]) -> None:
+        """Declare the relay's addresses for applications; they wait for ``after`` and go before it does."""
+        clients = [record for record in self._plan.records if record in self._plan.clients]
+        if self._plan.cloudflare is not None:
+            self.names += self._at_cloudflare(clients, lambda _record: after)
+        run = self._plan.clients_run
+        if run is not None:
+            self.names.append(self._hosts[run.host].run(run, self._child(depends_on=[*self.names, *after])))
 
     def publish_mail(self, after: Sequence[pulumi.Resource]) -> None:
         """Declare MX and DMARC of the sending domains; they wait for ``after``."""

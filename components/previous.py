@@ -2,7 +2,7 @@
 
 The program is told nothing of the state, but the engine answers questions about any stack, this one included
 (``readStackResourceOutputs``, the function behind ``StackReference``). Two things are asked for: which DNS records are
-ours already, and which secrets are others than last time.
+ours already, which secrets are others than last time, and which host each role ran on.
 """
 
 import time
@@ -21,7 +21,7 @@ QUESTION = "pulumi:pulumi:readStackResourceOutputs"
 # The output every component keeps what it needs for ``Secret.version`` in.
 SECRETS_SEEN = "secrets_seen"
 TRIES, PAUSE_SECONDS = 20, 0.1
-RECORD = "cloudflare:index/dnsRecord:DnsRecord"
+RECORD, COMMAND = "cloudflare:index/dnsRecord:DnsRecord", "command:remote:Command"
 
 
 class Previous:
@@ -39,6 +39,14 @@ class Previous:
             }
             for urn, outputs in self._of_type("mailstack:")
             if isinstance(outputs.get(SECRETS_SEEN), Mapping)
+        }
+
+    def placed(self) -> dict[str, str]:
+        """Return, by the name of its run, the host that each role ran on."""
+        return {
+            urn.rpartition("::")[2]: str(outputs["triggers"][0])
+            for urn, outputs in self._of_type(COMMAND)
+            if outputs.get("triggers")
         }
 
     def ours(self, zones: Collection[str]) -> Ours:

@@ -58,6 +58,7 @@ class RemoteHost(Component):
                 pulumi.ResourceOptions(
                     depends_on=list(self.ready),
                     delete_before_replace=True,
+                    aliases=[pulumi.Alias(name=name) for name in run.formerly],
                     # Roles keep secrets out of their output. Should one slip, it is still not in the state in clear.
                     additional_secret_outputs=["stdout", "stderr"],
                 ),

@@ -39,16 +39,27 @@ def _verdict(summary: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def _worst(verdicts: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
+    """Return the first verdict that is not ok, else the first one."""
+    found = list(verdicts.values())
+    return next((verdict for verdict in found if not verdict["ok"]), found[0])
+
+
 class WorkspaceRelayRule(Component):
     """Console steps to follow by hand, and a proof that they were followed."""
 
     console_steps: pulumi.Output[str]
     probe: pulumi.Output[dict[str, Any]]
+    probes: pulumi.Output[dict[str, Any]]
 
     def __init__(self, name: str, args: WorkspaceRelayRuleArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         """Tell the steps and probe the upstream."""
         super().__init__(name, args.plan.shown, opts)
         self.console_steps = pulumi.Output.from_input(args.plan.console_steps)
-        commands = [args.hosts[run.host].run(run, self._child()) for run in args.plan.runs]
-        self.probe = summary(commands[0]).apply(_verdict)
-        self.register_outputs({"console_steps": self.console_steps, "probe": self.probe})
+        # Each address has to be in the rule: every host asks for itself.
+        verdicts = {
+            run.host: summary(args.hosts[run.host].run(run, self._child())).apply(_verdict) for run in args.plan.runs
+        }
+        self.probes = pulumi.Output.all(**verdicts)
+        self.probe = self.probes.apply(_worst)
+        self.register_outputs({"console_steps": self.console_steps, "probe": self.probe, "probes": self.probes})

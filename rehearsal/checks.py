@@ -4,6 +4,7 @@ import json
 import secrets
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import dns.exception
 import dns.flags
@@ -13,6 +14,7 @@ import dns.rdatatype
 
 from mailstack.dns import Record
 from mailstack.dns.zone import rdata_text
+from rehearsal.ground import Host
 from rehearsal.postal_checks import application_checks, port_checks, web_checks
 from rehearsal.site import Check, Site, short
 
@@ -59,13 +61,19 @@ def table(checks: list[Check]) -> list[str]:
     return [f"{'ok  ' if check.passed else 'FAIL'}  {check.name:<{width}}  {check.evidence}" for check in checks]
 
 
-def submit(site: Site, sender: str, recipient: str, token: str, helo: str = "app.rehearsal.test") -> str:
-    """Hand a message to the relay from its own host; return ``accepted`` or ``refused CODE TEXT``."""
+def submit(
+    site: Site, sender: str, recipient: str, token: str, helo: str = "app.rehearsal.test", *, relay: Host | None = None
+) -> str:
+    """Hand a message to a relay, the first one unless told, from its own host.
+
+    Return ``accepted`` or ``refused CODE TEXT``.
+    """
     definition = site.plan.relay.definition
     address = definition.listen_addresses[0]
     place = "127.0.0.1" if address in {"0.0.0.0", "::"} else address
     arguments = [place, str(definition.listen_port), helo, sender, recipient, token]
-    return site.ground.exec(site.relay, ["python3", "-", *arguments], input=SUBMIT, check=False).stdout.strip()
+    host = relay or site.relay
+    return site.ground.exec(host, ["python3", "-", *arguments], input=SUBMIT, check=False).stdout.strip()
 
 
 def _dns(site: Site) -> Iterator[Check]:
@@ -106,28 +114,41 @@ def _ask(address: str, port: int, record: Record) -> list[str]:
 def _rule(site: Site) -> Iterator[Check]:
     if site.settings.relay_rule is None:
         return
-    probe = site.outputs.get("relay_rule_probe") or {}
-    evidence = f"{probe.get('target')}: {probe.get('tls_version')}, recipient accepted, nothing sent"
-    failure = probe.get("failure") or {}
-    yield Check(
-        name="relay rule probe",
-        passed=bool(probe.get("ok")),
-        evidence=evidence if probe.get("ok") else f"{failure.get('text')} (fix: {failure.get('fix')})",
-    )
+    probes = site.outputs.get("relay_rule_probes") or {}
+    for host, probe in (probes or {"": {}}).items():
+        evidence = f"{probe.get('target')}: {probe.get('tls_version')}, recipient accepted, nothing sent"
+        failure = probe.get("failure") or {}
+        yield Check(
+            name=f"{host}: relay rule probe" if len(probes) > 1 else "relay rule probe",
+            passed=bool(probe.get("ok")),
+            evidence=evidence if probe.get("ok") else f"{failure.get('text')} (fix: {failure.get('fix')})",
+        )
 
 
 def _message(site: Site) -> Iterator[Check]:
+    for name, relay in site.relays.items():
+        prefix = f"{name}: " if len(site.relays) > 1 else ""
+        for check in _message_through(site, relay):
+            yield replace(check, name=prefix + check.name)
+
+
+def _message_through(site: Site, relay: Host) -> Iterator[Check]:
     definition = site.plan.relay.definition
     sender = f"app@{definition.sender_domains[0]}"
     token = f"mailstack-{secrets.token_hex(8)}"
     started = time.monotonic()
-    answer = submit(site, sender, "someone@recipient.test", token)
+    answer = submit(site, sender, "someone@recipient.test", token, relay=relay)
     arrived = site.google.wait_for_subject(token, timeout_seconds=ARRIVAL_SECONDS) if answer == "accepted" else None
     seconds = time.monotonic() - started
     yield Check(
         name="a message arrives at the upstream",
         passed=arrived is not None,
         evidence=f"{sender} to someone@recipient.test in {seconds:.1f} s" if arrived else f"relay said: {answer}",
+    )
+    yield Check(
+        name="from the host's own address",
+        passed=arrived is not None and arrived.peer_ip == relay.address,
+        evidence=f"the upstream saw {arrived.peer_ip}" if arrived else "nothing arrived",
     )
     if arrived is None:
         return
@@ -136,7 +157,7 @@ def _message(site: Site) -> Iterator[Check]:
         passed=arrived.tls is not None and arrived.tls.version in {"TLSv1.2", "TLSv1.3"},
         evidence=f"{arrived.tls.version}, {arrived.tls.cipher}, SNI {arrived.tls.sni}" if arrived.tls else "in clear",
     )
-    log = site.ground.exec(site.relay, ["cat", "/var/log/mailstack/postfix.log"]).stdout
+    log = site.ground.exec(relay, ["cat", "/var/log/mailstack/postfix.log"]).stdout
     verified = [
         line for line in log.splitlines() if f"TLS connection established to {definition.upstream_host}" in line
     ]
@@ -187,13 +208,15 @@ def _refusals(site: Site) -> Iterator[Check]:
 
 
 def _queue(site: Site) -> Iterator[Check]:
-    queue = site.ground.exec(site.relay, ["postqueue", "-j"]).stdout.strip()
+    relays = site.relays.values()
+    queue = "".join(site.ground.exec(relay, ["postqueue", "-j"]).stdout for relay in relays).strip()
     yield Check(name="the queue is empty", passed=queue == "", evidence=short(queue) or "postqueue -j prints nothing")
-    stats = json.loads(site.ground.exec(site.relay, ["mailstack-relay-stats"]).stdout)["recipients"]
+    counts = [json.loads(site.ground.exec(relay, ["mailstack-relay-stats"]).stdout)["recipients"] for relay in relays]
+    sent, bounced = (sum(count[what] for count in counts) for what in ("sent", "bounced"))
     yield Check(
         name="the relay's own count agrees",
-        passed=stats["sent"] == site.google.counters().messages_accepted,
-        evidence=f"mailstack-relay-stats: {stats['sent']} sent, {stats['bounced']} bounced",
+        passed=sent == site.google.counters().messages_accepted,
+        evidence=f"mailstack-relay-stats: {sent} sent, {bounced} bounced",
     )
 
 

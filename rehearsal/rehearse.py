@@ -177,7 +177,7 @@ class Rehearsal:
         wanted = [
             (name, address)
             for name in settings.relay.host_names
-            for address in settings.relay_listen_addresses
+            for address in settings.relay_listens_on(name)
             if address != container_side
         ]
         server = settings.dns.server

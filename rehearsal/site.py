@@ -36,6 +36,11 @@ class Site:
     drift: Callable[[], list[str]]
 
     @property
+    def relays(self) -> dict[str, Host]:
+        """Return the hosts the relay runs on, by name, in the order in which they are changed."""
+        return {run.host: self.hosts[run.host] for run in self.plan.relay.runs}
+
+    @property
     def settings(self) -> Settings:
         """Return the settings the plan was made of."""
         return self.plan.settings

@@ -74,11 +74,14 @@ def plan_dns(settings: Settings) -> DnsPlan | None:
 def _published(settings: Settings, found: Declared, zones: Mapping[str, tuple[Record, ...]]) -> DnsPlan:
     places = frozenset(place for domain in settings.domains for place in _last_places(domain.name))
     last = frozenset(record for record in found.records if (record.name, record.type) in places)
+    name = settings.relay.client_name
+    clients = frozenset(record for record in found.records if record.name == name)
     cloudflare, server = settings.dns.cloudflare, settings.dns.server
-    names_run, mail_run = (None, None) if server is None else _server_runs(settings, server, zones)
+    names_run, clients_run, mail_run = (None, None, None) if server is None else _server_runs(settings, server, zones)
     return DnsPlan(
         zones=zones,
         last=last,
+        clients=clients,
         texts={zone: render_records(records) for zone, records in zones.items()},
         warnings=sentences(found.warnings),
         cloudflare=None
@@ -90,6 +93,7 @@ def _published(settings: Settings, found: Declared, zones: Mapping[str, tuple[Re
             seconds=cloudflare.rate_limit.seconds,
         ),
         names_run=names_run,
+        clients_run=clients_run,
         mail_run=mail_run,
         shown=_shown(settings, zones, mail_run),
     )
@@ -112,8 +116,12 @@ def _by_zone(found: Declared, zones: Collection[str]) -> dict[str, tuple[Record,
 
 def _server_runs(
     settings: Settings, server: DnsServer, zones: Mapping[str, tuple[Record, ...]]
-) -> tuple[RoleRun, RoleRun]:
-    """Return the run that comes first, holding MX and DMARC of live domains as they are, and the one that ends it."""
+) -> tuple[RoleRun, RoleRun | None, RoleRun]:
+    """Return the run that comes first, the one after the relay and the one that ends it.
+
+    The first two hold MX and DMARC of live domains as they are, the first one the relay's addresses for applications
+    too; where there is no name for those, there is no second run.
+    """
     texts = [
         {
             "name": zone,
@@ -125,14 +133,21 @@ def _server_runs(
     ]
     told = {"server": "auto", "listen": list(server.listen_addresses), "port": server.port, "zones": texts}
     held = [list(place) for domain in settings.domains for place in _last_places(domain.name)]
+    name = settings.relay.client_name
+    clients = [] if name is None else [[name, "A"], [name, "AAAA"]]
     first = RoleRun(
         name="dns-server",
         host=server.host,
         role="dns_server",
-        settings={**told, "hold": held},
+        settings={**told, "hold": held + clients},
         on_destroy="remove",
     )
-    return first, RoleRun(name="dns-server-mail", host=server.host, role="dns_server", settings=told)
+    second = RoleRun(name="dns-server-clients", host=server.host, role="dns_server", settings={**told, "hold": held})
+    return (
+        first,
+        second if clients else None,
+        RoleRun(name="dns-server-mail", host=server.host, role="dns_server", settings=told),
+    )
 
 
 def _shown(settings: Settings, zones: Mapping[str, tuple[Record, ...]], run: RoleRun | None) -> Shown:
@@ -247,6 +262,8 @@ def _hosts(settings: Settings) -> Iterator[MailHost]:
         ipv6=tuple(str(address) for address in egress if address.version == 6),
         helo=True,
     )
+    if settings.relay.client_name is not None:
+        yield _clients(settings, settings.relay.client_name)
     server = settings.dns.server
     if server is not None and server.host in settings.hosts:
         name = server.nameservers[0]
@@ -260,6 +277,16 @@ def _hosts(settings: Settings) -> Iterator[MailHost]:
             yield _public(f"mta-sts.{policy.domain}", web)
         for name in settings.caddy.extra_names:
             yield _public(name, web)
+
+
+def _clients(settings: Settings, name: str) -> MailHost:
+    found = [ipaddress.ip_address(address) for address in settings.client_addresses]
+    return MailHost(
+        name=name,
+        ipv4=tuple(str(address) for address in found if address.version == 4),
+        ipv6=tuple(str(address) for address in found if address.version == 6),
+        internal=not all(address.is_global for address in found),
+    )
 
 
 def _public(name: str, host: Host) -> MailHost:

@@ -103,7 +103,7 @@ def _shown(connection: Connection, runs: tuple[RoleRun, ...]) -> Shown:
 def reach_address(settings: Settings, name: str) -> str:
     """Return the address the other hosts of the stack reach host ``name`` at."""
     host = settings.hosts[name]
-    return host.private_address or host.public_ipv4 or host.public_ipv6 or host.address
+    return host.inner_address or host.address
 
 
 def uses_containers(settings: Settings, name: str) -> bool:
@@ -202,7 +202,7 @@ def preflight_settings(settings: Settings, name: str) -> dict[str, Any]:
         gateway = None if settings.postal is None else settings.postal.gateway
         ports += [
             {"address": address, "port": settings.relay_listen_port, "holder": "postfix"}
-            for address in settings.relay_listen_addresses
+            for address in settings.relay_listens_on(name)
             if address != gateway  # there only once the container network is
         ]
         if settings.relay.submission is not None:

@@ -74,7 +74,7 @@ def make_plan(settings: Settings) -> Plan:
         relay=relay,
         caddy=caddy,
         postal=postal,
-        relay_rule=None if rule is None else plan_relay_rule(settings, rule, relay.definition),
+        relay_rule=None if rule is None else plan_relay_rule(settings, rule),
         warnings=tuple(weaknesses(settings)),
     )
 

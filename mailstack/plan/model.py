@@ -15,6 +15,8 @@ from mailstack.relay_rule import RelayRule
 from mailstack.settings.model import Settings
 
 __all__ = [
+    "RELAY_PROBE_RUN",
+    "RELAY_RUN",
     "CaddyPlan",
     "CloudflarePlan",
     "DnsPlan",
@@ -27,6 +29,10 @@ __all__ = [
     "RelayRulePlan",
     "RoleRun",
 ]
+
+
+# Names of runs on the relay's one host; with several hosts the host's name follows.
+RELAY_RUN, RELAY_PROBE_RUN = "relay-postfix", "relay-rule-probe"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +50,8 @@ class RoleRun:
     settings: Mapping[str, Any]
     secrets: Mapping[str, Any] = field(default_factory=dict, repr=False)
     on_destroy: Literal["remove", "keep"] = "keep"
+    # The resource's name before, where it is the same run on the same host.
+    formerly: tuple[str, ...] = ()
     timeout_seconds: int = ROLE_TIMEOUT_SECONDS
 
 
@@ -76,12 +84,14 @@ class DnsPlan:
     """The records of all zones.
 
     ``zones`` maps a zone to its records, ``last`` holds those that follow only once hosts and relay are ready: MX and
-    DMARC of the sending domains. ``texts`` are the zones in BIND format. ``names_run`` and ``mail_run`` bring them to
-    a server of ours: everything but ``last``, then all.
+    DMARC of the sending domains. ``clients`` are the relay's addresses for applications: they follow the relay, and go
+    before it does. ``texts`` are the zones in BIND format. ``names_run``, ``clients_run`` and ``mail_run`` bring them
+    to a server of ours: everything but both, everything but ``last``, then all.
     """
 
     zones: Mapping[str, tuple[Record, ...]]
     last: frozenset[Record]
+    clients: frozenset[Record] = frozenset()
     texts: Mapping[str, str]
     warnings: tuple[str, ...]
     cloudflare: CloudflarePlan | None
@@ -90,6 +100,7 @@ class DnsPlan:
     # Records that the next update writes at Cloudflare.
     unwritten: frozenset[Record] = frozenset()
     names_run: RoleRun | None
+    clients_run: RoleRun | None = None
     mail_run: RoleRun | None
     shown: Shown
 
@@ -115,10 +126,14 @@ class RelayPlan:
 
     Of ``runs``, ``docker`` and ``kubernetes`` one is there at most: the role for each host, one after the other, a
     container, or objects of a cluster. ``after_caddy``: it shows a certificate that Caddy has to have first.
+    ``smtp_host`` is what applications are told, a name or the first of the addresses ``smtp_hosts``. ``definition`` is
+    that of the first host, where several run it.
     """
 
     definition: RelayDefinition
     runs: tuple[RoleRun, ...] = ()
+    smtp_host: str = ""
+    smtp_hosts: tuple[str, ...] = ()
     docker: DockerRelay | None = None
     kubernetes: KubernetesRelay | None = None
     after_caddy: bool = False
@@ -196,11 +211,31 @@ class Plan:
             relay_rule=None if self.relay_rule is None else told("relay-rule", self.relay_rule),
         )
 
+    def continued(self, placed: Mapping[str, str]) -> "Plan":
+        """Return the plan with the former names of its runs, from what the last update left: name to host.
+
+        A relay on one host has a name without the host, one of several a name with it. The step from one to the other
+        changes nothing on that host.
+        """
+
+        def named(run: RoleRun, alone: str) -> RoleRun:
+            other = f"{alone}-{run.host}" if run.name == alone else alone
+            return replace(run, formerly=(other,)) if placed.get(other) == run.host else run
+
+        rule = self.relay_rule
+        return replace(
+            self,
+            relay=replace(self.relay, runs=tuple(named(run, RELAY_RUN) for run in self.relay.runs)),
+            relay_rule=None
+            if rule is None
+            else replace(rule, runs=tuple(named(run, RELAY_PROBE_RUN) for run in rule.runs)),
+        )
+
     def runs(self) -> Iterator[RoleRun]:
         """Yield every run of a role, in an order that respects what builds on what."""
         for host in self.hosts.values():
             yield from host.runs
-        parts = [self.dns.names_run, *self.relay.runs, self.caddy.run if self.caddy else None]
+        parts = [self.dns.names_run, *self.relay.runs, self.dns.clients_run, self.caddy.run if self.caddy else None]
         if self.postal is not None:
             parts += [self.postal.database_run, self.postal.run]
         parts += [*(self.relay_rule.runs if self.relay_rule else ()), self.dns.mail_run]

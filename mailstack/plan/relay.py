@@ -7,9 +7,10 @@ from functools import cache
 from typing import Any, Literal
 
 from mailstack.plan.caddy import certificate_files
-from mailstack.plan.model import RelayPlan, RoleRun
-from mailstack.plan.shown import Secret, Shown, flat, shown_run
+from mailstack.plan.model import RELAY_RUN, RelayPlan, RoleRun
+from mailstack.plan.shown import Secret, Shown, flat, shown_for_all, shown_run
 from mailstack.postfix.relay import (
+    PROOF_HELO,
     RelayDefinition,
     RelayDefinitionError,
     RelayUpstream,
@@ -17,6 +18,8 @@ from mailstack.postfix.relay import (
     main_cf,
     role_settings,
 )
+from mailstack.reach.bundle import ROLE_TIMEOUT_SECONDS
+from mailstack.relay_rule import probe_replies
 from mailstack.settings.model import Settings
 from mailstack.settings.names import bounce_domains, custom_return_path
 from mailstack.settings.problems import SettingsError, definition_problems
@@ -39,24 +42,52 @@ def plan_relay(settings: Settings) -> RelayPlan:
     """Return the relay's plan. Raises SettingsError for what only the definition itself can find."""
     try:
         definition = relay_definition(settings)
+        of_hosts = {host: relay_definition(settings, host) for host in settings.relay.host_names}
     except RelayDefinitionError as error:
         raise SettingsError(definition_problems("relay", str(error))) from None
     if settings.relay.placement != "vm":
         return RelayPlan(definition=definition, shown={})
+    proof = _proof(settings, definition)
     runs = tuple(
         RoleRun(
-            name="relay-postfix" if not settings.relay.hosts else f"relay-postfix-{host}",
+            name=f"{RELAY_RUN}-{host}" if settings.relay.hosts else RELAY_RUN,
             host=host,
             role="postfix_relay",
-            settings=role_settings(definition),
+            settings={**role_settings(of_host), **({"proof": proof} if proof else {})},
             secrets=_secrets(settings),
             on_destroy=settings.relay.on_destroy,
+            timeout_seconds=ROLE_TIMEOUT_SECONDS + int(proof.get("wait_seconds", 0)),
         )
-        for host in settings.relay.host_names
+        for host, of_host in of_hosts.items()
     )
+    addresses = settings.smtp_hosts or definition.listen_addresses
     return RelayPlan(
-        definition=definition, runs=runs, after_caddy=settings.submission_uses_caddy, shown=_shown(runs[0])
+        definition=definition,
+        runs=runs,
+        smtp_host=settings.relay.client_name
+        or (addresses[0] if settings.relay.hosts else definition.listen_addresses[0]),
+        smtp_hosts=addresses,
+        after_caddy=settings.submission_uses_caddy,
+        shown=_shown(settings, runs),
     )
+
+
+def _proof(settings: Settings, definition: RelayDefinition) -> dict[str, Any]:
+    """Return how the role proves that the relay delivers; empty where it does not."""
+    proof, google = settings.relay_proof, settings.google_upstream
+    if proof is None or definition.proof_sender is None:
+        return {}
+    # What an upstream takes for its own domain's abuse@ (RFC 2142) it takes for anyone.
+    recipient = proof.recipient or f"abuse@{definition.proof_sender.rpartition('@')[2]}"
+    return {
+        "helo": PROOF_HELO,
+        "sender": definition.proof_sender,
+        "recipient": recipient,
+        "wait_seconds": proof.wait_minutes * 60,
+        "interval_seconds": proof.interval_seconds,
+        "on_failure": proof.on_failure,
+        "replies": [] if google is None else probe_replies(),
+    }
 
 
 # Two definitions that differ in everything: what they share of main.cf is the same for every stack.
@@ -97,6 +128,7 @@ CONTRASTS = (
         ),
         smtputf8=False,
         strict_envelopes=True,
+        proof_sender="a@b.example.org",
         extra_parameters={"soft_bounce": True},
     ),
 )
@@ -126,7 +158,15 @@ def _secrets(settings: Settings) -> dict[str, Any]:
     return found
 
 
-def _shown(run: RoleRun) -> Shown:
+def _shown(settings: Settings, runs: tuple[RoleRun, ...]) -> Shown:
+    """Return what is told to the role: once what all hosts are told, below the host's name what only it is told."""
+    shown = shown_for_all({run.host: _shown_run(run) for run in runs})
+    place = {"hosts": ", ".join(settings.relay.hosts)} if settings.relay.hosts else {"host": runs[0].host}
+    names = {} if settings.relay.client_name is None else {"client_name": settings.relay.client_name}
+    return {**place, **names, **shown}
+
+
+def _shown_run(run: RoleRun) -> Shown:
     """Return what is told to the role, value by value; what is the same for every stack as one text each.
 
     The engine cuts an unchanged text short and shows only the lines of a changed one that differ.
@@ -137,7 +177,9 @@ def _shown(run: RoleRun) -> Shown:
     extra = run.settings["extra_parameters"]
     fixed = {name: value for name, value in parameters.items() if name in _same_for_all() and name not in extra}
     told["main.cf"] = {name: value for name, value in parameters.items() if name not in fixed}
-    found: dict[str, str | Secret] = {"host": run.host, "on_destroy": run.on_destroy}
+    if "proof" in told:
+        told["proof"] = {key: value for key, value in told["proof"].items() if key != "replies"}
+    found: dict[str, str | Secret] = {"on_destroy": run.on_destroy}
     found["main.cf of every relay"] = "\n".join(f"{name} = {text}" for name, text in flat(fixed))
     found["master.cf"] = "\n".join(services)
     return found | shown_run(run.role, told, run.secrets)
@@ -150,17 +192,24 @@ def _service_line(service: Mapping[str, Any]) -> str:
     return " ".join([*(service[column] for column in columns), *options])
 
 
-def relay_definition(settings: Settings) -> RelayDefinition:
-    """Return the one definition that main.cf and master.cf are rendered from, for every placement."""
+def relay_definition(settings: Settings, host: str | None = None) -> RelayDefinition:
+    """Return the one definition that main.cf and master.cf are rendered from, for every placement.
+
+    Several hosts differ in nothing but addresses: what ``host`` (absent: the first) listens on and sends from, and
+    where Postal is, seen from there.
+    """
+    host = host or next(iter(settings.relay.host_names), None)
+    known = host if host in settings.hosts else None
     relay, upstream, provider = settings.relay, settings.relay.upstream, settings.relay.upstream.provider
-    versions = {ipaddress.ip_address(address).version for address in settings.egress_addresses}
+    egress = settings.egress_addresses if known is None else settings.egress_addresses_of(known)
+    versions = {ipaddress.ip_address(address).version for address in egress}
     protocol: Literal["ipv4", "ipv6", "all"] = "all" if len(versions) > 1 else "ipv6" if 6 in versions else "ipv4"
     patterns = (pattern for upstream in settings.all_upstreams for pattern in upstream.provider.temporary_replies)
     return RelayDefinition(
         hostname=relay.hostname,
-        listen_addresses=settings.relay_listen_addresses,
+        listen_addresses=settings.relay_listen_addresses if host is None else settings.relay_listens_on(host),
         listen_port=settings.relay_listen_port,
-        client_networks=_client_networks(settings),
+        client_networks=_client_networks(settings, host),
         sender_domains=_sender_domains(settings),
         upstream_host=upstream.host_name,
         upstream_port=upstream.port,
@@ -175,15 +224,16 @@ def relay_definition(settings: Settings) -> RelayDefinition:
         ip_protocol=protocol,
         temporary_reply_patterns=tuple(dict.fromkeys(patterns)),
         queue_lifetime_hours=relay.queue_lifetime_hours,
-        **_bounces(settings),
+        **_bounces(settings, host),
         bounce_lifetime_hours=min(BOUNCE_LIFETIME_HOURS, relay.queue_lifetime_hours),
         postmaster=relay.postmaster,
-        after_unit=NETWORK_UNIT if _listens_on_container_network(settings) else None,
+        after_unit=NETWORK_UNIT if _listens_on_container_network(settings, host) else None,
         upstreams=tuple(_further(settings)),
         fallback=None if settings.fallback is None else _upstream(str(relay.fallback_upstream), settings.fallback),
         smtputf8=all(upstream.takes_smtputf8 for upstream in settings.all_upstreams),
         strict_envelopes=relay.strict_envelopes,
         submission=_submission(settings),
+        proof_sender=_proof_sender(settings),
         extra_parameters=relay.extra_parameters,
     )
 
@@ -244,23 +294,34 @@ def _sender_domains(settings: Settings) -> tuple[str, ...]:
     return tuple(dict.fromkeys((*names, *own)))
 
 
-def _client_networks(settings: Settings) -> tuple[str, ...]:
+def _proof_sender(settings: Settings) -> str | None:
+    proof, rule = settings.relay_proof, settings.relay_rule
+    if proof is None:
+        return None
+    own = None if rule is None else rule.probe.sender
+    return proof.sender or own or f"postmaster@{_sender_domains(settings)[0]}"
+
+
+def _client_networks(settings: Settings, host: str | None) -> tuple[str, ...]:
     listed = settings.relay.client_networks
-    if not _listens_on_container_network(settings) or settings.postal is None:
+    if not _listens_on_container_network(settings, host) or settings.postal is None:
         return listed
     return tuple(dict.fromkeys((*listed, settings.postal.docker.network)))
 
 
-def _listens_on_container_network(settings: Settings) -> bool:
+def _listens_on_container_network(settings: Settings, host: str | None) -> bool:
     postal = settings.postal
     return (
-        postal is not None and settings.postal_shares_relay_host and postal.gateway in settings.relay_listen_addresses
+        postal is not None
+        and host is not None
+        and postal.host == host
+        and postal.gateway in settings.relay_listens_on(host)
     )
 
 
-def _bounces(settings: Settings) -> dict[str, Any]:
+def _bounces(settings: Settings, host: str | None) -> dict[str, Any]:
     postal = settings.postal
     if postal is None:
         return {}
-    place = "127.0.0.1" if settings.postal_shares_relay_host else postal.smtp_hostname
+    place = "127.0.0.1" if postal.host == host else postal.smtp_hostname
     return {"bounce_domains": bounce_domains(settings, postal), "bounce_host": place}

@@ -4,8 +4,9 @@ import ipaddress
 from dataclasses import asdict
 from typing import Any
 
-from mailstack.plan.model import RelayRulePlan, RoleRun
-from mailstack.plan.shown import Secret, flat, shown_run
+from mailstack.plan.model import RELAY_PROBE_RUN, RelayRulePlan, RoleRun
+from mailstack.plan.relay import relay_definition
+from mailstack.plan.shown import Secret, flat, shown_for_all, shown_run
 from mailstack.postfix.relay import RelayDefinition
 from mailstack.reach.bundle import ROLE_TIMEOUT_SECONDS
 from mailstack.relay_rule import RelayRule, console_steps, probe_replies, rule_problems
@@ -21,17 +22,18 @@ __all__ = ["checked_rule", "plan_relay_rule", "probe_settings", "relay_rule"]
 NOT_SHOWN = frozenset({"replies"})
 
 
-def plan_relay_rule(settings: Settings, rule: RelayRule, definition: RelayDefinition) -> RelayRulePlan:
-    """Return the plan of ``rule`` (see ``checked_rule``) and its probe, which asks the way the relay does."""
+def plan_relay_rule(settings: Settings, rule: RelayRule) -> RelayRulePlan:
+    """Return the plan of ``rule`` (see ``checked_rule``) and its probes, which ask the way the relay does."""
     steps, upstream = console_steps(rule), _google(settings)
-    probe = probe_settings(settings, definition)
+    hosts = settings.relay.host_names
+    probes = {host: probe_settings(settings, relay_definition(settings, host)) for host in hosts}
     login = upstream.auth == "sasl" and upstream.username is not None and upstream.password is not None
     secrets: dict[str, Any] = {}
     if login and upstream.password is not None:
         secrets = {"username": upstream.username, "password": upstream.password.get_secret_value()}
     runs = tuple(
         RoleRun(
-            name="relay-rule-probe" if not settings.relay.hosts else f"relay-rule-probe-{host}",
+            name=f"{RELAY_PROBE_RUN}-{host}" if settings.relay.hosts else RELAY_PROBE_RUN,
             host=host,
             role="relay_probe",
             # The steps are part of it so that a changed rule is probed again.
@@ -40,11 +42,15 @@ def plan_relay_rule(settings: Settings, rule: RelayRule, definition: RelayDefini
             # A probe may poll for a day; the limit is for one that hangs.
             timeout_seconds=int(probe["deadline_seconds"]) + ROLE_TIMEOUT_SECONDS,
         )
-        for host in settings.relay.host_names
+        for host, probe in probes.items()
     )
-    told = {key: value for key, value in probe.items() if key not in NOT_SHOWN}
+    told = {
+        host: {key: value for key, value in probe.items() if key not in NOT_SHOWN} for host, probe in probes.items()
+    }
     shown: dict[str, str | Secret] = dict(flat(asdict(rule), "rule"))
-    shown |= shown_run("relay_probe", told, secrets, prefix="probe")
+    shown |= shown_for_all(
+        {host: shown_run("relay_probe", probe, secrets, prefix="probe") for host, probe in told.items()}
+    )
     return RelayRulePlan(rule=rule, console_steps=steps, runs=runs, shown=shown)
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from mailstack.reach.bundle import code_digest
 
-__all__ = ["Secret", "Seen", "Shown", "flat", "seen_of", "shown_run", "versioned"]
+__all__ = ["Secret", "Seen", "Shown", "flat", "seen_of", "shown_for_all", "shown_run", "versioned"]
 
 # What tells the entries of a list of mappings apart, best first. The rest of an entry is its value.
 IDENTITIES = (("name", "type"), ("port", "protocol"), ("address", "port"), ("host", "port"), ("name",))
@@ -61,6 +61,32 @@ def shown_run(
     found: dict[str, str | Secret] = dict(flat(settings, prefix))
     found |= {name: Secret(text) for name, text in flat(secrets or {}, prefix)}
     found[f"code of role {role}"] = code_digest(role)
+    return found
+
+
+def shown_for_all(by_host: Mapping[str, Shown]) -> Shown:
+    """Return what is shown for several hosts: once what is the same for all, below the host's name what is not.
+
+    Of a text with several lines that differs, the lines that all have are shown once too.
+    """
+    if len(by_host) == 1:
+        return next(iter(by_host.values()))
+    first = next(iter(by_host.values()))
+    same = {name: text for name, text in first.items() if all(shown.get(name) == text for shown in by_host.values())}
+    found: dict[str, str | Secret] = dict(same)
+    common: dict[str, list[str]] = {}
+    for name in first.keys() - same.keys():
+        texts = [shown.get(name) for shown in by_host.values()]
+        if all(isinstance(text, str) and "\n" in text for text in texts):
+            lines = [str(text).splitlines() for text in texts]
+            common[name] = [line for line in lines[0] if all(line in other for other in lines)]
+    found |= {name: "\n".join(lines) for name, lines in common.items()}
+    for host, shown in by_host.items():
+        for name in (name for name in shown if name not in same):
+            text = shown[name]
+            if name in common:
+                text = "\n".join(line for line in str(text).splitlines() if line not in common[name])
+            found[f"{host}/{name}"] = text
     return found
 
 

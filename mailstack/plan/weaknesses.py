@@ -37,6 +37,9 @@ def weaknesses(settings: Settings) -> list[str]:
         )
     if settings.relay_rule is not None and settings.relay_rule.allowed_senders == "any-address":
         found.append("relay_rule.allowed_senders is any-address: a stolen relay could send in anyone's name")
+    proof = settings.relay_proof
+    if settings.relay.hosts and proof is not None and proof.on_failure == "warn":
+        found.append("relay.proof.on_failure is warn: a change that does not deliver reaches every host of the relay")
     found += _postal_weaknesses(settings)
     for name, host in settings.hosts.items():
         reached: dict[str, Host | Jump] = {f"hosts.{name}": host}

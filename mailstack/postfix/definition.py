@@ -22,6 +22,8 @@ BROADEST_PREFIX = {4: 8, 6: 16}
 
 # What extra_parameters may not set: the setting that owns it, or why nobody may.
 PROTECTED_PARAMETERS: Mapping[str, str] = {
+    "address_verify_map": "use proof",
+    "address_verify_sender": "use proof.sender",
     "alias_database": "the relay delivers nothing locally",
     "alias_maps": "the relay delivers nothing locally",
     "default_transport": "all mail goes to the upstream",
@@ -143,6 +145,9 @@ class RelayDefinition:
     answer. ``smtputf8`` offers the extension (RFC 6531), ``strict_envelopes`` refuses ``MAIL FROM: a@b`` without
     brackets, which old devices send.
 
+    ``proof_sender`` lets a client that greets as ``PROOF_HELO`` ask whether the upstream would take mail, from that
+    sender, for a recipient that is another address; None: nobody can ask.
+
     ``after_unit`` is a systemd unit that has to be up first, because it makes an address listened on.
 
     Raises RelayDefinitionError for a field that cannot be used.
@@ -177,6 +182,7 @@ class RelayDefinition:
     smtputf8: bool = True
     strict_envelopes: bool = False
     submission: Submission | None = None
+    proof_sender: str | None = None
     extra_parameters: Mapping[str, str | int | bool] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -253,6 +259,8 @@ def _upstream_problems(definition: RelayDefinition) -> Iterator[str]:
         yield f"sasl_username {definition.sasl_username!r}: must have no blank and no colon, Postfix splits there"
     if definition.postmaster is not None and not ADDRESS.match(definition.postmaster):
         yield f"postmaster {definition.postmaster!r}: must be a mail address"
+    if definition.proof_sender is not None and not ADDRESS.match(definition.proof_sender):
+        yield f"proof_sender {definition.proof_sender!r}: must be a mail address"
 
 
 def _further_problems(definition: RelayDefinition) -> Iterator[str]:

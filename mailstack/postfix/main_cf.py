@@ -11,10 +11,14 @@ from mailstack.postfix.addresses import inet_protocols, interfaces, listen_on, n
 from mailstack.postfix.definition import RelayDefinition
 from mailstack.postfix.render import Reference, Value
 
-__all__ = ["MAPS", "REASONS", "main_cf"]
+__all__ = ["MAPS", "PROOF_HELO", "PROOF_KEPT_SECONDS", "REASONS", "main_cf"]
 
 DEFAULT_PROCESSES = 200
 MAPS = "$config_directory/mailstack"
+# What the proof greets as; no host has a name below .invalid (RFC 2606).
+PROOF_HELO = "proof.mailstack.invalid"
+# Long enough for the process that waits for an answer, shorter than the pause between two proofs.
+PROOF_KEPT_SECONDS = 5
 
 REASONS: Mapping[str, str] = {
     "compatibility_level": "Defaults of one known level, whatever Postfix comes with the system.",
@@ -85,6 +89,8 @@ REASONS: Mapping[str, str] = {
     ),
     "smtpd_tls_security_level": "No certificate is managed here. Clients are on this host or in named networks.",
     "message_size_limit": "The upstream's limit: too large is refused here and now, not bounced later.",
+    "address_verify_map": "Answers of the proof are not kept on disk; see smtpd_recipient_restrictions.",
+    "address_verify_poll_count": "The proof waits for its answer this many times a second, instead of three times 3 s.",
     "smtp_delivery_status_filter": (
         "A daily quota comes as 5xx but clears by itself: such mail waits. Every other 5xx stays permanent."
     ),
@@ -129,7 +135,7 @@ def main_cf(definition: RelayDefinition) -> dict[str, Value]:
             f"check_sender_access $default_database_type:{MAPS}/senders",
             "reject",
         ),
-        "smtpd_recipient_restrictions": _ascii_only(definition, "recipient"),
+        "smtpd_recipient_restrictions": (*_ascii_only(definition, "recipient"), *_proof_only(definition)),
         "smtpd_null_access_lookup_key": "<>",
         "parent_domain_matches_subdomains": (),
         "smtpd_helo_required": True,
@@ -204,6 +210,7 @@ def main_cf(definition: RelayDefinition) -> dict[str, Value]:
         "enable_long_queue_ids": True,
         **_notices(definition),
         **_choice(definition),
+        **_proof(definition),
         **({} if definition.submission is None else {"smtpd_tls_mandatory_protocols": Reference("tls_protocols")}),
         **({} if definition.smtputf8 else {"smtputf8_enable": False}),
         **({"transport_maps": f"$default_database_type:{MAPS}/bounces"} if definition.bounce_domains else {}),
@@ -218,6 +225,31 @@ def main_cf(definition: RelayDefinition) -> dict[str, Value]:
 def _ascii_only(definition: RelayDefinition, side: str) -> tuple[str, ...]:
     """Refuse an address the upstream could not take. Without the extension Postfix would pass its bytes on."""
     return () if definition.smtputf8 else (f"check_{side}_access regexp:{MAPS}/non_ascii",)
+
+
+def _proof_only(definition: RelayDefinition) -> tuple[str, ...]:
+    """Have the upstream asked about a recipient where a client greets as the proof does; nobody else is held up."""
+    if definition.proof_sender is None:
+        return ()
+    return (f"check_helo_access inline:{{{PROOF_HELO}=reject_unverified_recipient}}",)
+
+
+def _proof(definition: RelayDefinition) -> dict[str, Value]:
+    """Return how the upstream is asked (ADDRESS_VERIFICATION_README): afresh for each proof, and soon."""
+    if definition.proof_sender is None:
+        return {}
+    times = {
+        f"address_verify_{answer}_{what}_time": f"{PROOF_KEPT_SECONDS}s"
+        for answer in ("positive", "negative")
+        for what in ("expire", "refresh")
+    }
+    return {
+        "address_verify_map": "",
+        "address_verify_sender": definition.proof_sender,
+        "address_verify_poll_count": 30,
+        "address_verify_poll_delay": "1s",
+        **times,
+    }
 
 
 def _choice(definition: RelayDefinition) -> dict[str, Value]:

@@ -14,12 +14,13 @@ from mailstack.postfix.definition import (
     RelayUpstream,
     Submission,
 )
-from mailstack.postfix.main_cf import REASONS, main_cf
+from mailstack.postfix.main_cf import PROOF_HELO, REASONS, main_cf
 from mailstack.postfix.maps import QUOTA_MARK, maps
 from mailstack.postfix.master_cf import master_cf
 from mailstack.postfix.render import encode_value
 
 __all__ = [
+    "PROOF_HELO",
     "PROTECTED_PARAMETERS",
     "QUOTA_MARK",
     "REASONS",

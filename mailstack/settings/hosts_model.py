@@ -53,3 +53,8 @@ class Host(Section):
     )
     minimum_memory_mb: int = Field(default=400, ge=64, le=1_048_576, description="Memory it must have.")
     minimum_disk_gb: int = Field(default=2, ge=1, le=65_536, description="Free space under /var.")
+
+    @property
+    def inner_address(self) -> str | None:
+        """Return the address the other hosts reach it at, None where only a name for SSH is known."""
+        return self.private_address or self.public_ipv4 or self.public_ipv6

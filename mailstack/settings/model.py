@@ -5,6 +5,7 @@ Each section has its shape in ``<section>_model`` and, beside it, the rules that
 """
 
 import ipaddress
+from collections.abc import Iterable
 from typing import Literal
 
 from pydantic import Field, SecretStr
@@ -15,6 +16,7 @@ from mailstack.settings.domains_model import DkimKey, Domain, SharedDkimKey
 from mailstack.settings.hosts_model import Host, Ssh
 from mailstack.settings.postal_model import Postal
 from mailstack.settings.relay_model import Relay
+from mailstack.settings.relay_proof_model import RelayProof
 from mailstack.settings.relay_rule_model import RelayRule
 from mailstack.settings.section import Section
 from mailstack.settings.types import LogicalName
@@ -102,12 +104,48 @@ class Settings(Section):
 
     @property
     def relay_listen_addresses(self) -> tuple[str, ...]:
-        """Return the addresses the relay listens on."""
+        """Return the addresses the relay listens on, those of all its hosts."""
+        if self.relay.listen_addresses is not None or not self.relay.host_names:
+            return self.relay.listen_addresses or ("127.0.0.1",)
+        found = (address for name in self.relay.host_names for address in self.relay_listens_on(name))
+        return tuple(dict.fromkeys(found))
+
+    def relay_listens_on(self, name: str) -> tuple[str, ...]:
+        """Return the addresses the relay listens on, on its host ``name``; of several hosts each has its own."""
         if self.relay.listen_addresses is not None:
             return self.relay.listen_addresses
-        if self.postal is not None and self.postal_shares_relay_host and self.postal.sending.path == "postfix":
-            return ("127.0.0.1", self.postal.gateway)
-        return ("127.0.0.1",)
+        host, postal = self.hosts.get(name), self.postal
+        own = host.inner_address if host is not None and self.relay.hosts else None
+        container_side = (
+            postal.gateway if postal is not None and postal.host == name and postal.sending.path == "postfix" else None
+        )
+        return tuple(filter(None, dict.fromkeys(["127.0.0.1", own, container_side])))
+
+    @property
+    def smtp_hosts(self) -> tuple[str, ...]:
+        """Return the addresses applications connect to, in the order of the hosts; loopback where there are no others.
+
+        With several hosts it is one for each. Postal's side of the container network is not among them.
+        """
+        container_side = None if self.postal is None else self.postal.gateway
+        found: dict[str, None] = {}
+        for name in (name for name in self.relay.host_names if name in self.hosts):
+            listed = dict.fromkeys(address for address in self.relay_listens_on(name) if address != container_side)
+            if any(ipaddress.ip_address(address).is_unspecified for address in listed):
+                listed = dict.fromkeys(filter(None, [self.hosts[name].inner_address]))
+            outside = [address for address in listed if not ipaddress.ip_address(address).is_loopback]
+            found |= dict.fromkeys((outside or listed) if self.relay.hosts else listed)
+        return tuple(found)
+
+    @property
+    def client_addresses(self) -> tuple[str, ...]:
+        """Return what relay.client_name stands for: the addresses that other machines connect to."""
+        return tuple(address for address in self.smtp_hosts if not ipaddress.ip_address(address).is_loopback)
+
+    @property
+    def relay_proof(self) -> RelayProof | None:
+        """Return how a host shows that its relay delivers: always with several hosts, else where it is asked for."""
+        return self.relay.proof or (RelayProof() if self.relay.hosts and self.relay.placement == "vm" else None)
 
     @property
     def relay_listen_port(self) -> int:
@@ -124,9 +162,16 @@ class Settings(Section):
     @property
     def egress_addresses(self) -> tuple[str, ...]:
         """Return the public addresses the relay's mail leaves from, those its IP protocol allows."""
+        return self._egress(self.relay_hosts)
+
+    def egress_addresses_of(self, name: str) -> tuple[str, ...]:
+        """Return those that mail leaves host ``name`` from; where they are declared, it may be any of them."""
+        return self._egress([self.hosts[name]])
+
+    def _egress(self, hosts: Iterable[Host]) -> tuple[str, ...]:
         declared = self.relay.egress_addresses
         if declared is None:
-            found = [address for host in self.relay_hosts for address in (host.public_ipv4, host.public_ipv6)]
+            found = [address for host in hosts for address in (host.public_ipv4, host.public_ipv6)]
             declared = tuple(address for address in found if address is not None)
         refused = {"ipv4": 6, "ipv6": 4}.get(self.relay.ip_protocol)
         return tuple(address for address in declared if ipaddress.ip_address(address).version != refused)

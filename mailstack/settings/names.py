@@ -105,12 +105,13 @@ def relay_name(settings: Settings, postal: Postal) -> str:
     """Return the name Postal's containers connect to.
 
     Postal looks it up by DNS alone, so an address or an entry in /etc/hosts would not do. On the same host it
-    stands for the host's side of the container network; its public address may not be on the host at all.
+    stands for the host's side of the container network; its public address may not be on the host at all. Elsewhere
+    it is the name that applications have, where there is one.
     """
     if postal.sending.relay_name is not None:
         return postal.sending.relay_name
     if not settings.postal_shares_relay_host:
-        return settings.relay.hostname
+        return settings.relay.client_name or settings.relay.hostname
     first, _, rest = settings.relay.hostname.partition(".")
     return f"{first}-internal.{rest}"
 

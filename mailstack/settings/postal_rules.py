@@ -266,7 +266,7 @@ def _relay_reach(settings: Settings, postal: Postal) -> Iterator[Problem]:
             fix="add the address of the relay's host that Postal's host reaches",
         )
     host = settings.hosts.get(postal.host)
-    source = None if host is None else host.private_address or host.public_ipv4 or host.public_ipv6
+    source = None if host is None else host.inner_address
     networks = [ipaddress.ip_network(text) for text in settings.relay.client_networks]
     if source is not None and not any(ipaddress.ip_address(source) in network for network in networks):
         yield Problem(

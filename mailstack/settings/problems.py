@@ -1,10 +1,20 @@
 """What is wrong with a stack's settings, in words a person can act on."""
 
 import difflib
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-__all__ = ["Location", "Problem", "SettingsError", "definition_problems", "dotted", "not_a_host", "one_of"]
+__all__ = [
+    "Location",
+    "Problem",
+    "SettingsError",
+    "definition_problems",
+    "dotted",
+    "duplicates",
+    "not_a_host",
+    "one_of",
+]
 
 Location = tuple[str | int, ...]
 
@@ -39,6 +49,11 @@ def dotted(location: Location) -> str:
     for part in location:
         text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
     return text
+
+
+def duplicates(values: Iterable[str]) -> list[str]:
+    """Return what is listed more than once."""
+    return [value for value, count in Counter(values).items() if count > 1]
 
 
 def one_of(names: Iterable[str], wanted: str) -> str:

@@ -7,6 +7,7 @@ from pydantic import Field
 from mailstack.settings.relay_docker_model import RelayDocker
 from mailstack.settings.relay_image_model import RelayImage
 from mailstack.settings.relay_kubernetes_model import RelayKubernetes
+from mailstack.settings.relay_proof_model import RelayProof
 from mailstack.settings.section import Section
 from mailstack.settings.types import (
     AbsolutePath,
@@ -58,7 +59,9 @@ class Relay(Section):
         default="vm", description="Where Postfix runs. none: no Postfix, Postal talks to the upstream itself."
     )
     host: LogicalName | None = Field(default=None, description="Which of `hosts` the mail leaves from.")
-    hosts: tuple[LogicalName, ...] = Field(default=(), description="Several of `hosts`, instead of `host`.")
+    hosts: tuple[LogicalName, ...] = Field(
+        default=(), description="Several of `hosts`, instead of `host`: changed one after the other, in this order."
+    )
     egress_addresses: tuple[IpAddress, ...] | None = Field(
         default=None, min_length=1, description="Public addresses mail leaves from. Absent: those of the host or hosts."
     )
@@ -70,7 +73,11 @@ class Relay(Section):
         default=None,
         min_length=1,
         description="Addresses of the host that applications connect to. "
-        "Absent: 127.0.0.1, and Postal's side of the container network where both share the host.",
+        "Absent: 127.0.0.1, with several hosts each one's private_address (else public_ipv4) too, "
+        "and Postal's side of the container network where both share the host.",
+    )
+    client_name: HostName | None = Field(
+        default=None, description="Name applications connect to, inside one of `domains`: the addresses of all hosts."
     )
     listen_port: Port | None = Field(
         default=None, description="Port they connect to. Absent: 25, or 2525 where Postal has 25 of the same host."
@@ -92,6 +99,10 @@ class Relay(Section):
         default=False, description="true: `MAIL FROM: a@b` without brackets, as old devices write it, is refused."
     )
     submission: Submission | None = Field(default=None, description="Login over TLS for clients elsewhere.")
+    proof: RelayProof | None = Field(
+        default=None,
+        description="How each host shows that it delivers. Absent: not with `host`, the defaults below with `hosts`.",
+    )
     masquerade_domains: tuple[DomainName, ...] = Field(
         default=(), description="host.example.com is rewritten to example.com in senders."
     )

@@ -34,7 +34,7 @@ class RelayRule(Section):
     )
     accept_any_address: bool = Field(default=False, description="Needed for allowed_senders any-address.")
     ip_ranges: tuple[IpNetwork, ...] | None = Field(
-        default=None, description="Absent: exactly the relay host's public addresses."
+        default=None, description="Absent: exactly the public addresses of the relay's hosts."
     )
     require_smtp_auth: bool = Field(default=False, description="Needs relay.upstream.auth sasl.")
     require_tls: bool = Field(default=True, description="Cannot be turned off.")

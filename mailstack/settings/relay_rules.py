@@ -2,13 +2,13 @@
 
 import ipaddress
 import re
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from mailstack.postfix.relay import PROTECTED_PARAMETERS
 from mailstack.settings.model import Settings
 from mailstack.settings.names import under_any
-from mailstack.settings.problems import Problem, not_a_host, one_of
+from mailstack.settings.problems import Problem, duplicates, one_of
+from mailstack.settings.relay_hosts_rules import relay_hosts
 from mailstack.settings.relay_model import Submission
 
 __all__ = ["RELAY_RULES"]
@@ -21,12 +21,8 @@ SMTP_PORT, SSH_PORT, WEB_PORTS = 25, 22, (80, 443)
 USUAL_PORTS = {"starttls_port": 587, "tls_port": 465}
 
 
-def _duplicates(values: Iterable[str]) -> list[str]:
-    return [value for value, count in Counter(values).items() if count > 1]
-
-
 def _listening(field: str, listed: Sequence[str]) -> Iterator[Problem]:
-    for name in _duplicates(listed):
+    for name in duplicates(listed):
         yield Problem(field=field, value=name, rule="is listed twice", fix="remove one")
     if len(listed) > 1 and any(ipaddress.ip_address(address).is_unspecified for address in listed):
         yield Problem(
@@ -34,52 +30,6 @@ def _listening(field: str, listed: Sequence[str]) -> Iterator[Problem]:
             value=", ".join(listed),
             rule="0.0.0.0 and :: stand for all addresses and cannot be combined",
             fix="list either all or the single addresses",
-        )
-
-
-def _relay_hosts(settings: Settings) -> Iterator[Problem]:
-    relay = settings.relay
-    if relay.host is not None and relay.hosts:
-        yield Problem(
-            field="relay.hosts",
-            value=", ".join(relay.hosts),
-            rule="cannot stand beside relay.host",
-            fix="keep one of the two keys",
-        )
-        return
-    if not relay.host_names and relay.placement in {"vm", "none"}:
-        yield Problem(
-            field="relay.host",
-            value="",
-            rule="is required: the host mail leaves from",
-            fix=one_of(settings.hosts, "") if settings.hosts else "declare it in hosts",
-        )
-    for name in _duplicates(relay.hosts):
-        yield Problem(field="relay.hosts", value=name, rule="is listed twice", fix="remove one")
-    for index, name in enumerate(relay.host_names):
-        if name not in settings.hosts:
-            field = f"relay.hosts[{index}]" if relay.hosts else "relay.host"
-            yield not_a_host(field, name, settings.hosts)
-        elif relay.egress_addresses is None:
-            yield from _public_addresses(settings, name)
-
-
-def _public_addresses(settings: Settings, name: str) -> Iterator[Problem]:
-    relay, host = settings.relay, settings.hosts[name]
-    for protocol, address in (("ipv4", host.public_ipv4), ("ipv6", host.public_ipv6)):
-        if relay.ip_protocol in {protocol, "all"} and address is None:
-            yield Problem(
-                field="relay.ip_protocol",
-                value=relay.ip_protocol,
-                rule=f"needs hosts.{name}.public_{protocol}: the upstream must know every address we use",
-                fix="set that address, or use auto",
-            )
-    if host.public_ipv4 is None and host.public_ipv6 is None:
-        yield Problem(
-            field=f"hosts.{name}.public_ipv4",
-            value="",
-            rule="is required, or public_ipv6: relay.hostname points to it, and with auth none the upstream knows it",
-            fix="write the address mail leaves from, as `curl -4 ifconfig.me` on the host shows it",
         )
 
 
@@ -105,7 +55,7 @@ def _relay_names(settings: Settings) -> Iterator[Problem]:
                     rule="must be one of domains: only those have SPF, DKIM and DMARC records",
                     fix=one_of(names, name),
                 )
-        for name in _duplicates(listed or ()):
+        for name in duplicates(listed or ()):
             yield Problem(field=f"relay.{key}", value=name, rule="the domain is listed twice", fix="remove one")
     if relay.sender_domains == ():
         yield Problem(
@@ -189,14 +139,18 @@ def _submission(settings: Settings) -> Iterator[Problem]:
         yield Problem(field=field, value="a mapping", rule="needs Postfix, and placement is none", fix="remove it")
     yield from _submission_ports(settings, submission)
     yield from _listening(f"{field}.listen_addresses", submission.listen_addresses)
-    for name in _duplicates(user.name for user in submission.users):
+    for name in duplicates(user.name for user in submission.users):
         yield Problem(field=f"{field}.users", value=name, rule="is listed twice", fix="remove one")
     if submission.certificate is None and not settings.submission_uses_caddy:
         yield Problem(
             field=f"{field}.certificate",
             value="",
-            rule=f"is required: no Caddy on {', '.join(relay.host_names)} has a certificate to hand over",
-            fix="name certificate_file and key_file on the host, or put caddy there",
+            rule=f"is required: no Caddy has a certificate to hand over on {', '.join(relay.host_names)}"
+            if relay.hosts
+            else f"is required: no Caddy on {', '.join(relay.host_names)} has a certificate to hand over",
+            fix="name certificate_file and key_file; they have to be on each host: a Caddy serves one only"
+            if relay.hosts
+            else "name certificate_file and key_file on the host, or put caddy there",
         )
 
 
@@ -253,7 +207,7 @@ def _placement(settings: Settings) -> Iterator[Problem]:
 RELAY_RULES: tuple[Callable[[Settings], Iterator[Problem]], ...] = (
     _placement,
     _submission,
-    _relay_hosts,
+    relay_hosts,
     _relay_names,
     _relay_reach,
     _relay_limits,

@@ -23,6 +23,8 @@ DELIVERY = re.compile(
     r"postfix/(?P<agent>smtp|relay/smtp|error|local)\[\d+\]: (?P<id>\w+): to=<.*?>, .*?status=(?P<status>\w+) "
 )
 REUSED = re.compile(r", conn_use=(\d+),")
+# Mail that only asks whether it would be taken.
+ASKED = ("deliverable", "undeliverable")
 TLS = re.compile(
     r"postfix/smtp\[\d+\]: (?P<trust>Verified|Trusted|Untrusted|Anonymous) TLS connection established to "
     r"(?P<peer>\S+?)\["
@@ -63,6 +65,8 @@ def count(text: Iterator[str]) -> Dict[str, Any]:
         delivery = DELIVERY.search(line)
         if delivery:
             status = delivery.group("status")
+            if status in ASKED:
+                continue
             recipients[status] = recipients.get(status, 0) + 1
             quota_deferred += status == "deferred" and QUOTA_MARK in line
             if status == "sent":

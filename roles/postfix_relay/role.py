@@ -10,6 +10,7 @@ from postfix_relay import candidate, paths, service, submission
 from postfix_relay.desired import Desired, desired, digest, platform_row
 from postfix_relay.facts import gather, queue_counts
 from postfix_relay.planning import OURS_ALONE, needs_restart, plan
+from postfix_relay.proof import prove
 from postfix_relay.state import State
 from rolelib.commands import CommandError, run
 from rolelib.files import DesiredFile, differs, write
@@ -33,6 +34,7 @@ class PostfixRelay(Role):
         """Hold the input; facts about the host are read when planning."""
         Role.__init__(self, settings, secrets)
         self.host: Dict[str, Any] = {}
+        self.proof_tried = False
 
     def state(self) -> State:
         """Return what is kept on the host."""
@@ -133,6 +135,8 @@ class PostfixRelay(Role):
         finally:
             candidate.discard()
         state.record(self.settings, sorted(set(made) | set(wanted.files)))
+        if self.facts.get("proved"):
+            state.record_proof(self.settings)
         state.keep_configuration(wanted)
         state.end()
 
@@ -181,10 +185,13 @@ class PostfixRelay(Role):
             service.wait_until_it_answers(
                 self.settings["hostname"], self.settings["listen"], service.unit_of(facts), log, offset
             )
+            if facts["recorded"]:  # without one there is nothing to go back to, see verify
+                self._prove()
         except (RoleError, CommandError, OSError) as error:
             self.say("roll back", str(error))
             back = self._roll_back(state)
-            raise RoleError("activate", f"{error}; {back}") from None
+            step = "prove" if isinstance(error, RoleError) and error.step == "prove" else "activate"
+            raise RoleError(step, f"{error}; {back}") from None
         if changed:
             self.say("activate", "a password changed: trying deferred mail once")
             run(["postqueue", "-f"], check=False)
@@ -244,8 +251,37 @@ class PostfixRelay(Role):
         state.end()
         return "the previous configuration is back and running"
 
+    def _prove(self) -> None:
+        """Prove that mail passes, where that is asked for. Raises RoleError unless a failure is only warned of."""
+        proof = self.settings.get("proof")
+        if proof is None:
+            return
+        self.proof_tried = True
+        try:
+            prove(proof, self.settings["listen"], self.say)
+        except RoleError as error:
+            self.facts["proved"] = False
+            if proof["on_failure"] == "fail":
+                hint = "no further host is touched; relay.proof.on_failure: warn would go on without this proof"
+                raise RoleError("prove", f"{error}\n{hint}") from None
+            self.say("prove", str(error))
+            self.warnings.append(str(error))
+        else:
+            self.facts["proved"] = True
+
     def verify(self) -> None:
-        """Report what runs. An apply has proved it before it let go of the old configuration; a plan asks anew."""
+        """Report what runs. An apply has proved it before it let go of the old configuration; a plan asks anew.
+
+        What has been proved once, and is as it was, is not proved again.
+        """
+        state = self.state()
+        if self.settings.get("proof") is not None and not self.proof_tried:
+            if state.is_proved(self.settings):
+                self.facts["proved"] = True
+            else:
+                self._prove()
+                if self.facts["proved"]:
+                    state.record_proof(self.settings)
         self.facts["listening"] = [f"{address}:{port}" for address, port in self.settings["listen"]]
         if self.host["postfix"] is not None:
             self.facts["postfix_version"] = self.host["postfix"]["defaults"].get("mail_version")

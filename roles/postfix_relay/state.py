@@ -16,8 +16,11 @@ KEPT_CONFIGURATIONS = 5
 
 
 class State:
-    """The role's directory. Files: original.json and original/ (before the first run), applied.json (after the
-    last verified change), pending.json and rollback/ (only during a change), configs/ (the last five).
+    """The role's directory.
+
+    Files: original.json and original/ (before the first run), applied.json (after the last verified change),
+    proved.json (what mail was seen to pass with), pending.json and rollback/ (only during a change), configs/ (the last
+    five).
     """
 
     def __init__(self, directory: str) -> None:
@@ -84,6 +87,19 @@ class State:
                 content = handle.read().decode("utf-8", "surrogateescape")
             files[path] = {"sha256": digest(content), "ctime": os.stat(path).st_ctime}
         self.save("applied.json", {"files": files, "hostname": settings["hostname"], "listen": settings["listen"]})
+
+    def record_proof(self, settings: Dict[str, Any]) -> None:
+        """Note that mail passes with what was last verified to run."""
+        self.save("proved.json", {"sha256": self._proved_by(settings)})
+
+    def is_proved(self, settings: Dict[str, Any]) -> bool:
+        """Tell whether mail was seen to pass with what runs now."""
+        return (self.load("proved.json") or {}).get("sha256") == self._proved_by(settings)
+
+    def _proved_by(self, settings: Dict[str, Any]) -> str:
+        files = (self.load("applied.json") or {}).get("files", {})
+        asked = [settings["proof"][key] for key in ("sender", "recipient")]
+        return digest(json.dumps([asked, {path: file["sha256"] for path, file in files.items()}], sort_keys=True))
 
     def keep_configuration(self, wanted: Desired) -> None:
         """Add the configuration, without any password, to those kept; drop all but the newest five."""

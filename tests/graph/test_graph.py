@@ -13,6 +13,7 @@ from pulumi.runtime.mocks import MockMonitor
 from mailstack.reach.bundle import command_line
 from tests.graph.recording import Recorder, is_secret, plain, run_graph
 from tests.unit.stack_examples import REMOVE, dkim_key, example, postal_example, ssh_key, with_value
+from tests.unit.test_relay_hosts import two_hosts
 
 COMMAND = "command:remote:Command"
 RECORD = "cloudflare:index/dnsRecord:DnsRecord"
@@ -221,3 +222,20 @@ def test_outputs_are_the_documented_contract() -> None:
 
 def test_main_reads_like_the_architecture() -> None:
     assert len(Path("__main__.py").read_text().splitlines()) < 80
+
+
+def test_each_relay_host_waits_for_the_one_before_and_the_name_for_clients_for_all() -> None:
+    raw = two_hosts()
+    server = {"host": "relay1", "nameservers": ["ns1.example.com"], "hostmaster": "hostmaster@example.com"}
+    raw["dns"] = {"provider": "server", "server": server}
+    recorder, outputs = run_graph(raw)
+    order = [name for name in recorder.resources if name.startswith(("relay-postfix", "dns-server"))]
+    assert order == [
+        "dns-server",
+        "relay-postfix-relay1",
+        "relay-postfix-relay2",
+        "dns-server-clients",
+        "dns-server-mail",
+    ]
+    assert (outputs["smtp_host"], outputs["smtp_hosts"]) == ("smtp.example.com", ["10.20.0.5", "10.20.0.6"])
+    assert list(outputs["relay_rule_probes"]) == ["relay1", "relay2"]

@@ -236,6 +236,7 @@ def test_every_reason_belongs_to_a_parameter_the_relay_can_have() -> None:
         upstreams=(MAILGUN,),
         fallback=SENDGRID,
         smtputf8=False,
+        proof_sender="postmaster@example.com",
     )
     known = set(main_cf(full)) | {name for service in master_cf(full) for name in service.options}
     assert set(REASONS) <= known
