@@ -7,6 +7,7 @@ from functools import cache
 from typing import Any, Literal
 
 from mailstack.plan.caddy import certificate_files
+from mailstack.plan.metrics import metrics_settings
 from mailstack.plan.model import RelayPlan, RoleRun
 from mailstack.plan.shown import Secret, Shown, flat, shown_run
 from mailstack.postfix.relay import (
@@ -47,7 +48,7 @@ def plan_relay(settings: Settings) -> RelayPlan:
         name="relay-postfix",
         host=settings.relay.host,
         role="postfix_relay",
-        settings=role_settings(definition),
+        settings={**role_settings(definition), **metrics_settings(settings)},
         secrets=_secrets(settings),
         on_destroy=settings.relay.on_destroy,
     )

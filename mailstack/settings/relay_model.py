@@ -4,6 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from mailstack.settings.metrics_model import Metrics
 from mailstack.settings.section import Section
 from mailstack.settings.types import (
     AbsolutePath,
@@ -82,6 +83,7 @@ class Relay(Section):
         default=False, description="true: `MAIL FROM: a@b` without brackets, as old devices write it, is refused."
     )
     submission: Submission | None = Field(default=None, description="Login over TLS for clients elsewhere.")
+    metrics: Metrics | None = Field(default=None, description="Metrics of the relay for Prometheus.")
     masquerade_domains: tuple[DomainName, ...] = Field(
         default=(), description="host.example.com is rewritten to example.com in senders."
     )
