@@ -44,9 +44,11 @@ lint: setup
 	shellcheck scripts/*.sh roles/*.sh .ci/run images/postfix-relay/postfix-relay $$(git ls-files 'roles/**/*.sh')
 
 test: setup
-	# Without Go there is no engine (3), and tests/engine says that it is skipped; a build that fails is a failure.
+	# Without Go (3) there is neither engine nor promtool, and the tests that need them say so; a build that fails is a
+	# failure.
 	@scripts/engine.sh || [ $$? -eq 3 ]
-	$(PYTHON) -m pytest -q -n 2 --dist worksteal tests/unit tests/graph
+	@scripts/promtool.sh || [ $$? -eq 3 ]
+	$(PYTHON) -m pytest -q -n 2 --dist worksteal tests/unit tests/graph tests/monitoring
 	# They start a Docker daemon of their own, leave hosts to be cleaned up, and have their time limits: they run alone.
 	$(PYTHON) -m pytest -q $(ALONE)
 	# A module keeps its hosts; the stack on the real engine is kept in one process, as are tests that share another.
