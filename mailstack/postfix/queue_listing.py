@@ -94,9 +94,9 @@ class QueueWatch:
 
     SHORTEST_SECONDS = 2.0
 
-    def __init__(self, path: str = SHOWQ) -> None:
+    def __init__(self, path: str = SHOWQ, timeout: float = TIMEOUT_SECONDS) -> None:
         """Read nothing yet. One asker at a time: the caller holds a lock."""
-        self.path = path
+        self.path, self.timeout = path, timeout
         self._asked = float("-inf")
         self._last: Tuple[bool, Optional[QueueState]] = (False, None)
 
@@ -109,7 +109,7 @@ class QueueWatch:
 
     def _look(self) -> Tuple[bool, Optional[QueueState]]:
         try:
-            return True, queue_state(self.path)
+            return True, queue_state(self.path, self.timeout)
         except (OSError, ValueError, KeyError):
             return self._accepts(), None
 
