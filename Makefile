@@ -9,6 +9,8 @@ ALONE := tests/rehearsal/test_ground.py tests/rehearsal/test_ground_daemon.py
 # A Pulumi CLI installed by scripts/install-pulumi.sh is found like one on PATH.
 export PATH := $(CURDIR)/.tools/bin:$(PATH)
 PURE_36 := roles mailstack/postfix/files.py mailstack/postfix/render.py mailstack/postfix/platforms.py \
+	mailstack/postfix/log_lines.py mailstack/postfix/exposition.py mailstack/postfix/queue_listing.py \
+	mailstack/postfix/metrics.py mailstack/postfix/served_certificate.py mailstack/postfix/metrics_http.py \
 	mailstack/postal/config_keys.py mailstack/postal/render.py mailstack/postal/compose.py mailstack/postal/mariadb.py
 
 help:
@@ -42,9 +44,11 @@ lint: setup
 	shellcheck scripts/*.sh roles/*.sh .ci/run images/postfix-relay/postfix-relay $$(git ls-files 'roles/**/*.sh')
 
 test: setup
-	# Without Go there is no engine (3), and tests/engine says that it is skipped; a build that fails is a failure.
+	# Without Go (3) there is neither engine nor promtool, and the tests that need them say so; a build that fails is a
+	# failure.
 	@scripts/engine.sh || [ $$? -eq 3 ]
-	$(PYTHON) -m pytest -q -n 2 --dist worksteal tests/unit tests/graph
+	@scripts/promtool.sh || [ $$? -eq 3 ]
+	$(PYTHON) -m pytest -q -n 2 --dist worksteal tests/unit tests/graph tests/monitoring
 	# They start a Docker daemon of their own, leave hosts to be cleaned up, and have their time limits: they run alone.
 	$(PYTHON) -m pytest -q $(ALONE)
 	# A module keeps its hosts; the stack on the real engine is kept in one process, as are tests that share another.

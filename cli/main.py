@@ -1,10 +1,11 @@
-"""The command line: ``mailstack init | validate | rehearse | drift | schema``."""
+"""The command line: ``mailstack init | validate | rehearse | drift | schema | monitoring``."""
 
 import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from mailstack.monitoring import JOB, checked_job, dashboard_text, rules_text
 from mailstack.plan import load_plan
 from mailstack.reach.drift import decrypted_config, find_drift
 from mailstack.settings.initialise import InitError, initialise, missing_secrets, rehearsal_config
@@ -41,6 +42,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
             command.add_argument("--down", action="store_true", help="only remove what an earlier --keep left")
     schema = parsers.add_parser("schema", help="print the JSON schema of a stack file")
     schema.add_argument("--write", action="store_true", help="write it, and settings.md, to docs/reference")
+    monitoring = parsers.add_parser("monitoring", help="print alerting rules or a dashboard for the relay's metrics")
+    monitoring.add_argument("what", choices=("rules", "dashboard"), help="for Prometheus (YAML) or for Grafana (JSON)")
+    monitoring.add_argument(
+        "--job", type=checked_job, default=JOB, help=f"name of the scrape job in Prometheus, {JOB} unless said"
+    )
     options = parser.parse_args(arguments)
     try:
         return _COMMANDS[options.command](options)
@@ -84,6 +90,11 @@ def _schema(options: argparse.Namespace) -> int:
     return 0
 
 
+def _monitoring(options: argparse.Namespace) -> int:
+    sys.stdout.write(rules_text(job=options.job) if options.what == "rules" else dashboard_text(job=options.job))
+    return 0
+
+
 def _drift(options: argparse.Namespace) -> int:
     drift = find_drift(load_plan(decrypted_config(options.stack, ROOT)), _say)
     for difference in drift:
@@ -104,6 +115,7 @@ _COMMANDS = {
     "init": _init,
     "validate": _validate,
     "schema": _schema,
+    "monitoring": _monitoring,
     "drift": _drift,
     "check": _drift,
     "rehearse": _rehearse,

@@ -5,6 +5,7 @@ from typing import Any, Literal
 
 from pydantic import SecretStr
 
+from mailstack.plan.metrics import metrics_clients, metrics_listen
 from mailstack.plan.model import HostPlan, RoleRun
 from mailstack.plan.shown import Secret, Shown, shown_run
 from mailstack.reach.connection import Connection, Jump
@@ -162,6 +163,9 @@ def _openings(settings: Settings, name: str) -> Iterator[Opening]:
         yield _opening(settings.relay_listen_port, sources=relay.client_networks)
     if name in relay.host_names and relay.submission is not None:
         yield from (_opening(port) for port in _submission_ports(relay.submission))
+    metrics = metrics_clients(settings, name)
+    if metrics is not None:
+        yield _opening(metrics[0], sources=metrics[1])
     server = settings.dns.server
     if server is not None and server.host == name:
         yield from (_opening(server.port, protocol="udp"), _opening(server.port))
@@ -211,6 +215,7 @@ def preflight_settings(settings: Settings, name: str) -> dict[str, Any]:
                 for address in settings.relay.submission.listen_addresses
                 for port in _submission_ports(settings.relay.submission)
             ]
+        ports += metrics_listen(settings)
     server = settings.dns.server
     if server is not None and server.host == name:
         ports += [{"address": address, "port": server.port, "holder": "knot"} for address in server.listen_addresses]

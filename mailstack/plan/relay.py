@@ -7,6 +7,7 @@ from functools import cache
 from typing import Any, Literal
 
 from mailstack.plan.caddy import certificate_files
+from mailstack.plan.metrics import metrics_settings
 from mailstack.plan.model import RELAY_RUN, RelayPlan, RoleRun
 from mailstack.plan.shown import Secret, Shown, flat, shown_for_all, shown_run
 from mailstack.postfix.relay import (
@@ -53,7 +54,11 @@ def plan_relay(settings: Settings) -> RelayPlan:
             name=f"{RELAY_RUN}-{host}" if settings.relay.hosts else RELAY_RUN,
             host=host,
             role="postfix_relay",
-            settings={**role_settings(of_host), **({"proof": proof} if proof else {})},
+            settings={
+                **role_settings(of_host),
+                **metrics_settings(settings),
+                **({"proof": proof} if proof else {}),
+            },
             secrets=_secrets(settings),
             on_destroy=settings.relay.on_destroy,
             timeout_seconds=ROLE_TIMEOUT_SECONDS + int(proof.get("wait_seconds", 0)),

@@ -4,12 +4,11 @@ import re
 from typing import Any
 
 from mailstack.postfix.definition import RelayDefinition
+from mailstack.postfix.log_lines import QUOTA_MARK
 from mailstack.postfix.master_cf import BOUNCE_TRANSPORT
 
 __all__ = ["QUOTA_MARK", "maps"]
 
-# Stands in the log and in `postqueue -p` beside a 5xx reply that is treated as temporary; statistics count it.
-QUOTA_MARK = "(limit of the upstream: mailstack tries again)"
 # RFC 6531 §3.7.4.2 has the code, RFC 3463 §3.7 the class.
 NO_SMTPUTF8 = "553 5.6.7 this address needs SMTPUTF8, which the upstream does not take"
 

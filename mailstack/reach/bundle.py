@@ -29,9 +29,15 @@ SHARED_MODULES: Mapping[str, tuple[str, ...]] = {
     "postfix_relay": (
         "mailstack/__init__.py",
         "mailstack/postfix/__init__.py",
+        "mailstack/postfix/exposition.py",
         "mailstack/postfix/files.py",
+        "mailstack/postfix/log_lines.py",
+        "mailstack/postfix/metrics.py",
+        "mailstack/postfix/metrics_http.py",
         "mailstack/postfix/platforms.py",
+        "mailstack/postfix/queue_listing.py",
         "mailstack/postfix/render.py",
+        "mailstack/postfix/served_certificate.py",
     ),
     "postal": (
         "mailstack/__init__.py",

@@ -4,6 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from mailstack.settings.metrics_model import Metrics
 from mailstack.settings.relay_docker_model import RelayDocker
 from mailstack.settings.relay_image_model import RelayImage
 from mailstack.settings.relay_kubernetes_model import RelayKubernetes
@@ -99,6 +100,7 @@ class Relay(Section):
         default=False, description="true: `MAIL FROM: a@b` without brackets, as old devices write it, is refused."
     )
     submission: Submission | None = Field(default=None, description="Login over TLS for clients elsewhere.")
+    metrics: Metrics | None = Field(default=None, description="Metrics of the relay for Prometheus.")
     proof: RelayProof | None = Field(
         default=None,
         description="How each host shows that it delivers. Absent: not with `host`, the defaults below with `hosts`.",

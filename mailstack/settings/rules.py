@@ -6,6 +6,7 @@ from mailstack.settings.caddy_rules import CADDY_RULES
 from mailstack.settings.dns_rules import DNS_RULES
 from mailstack.settings.domains_rules import DOMAINS_RULES
 from mailstack.settings.hosts_rules import HOSTS_RULES
+from mailstack.settings.metrics_rules import METRICS_RULES
 from mailstack.settings.model import Settings
 from mailstack.settings.postal_rules import POSTAL_RULES
 from mailstack.settings.problems import Problem
@@ -19,6 +20,7 @@ RULES: tuple[Callable[[Settings], Iterator[Problem]], ...] = (
     *HOSTS_RULES,
     *DOMAINS_RULES,
     *RELAY_RULES,
+    *METRICS_RULES,
     *UPSTREAM_RULES,
     *RELAY_RULE_RULES,
     *DNS_RULES,

@@ -7,8 +7,8 @@ from typing import Any, Dict, List
 from mailstack.postfix.files import COMPILED_SUFFIXES, postfix_files
 from mailstack.postfix.platforms import PLATFORMS, Platform, reference_values
 from mailstack.postfix.render import RenderError
-from postfix_relay import paths, submission
-from rolelib.files import DesiredFile, read
+from postfix_relay import monitoring, paths, submission
+from rolelib.files import DesiredFile
 from rolelib.host import RoleError
 
 __all__ = ["Desired", "desired", "digest", "platform_row"]
@@ -110,7 +110,6 @@ def desired(settings: Dict[str, Any], secrets: Dict[str, Any], facts: Dict[str, 
 
 def _tools(platform: Platform, facts: Dict[str, Any]) -> List[DesiredFile]:
     directory = os.path.dirname(platform.log_file)
-    source = read(os.path.join(os.path.dirname(os.path.abspath(__file__)), "relay_stats.py")) or ""
     service = LOG_SERVICE_UNIT.format(
         log=platform.log_file,
         directory=directory,
@@ -119,7 +118,7 @@ def _tools(platform: Platform, facts: Dict[str, Any]) -> List[DesiredFile]:
         find="/usr/bin/find",
     )
     return [
-        DesiredFile(paths.STATISTICS, f"#!{facts['python']}\n{source}", mode=0o755),
+        *monitoring.tools(facts["python"]),
         DesiredFile(os.path.join(paths.SYSTEM_UNITS, paths.LOG_SERVICE), service),
         DesiredFile(os.path.join(paths.SYSTEM_UNITS, paths.LOG_TIMER), LOG_TIMER_UNIT),
     ]

@@ -15,7 +15,7 @@ from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 from mailstack.postfix.files import backdate
 from mailstack.postfix.platforms import Platform, PlatformError, platform_of
-from postfix_relay import paths
+from postfix_relay import monitoring, paths
 from postfix_relay.submission import PACKAGES, is_active
 from rolelib.commands import run
 from rolelib.files import read
@@ -82,12 +82,14 @@ def gather(settings: Dict[str, Any], state: str) -> Facts:
         "python": sys.executable,
         "submission_active": is_active() if settings.get("submission") else None,
     }
+    facts["metrics"] = monitoring.look(settings, sys.executable, platform.log_file)
     facts["selinux_ports"] = _unlabelled_ports(settings["listen"])
     return facts
 
 
 def _managed_now(recorded: Dict[str, Any]) -> List[str]:
-    found = [paths.MAIN_CF, paths.MASTER_CF, paths.STATISTICS]
+    found = [paths.MAIN_CF, paths.MASTER_CF]
+    found += [file.path for file in monitoring.tools(sys.executable)]
     found += [os.path.join(paths.SYSTEM_UNITS, name) for name in (paths.LOG_SERVICE, paths.LOG_TIMER)]
     found += glob.glob(os.path.join(paths.MAPS_DIRECTORY, "*")) + glob.glob(os.path.join(paths.AUTH_DIRECTORY, "*"))
     return sorted(set(found) | set(recorded.get("files", {})))

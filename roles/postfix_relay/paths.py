@@ -14,6 +14,9 @@ __all__ = [
     "MAIN_CF",
     "MAPS_DIRECTORY",
     "MASTER_CF",
+    "METRICS_CONFIG",
+    "METRICS_UNIT",
+    "PROGRAMS",
     "SASL_MAP",
     "STATISTICS",
     "SYSTEM_UNITS",
@@ -31,6 +34,10 @@ AUTH_DIRECTORY = "/etc/mailstack-submission"
 AUTH_CONFIG = AUTH_DIRECTORY + "/dovecot.conf"
 AUTH_USERS = AUTH_DIRECTORY + "/users"
 AUTH_UNIT = "mailstack-submission-auth.service"
+# Programs that stay on the host, with the modules they share.
+PROGRAMS = "/usr/local/lib/mailstack-relay"
+METRICS_CONFIG = PROGRAMS + "/metrics.json"
+METRICS_UNIT = "mailstack-relay-metrics.service"
 STATISTICS = "/usr/local/sbin/mailstack-relay-stats"
 SYSTEM_UNITS = "/etc/systemd/system"
 # Debian runs the daemon as an instance, postfix@-; elsewhere it is postfix itself.

@@ -4,7 +4,7 @@ import os
 from typing import Any, Dict, List
 
 from mailstack.postfix.render import differences, parse_main_cf, parse_master_cf
-from postfix_relay import paths
+from postfix_relay import monitoring, paths
 from postfix_relay.desired import Desired, desired, digest, platform_row
 from postfix_relay.submission import PACKAGES
 
@@ -32,7 +32,8 @@ def _logs_in(settings: Dict[str, Any]) -> bool:
 def plan(facts: Dict[str, Any], settings: Dict[str, Any], secrets: Dict[str, Any]) -> List[Step]:
     """Return the steps that make the host as declared, in order; empty where it is.
 
-    A step is ``{"kind", "what"}``, ``what`` for people; kinds: resume, install, selinux, log, files, service.
+    A step is ``{"kind", "what"}``, ``what`` for people; kinds: resume, install, selinux, log, files, service,
+    metrics.
     """
     steps: List[Step] = []
     if facts["pending"]:
@@ -49,11 +50,11 @@ def plan(facts: Dict[str, Any], settings: Dict[str, Any], secrets: Dict[str, Any
         steps.append(_step("log", f"directory {directory}: make it, owned by {row.log_owner}, mode 0755"))
     if facts["postfix"] is None:
         steps.append(_step("files", "write the configuration and start Postfix with it"))
-        return steps
+        return steps + monitoring.steps(facts, settings)
     wanted = desired(settings, secrets, facts)
     steps += [_step("files", text) for text in _file_changes(facts, wanted)]
     steps += [_step("service", text) for text in _service_changes(facts, settings)]
-    return steps
+    return steps + monitoring.steps(facts, settings)
 
 
 def _step(kind: str, what: str) -> Step:

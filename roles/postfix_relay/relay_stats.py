@@ -1,6 +1,6 @@
 """Print, as one JSON object, what the relay has done: deliveries from its log files, the queue as it is now.
 
-Installed as mailstack-relay-stats; needs root. Without arguments it reads the log of the running relay and its
+Run as mailstack-relay-stats; needs root. Without arguments it reads the log of the running relay and its
 rotated parts; log files given as arguments are read instead, and then the queue is left out.
 
 ``recipients`` counts log lines of deliveries: a message to three recipients counts three times, a message that
@@ -11,24 +11,12 @@ import glob
 import gzip
 import io
 import json
-import re
 import subprocess
 import sys
 import time
 from typing import Any, Dict, Iterator, List
 
-# Beside a reply that the relay treats as temporary although it came as 5xx.
-QUOTA_MARK = "(limit of the upstream: mailstack tries again)"
-DELIVERY = re.compile(
-    r"postfix/(?P<agent>smtp|relay/smtp|error|local)\[\d+\]: (?P<id>\w+): to=<.*?>, .*?status=(?P<status>\w+) "
-)
-REUSED = re.compile(r", conn_use=(\d+),")
-# Mail that only asks whether it would be taken.
-ASKED = ("deliverable", "undeliverable")
-TLS = re.compile(
-    r"postfix/smtp\[\d+\]: (?P<trust>Verified|Trusted|Untrusted|Anonymous) TLS connection established to "
-    r"(?P<peer>\S+?)\["
-)
+from mailstack.postfix.log_lines import QUOTA_MARK, delivery, parse, tls_session
 
 
 def main(arguments: List[str]) -> int:
@@ -61,26 +49,23 @@ def count(text: Iterator[str]) -> Dict[str, Any]:
     deliveries = {"new_connection": 0, "reused_connection": 0, "longest_reuse": 0}
     tls: Dict[str, int] = {}
     quota_deferred = rejected = 0
-    for line in text:
-        delivery = DELIVERY.search(line)
-        if delivery:
-            status = delivery.group("status")
-            if status in ASKED:
-                continue
-            recipients[status] = recipients.get(status, 0) + 1
-            quota_deferred += status == "deferred" and QUOTA_MARK in line
-            if status == "sent":
-                use = REUSED.search(line)
-                deliveries["reused_connection" if use else "new_connection"] += 1
-                deliveries["longest_reuse"] = max(deliveries["longest_reuse"], int(use.group(1)) if use else 1)
-        elif ": reject: " in line:
+    for text_line in text:
+        line = parse(text_line)
+        if line is None:
+            continue
+        found, session = delivery(line), tls_session(line)
+        if found:
+            recipients[found.status] = recipients.get(found.status, 0) + 1
+            quota_deferred += found.status == "deferred" and QUOTA_MARK in found.reason
+            if found.status == "sent":
+                deliveries["reused_connection" if found.connection_use > 1 else "new_connection"] += 1
+                deliveries["longest_reuse"] = max(deliveries["longest_reuse"], found.connection_use)
+        elif ": reject: " in line.text:
             rejected += 1
-        elif "status=expired, " in line:
+        elif line.program == "qmgr" and "status=expired, " in line.text:
             recipients["expired"] += 1
-        else:
-            session = TLS.search(line)
-            if session:
-                tls[session.group("trust").lower()] = tls.get(session.group("trust").lower(), 0) + 1
+        elif session and not session.reused and not session.incoming:
+            tls[session.trust.lower()] = tls.get(session.trust.lower(), 0) + 1
     return {
         "recipients": recipients,
         "quota_deferred": quota_deferred,

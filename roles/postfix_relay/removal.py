@@ -4,7 +4,7 @@ import os
 import shutil
 from typing import Any, Callable, Dict, List
 
-from postfix_relay import candidate, paths, service, submission
+from postfix_relay import candidate, monitoring, paths, service, submission
 from postfix_relay.facts import gather, host_platform, queue_counts
 from postfix_relay.state import State
 from rolelib.commands import run
@@ -32,7 +32,7 @@ def remove(state: State, settings: Dict[str, Any], say: Callable[[str, str], Non
         except RoleError:
             service.start()
             raise
-    done = submission.uninstall() + _remove_our_files()
+    done = submission.uninstall() + monitoring.uninstall() + _remove_our_files()
     brought = (state.load("submission.json") or {}).get("package")
     if brought and brought in facts["packages"]:
         remove_packages([brought])
@@ -72,6 +72,7 @@ def _remove_our_files() -> List[str]:
         if os.path.exists(path):
             os.unlink(path)
             done.append(f"{path} removed")
+    shutil.rmtree(paths.PROGRAMS, ignore_errors=True)
     run(["systemctl", "daemon-reload"], check=False)
     return done
 

@@ -6,7 +6,7 @@ import pwd
 import shutil
 from typing import Any, Dict, List, Optional
 
-from postfix_relay import candidate, paths, service, submission
+from postfix_relay import candidate, monitoring, paths, service, submission
 from postfix_relay.desired import Desired, desired, digest, platform_row
 from postfix_relay.facts import gather, queue_counts
 from postfix_relay.planning import OURS_ALONE, needs_restart, plan
@@ -72,7 +72,12 @@ class PostfixRelay(Role):
             change.mend()
         if any(change.step in ("resume", "install") for change in changes):
             self._look()
-        self._activate()
+        # What only concerns the metrics leaves Postfix alone.
+        if any(change.step != "metrics" for change in changes):
+            self._activate()
+        if any(change.step == "metrics" for change in changes):
+            log = platform_row(self.host["family"]).log_file
+            monitoring.activate(self.settings, self.host["python"], log, self.state().path("metrics-before"))
 
     def _resume(self) -> None:
         """Undo what a killed run left half done, so that a later failure falls back to something that worked."""

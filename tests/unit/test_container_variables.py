@@ -100,7 +100,7 @@ def test_what_is_missing_or_contradicts_itself_is_told(changes: dict[str, str], 
 def test_the_readme_says_what_each_variable_means() -> None:
     text = Path("images/postfix-relay/README.md").read_text(encoding="utf-8")
     table = "".join(line.rpartition("|")[0].partition("| ")[2].partition(" | ")[0] for line in text.splitlines())
-    assert [name for name in (*KNOWN, "LOG_FORMAT", "GRACE_SECONDS") if f"`{name}`" not in table] == []
+    assert [name for name in (*KNOWN, "LOG_FORMAT", "GRACE_SECONDS", "METRICS_PORT") if f"`{name}`" not in table] == []
 
 
 def test_every_mistake_is_told_at_once() -> None:
@@ -123,7 +123,13 @@ def test_a_secret_comes_from_a_file_without_its_line_end_and_not_from_both(tmp_p
 
 @pytest.mark.parametrize(
     ("environment", "told"),
-    [({"LOG_FORMAT": "xml"}, "LOG_FORMAT is xml"), ({"GRACE_SECONDS": "soon"}, "GRACE_SECONDS is soon")],
+    [
+        ({"LOG_FORMAT": "xml"}, "LOG_FORMAT is xml"),
+        ({"GRACE_SECONDS": "soon"}, "GRACE_SECONDS is soon"),
+        ({"METRICS_PORT": "http"}, "METRICS_PORT is http"),
+        ({"METRICS_PORT": "65536"}, "METRICS_PORT is 65536"),
+        ({"METRICS_PORT": "25"}, "METRICS_PORT is 25: mail comes in there"),
+    ],
 )
 def test_the_containers_own_settings_are_checked_too(environment: dict[str, str], told: str) -> None:
     with pytest.raises(ConfigurationError, match=told):

@@ -122,6 +122,7 @@ def good_facts(settings: Any, secrets: Any = None) -> Any:
         "answers": {f"{address} {port}": "220 relay.example.com" for address, port in settings["listen"]},
         "python": "/usr/bin/python3",
         "selinux_ports": [],
+        "metrics": {"installed": False},
     }
     wanted = desired(settings, secrets or {}, facts)
     for path, file in wanted.files.items():

@@ -14,6 +14,8 @@ from postfix_container.variables import KNOWN, VariablesError, from_variables
 __all__ = ["Configuration", "ConfigurationError", "read_configuration"]
 
 GRACE_SECONDS = 25
+# As postfix_exporter's.
+METRICS_PORT = 9154
 SECRET_NAME = re.compile(r"upstream_password_([a-z0-9-]+)\Z")
 
 
@@ -25,13 +27,15 @@ class ConfigurationError(ValueError):
 class Configuration:
     """``settings`` are those of ``mailstack.postfix.relay.role_settings``, ``secrets`` what goes with them.
 
-    ``grace_seconds`` is the time between the request to stop and the end.
+    ``grace_seconds`` is the time between the request to stop and the end. Metrics are served on ``metrics_port``;
+    0: they are not.
     """
 
     settings: Mapping[str, Any]
     secrets: Mapping[str, Any] = field(repr=False)
     log_format: Literal["plain", "json"] = "plain"
     grace_seconds: int = GRACE_SECONDS
+    metrics_port: int = METRICS_PORT
 
 
 def read_configuration(
@@ -53,7 +57,19 @@ def read_configuration(
         secrets=known,
         log_format="json" if log_format == "json" else "plain",
         grace_seconds=int(grace),
+        metrics_port=_metrics_port(environment, found),
     )
+
+
+def _metrics_port(environment: Mapping[str, str], settings: Mapping[str, Any]) -> int:
+    mounted = settings.get("metrics") or {}
+    text = environment.get("METRICS_PORT") or str(mounted.get("port", METRICS_PORT))
+    if not (text.isascii() and text.isdigit() and int(text) <= 65535):
+        raise ConfigurationError(f"METRICS_PORT is {text}: must be a port number, or 0 for no metrics")
+    submission = settings.get("submission") or {"tls_ports": ()}
+    if int(text) in {*(port for _, port in settings.get("listen", ())), *submission["tls_ports"]}:
+        raise ConfigurationError(f"METRICS_PORT is {text}: mail comes in there, use another port")
+    return int(text)
 
 
 def _mounted(

@@ -12,11 +12,13 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 
 from mailstack.postfix.files import backdate
 from postfix_container import paths
 from postfix_container.configuration import Configuration
 from postfix_container.logs import fault, formatted
+from postfix_container.metrics import start_metrics
 from postfix_container.processes import listeners, sessions, waiting
 
 __all__ = ["Supervisor"]
@@ -43,6 +45,7 @@ class Supervisor:
         paths.FAULTS.parent.mkdir(parents=True, exist_ok=True)
         for mark in (paths.DRAINING, paths.FAULTS):
             mark.unlink(missing_ok=True)
+        count = start_metrics(self._configuration.settings, self._configuration.metrics_port, self._say)
         # A session of its own: a terminal's Ctrl+C is for this process alone, which then stops Postfix in order.
         postfix = subprocess.Popen(
             ["postfix", "start-fg"],
@@ -51,7 +54,7 @@ class Supervisor:
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
-        reader = threading.Thread(target=self._pass_on, args=(postfix,), daemon=True)
+        reader = threading.Thread(target=self._pass_on, args=(postfix, count), daemon=True)
         reader.start()
         while self._stop_at is None and self._alive(postfix.pid):
             time.sleep(TICK_SECONDS)
@@ -81,10 +84,11 @@ class Supervisor:
                 self._ended = os.waitstatus_to_exitcode(status)
         return False
 
-    def _pass_on(self, postfix: "subprocess.Popen[bytes]") -> None:
+    def _pass_on(self, postfix: "subprocess.Popen[bytes]", count: Callable[[str], None]) -> None:
         assert postfix.stdout is not None  # noqa: S101 - tells the type checker what PIPE means
         for raw in postfix.stdout:
             line = raw.decode(errors="replace").rstrip("\n")
+            count(line)
             found = fault(line)
             if found is not None:
                 paths.FAULTS.write_text(f"{found}\n", encoding="utf-8")
