@@ -21,7 +21,8 @@ def metrics_settings(settings: Settings) -> dict[str, Any]:
 def metrics_clients(settings: Settings, host: str) -> tuple[int, tuple[str, ...]] | None:
     """Return the port that is open on ``host``, and for which networks; None where nobody else may ask."""
     relay = settings.relay
-    if relay.host != host or relay.placement != "vm" or relay.metrics is None or not relay.metrics.client_networks:
+    here = host in relay.host_names and relay.placement == "vm"
+    if not here or relay.metrics is None or not relay.metrics.client_networks:
         return None
     return relay.metrics.port, relay.metrics.client_networks
 

@@ -21,7 +21,15 @@ def _reach(settings: Settings) -> Iterator[Problem]:
     metrics = settings.relay.metrics
     if metrics is None:
         return
-    outside = not ipaddress.ip_address(metrics.listen_address).is_loopback
+    address = ipaddress.ip_address(metrics.listen_address)
+    outside = not address.is_loopback
+    if settings.relay.hosts and outside and not address.is_unspecified:
+        yield Problem(
+            field=f"{FIELD}.listen_address",
+            value=metrics.listen_address,
+            rule="is an address of one host, and the relay runs on several",
+            fix="use 0.0.0.0; client_networks says who may ask",
+        )
     if outside and not metrics.client_networks:
         yield Problem(
             field=f"{FIELD}.client_networks",
@@ -56,28 +64,26 @@ def _port(settings: Settings) -> Iterator[Problem]:
         yield Problem(
             field=f"{FIELD}.port",
             value=str(metrics.port),
-            rule=f"is taken on {settings.relay.host} by {taken[metrics.port]}",
+            rule=f"is taken on {', '.join(settings.relay.host_names)} by {taken[metrics.port]}",
             fix="leave the key out for 9154" if metrics.port != USUAL_PORT else "use another port",
         )
 
 
 def _taken(settings: Settings) -> dict[int, str]:
-    """Return the ports of the relay's host that are in use, and by what. On which address does not matter here."""
+    """Return the ports of the relay's hosts that are in use, and by what. On which address does not matter here."""
     relay = settings.relay
-    host = settings.hosts.get(relay.host)
     taken = {22: "SSH", settings.relay_listen_port: "relay.listen_port"}
-    if host is not None:
-        taken[host.port] = "SSH"
+    taken |= {host.port: "SSH" for host in settings.relay_hosts}
     if relay.submission is not None:
         ports = (relay.submission.starttls_port, relay.submission.tls_port)
         taken |= {port: "relay.submission" for port in ports if port is not None}
-    if settings.postal is not None and settings.postal.host == relay.host:
+    if settings.postal is not None and settings.postal.host in relay.host_names:
         taken |= {25: "Postal", 5000: "Postal"}
-    if settings.postal is not None and settings.postal.database_host == relay.host:
+    if settings.postal is not None and settings.postal.database_host in relay.host_names:
         taken[settings.postal.database.port] = "Postal's database"
-    if settings.caddy is not None and settings.caddy.host == relay.host:
+    if settings.caddy is not None and settings.caddy.host in relay.host_names:
         taken |= {80: "Caddy", 443: "Caddy"}
-    if settings.dns.server is not None and settings.dns.server.host == relay.host:
+    if settings.dns.server is not None and settings.dns.server.host in relay.host_names:
         taken[settings.dns.server.port] = "dns.server"
     return taken
 

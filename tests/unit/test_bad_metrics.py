@@ -5,6 +5,7 @@ import pytest
 from mailstack.plan.hosts import firewall_settings, preflight_settings
 from tests.unit.mistakes import Mistake, accepted, direct, logins, told_and_mended
 from tests.unit.stack_examples import REMOVE, example, postal_example
+from tests.unit.test_relay_hosts import two_hosts
 
 METRICS = "relay.metrics"
 REACHED = {"listen_address": "10.0.0.9", "client_networks": ["10.0.0.20/32"]}
@@ -37,6 +38,10 @@ MISTAKES = [
         )
     ),
     Mistake(
+        "an address of one host, and there are several", two_hosts, {METRICS: REACHED}, f"{METRICS}.listen_address",
+        "is an address of one host", "use 0.0.0.0", ({f"{METRICS}.listen_address": "0.0.0.0"},),
+    ),
+    Mistake(
         "the usual port, taken", example, {METRICS: {}, "relay.listen_port": 9154}, f"{METRICS}.port",
         "by relay.listen_port", "use another port", ({f"{METRICS}.port": 9155},),
     ),
@@ -50,22 +55,19 @@ def test_each_mistake_is_told_at_its_field_and_mended_as_its_fix_says(mistake: M
 
 def test_without_the_section_nothing_is_served_and_nothing_is_open() -> None:
     plan = accepted(example, {})
-    assert plan.relay.run is not None
-    assert "metrics" not in plan.relay.run.settings
+    assert "metrics" not in plan.relay.runs[0].settings
     assert not [name for name in plan.relay.shown if "metrics" in name]
 
 
 def test_an_empty_section_serves_the_host_itself_alone() -> None:
     plan = accepted(example, {METRICS: {}, "hosts.relay1.firewall": "ufw"})
-    assert plan.relay.run is not None
-    assert plan.relay.run.settings["metrics"] == {"listen": ["127.0.0.1", 9154], "networks": []}
+    assert plan.relay.runs[0].settings["metrics"] == {"listen": ["127.0.0.1", 9154], "networks": []}
     assert 9154 not in [opening["port"] for opening in (firewall_settings(plan.settings, "relay1") or {})["allow"]]
 
 
 def test_the_networks_named_are_told_to_role_and_firewall_and_shown() -> None:
     plan = accepted(example, {METRICS: REACHED, "hosts.relay1.firewall": "ufw"})
-    assert plan.relay.run is not None
-    assert plan.relay.run.settings["metrics"] == {"listen": ["10.0.0.9", 9154], "networks": ["10.0.0.20/32"]}
+    assert plan.relay.runs[0].settings["metrics"] == {"listen": ["10.0.0.9", 9154], "networks": ["10.0.0.20/32"]}
     opened = {"port": 9154, "protocol": "tcp", "sources": ["10.0.0.20/32"], "container": False}
     assert opened in (firewall_settings(plan.settings, "relay1") or {})["allow"]
     needed = {"address": "10.0.0.9", "port": 9154, "holder": "mailstack-relay-metrics"}
