@@ -20,7 +20,6 @@ from mailstack.postfix.relay import (
     role_settings,
 )
 from mailstack.upstreams import PRESETS
-from postfix_relay import relay_stats
 
 MAILGUN = RelayUpstream(
     name="mailgun-eu",
@@ -243,10 +242,6 @@ def test_every_reason_belongs_to_a_parameter_the_relay_can_have() -> None:
 
 def test_every_protected_parameter_says_what_to_use() -> None:
     assert all(len(text) > 10 for text in PROTECTED_PARAMETERS.values())
-
-
-def test_the_statistics_count_by_the_mark_the_filter_writes() -> None:
-    assert relay_stats.QUOTA_MARK == QUOTA_MARK
 
 
 def test_reuse_of_connections_is_on_together_with_what_it_needs() -> None:
