@@ -9,7 +9,7 @@ __all__ = ["promtool"]
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 NO_GO = 3
-BUILD_SECONDS = 1500
+BUILD_SECONDS, RUN_SECONDS = 1500, 300
 
 
 def promtool(*arguments: str, text: str | None = None) -> str:
@@ -24,7 +24,7 @@ def promtool(*arguments: str, text: str | None = None) -> str:
         pytest.skip(built.stderr.strip())
     assert built.returncode == 0, built.stderr
     command = [str(ROOT / ".tools/promtool/bin/promtool"), *arguments]
-    done = subprocess.run(command, check=False, capture_output=True, text=True, input=text, timeout=60)
+    done = subprocess.run(command, check=False, capture_output=True, text=True, input=text, timeout=RUN_SECONDS)
     said = done.stdout + done.stderr
     assert done.returncode == 0, said
     return said
