@@ -17,6 +17,7 @@ from mailstack.settings.model import Settings
 __all__ = [
     "CaddyPlan",
     "CloudflarePlan",
+    "ClusterPlan",
     "DnsPlan",
     "HostPlan",
     "Plan",
@@ -33,7 +34,7 @@ class RoleRun:
 
     ``name`` is the resource's name in Pulumi. ``settings`` and ``secrets`` are what the role is told: plain JSON;
     ``secrets`` travel on standard input only. ``on_destroy``: ``remove`` undoes the role when the resource goes,
-    ``keep`` leaves the host as it is.
+    ``keep`` leaves the host as it is. ``secret_output``: it tells a secret, see ``rolelib.protocol.Role``.
     """
 
     name: str
@@ -43,6 +44,7 @@ class RoleRun:
     secrets: Mapping[str, Any] = field(default_factory=dict, repr=False)
     on_destroy: Literal["remove", "keep"] = "keep"
     timeout_seconds: int = ROLE_TIMEOUT_SECONDS
+    secret_output: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,7 +146,25 @@ class RelayRulePlan:
     shown: Shown
 
 
-Part = TypeVar("Part", HostPlan, DnsPlan, RelayPlan, CaddyPlan, PostalPlan, RelayRulePlan)
+@dataclass(frozen=True, kw_only=True)
+class ClusterPlan:
+    """The Kubernetes cluster: ``node_runs`` make and upgrade its nodes, one after the other, servers first.
+
+    ``members_run`` takes nodes out that are no longer declared, ``kubeconfig_run`` tells the administrator's access.
+    """
+
+    node_runs: tuple[RoleRun, ...]
+    members_run: RoleRun
+    kubeconfig_run: RoleRun
+    shown: Shown
+
+    @property
+    def runs(self) -> tuple[RoleRun, ...]:
+        """Return all runs in their order."""
+        return (*self.node_runs, self.members_run, self.kubeconfig_run)
+
+
+Part = TypeVar("Part", HostPlan, DnsPlan, RelayPlan, CaddyPlan, PostalPlan, RelayRulePlan, ClusterPlan)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -158,6 +178,7 @@ class Plan:
     caddy: CaddyPlan | None
     postal: PostalPlan | None
     relay_rule: RelayRulePlan | None
+    cluster: ClusterPlan | None
     warnings: tuple[str, ...]
 
     def versioned(self, seen: Mapping[str, Seen]) -> "Plan":
@@ -174,12 +195,15 @@ class Plan:
             caddy=None if self.caddy is None else told("caddy", self.caddy),
             postal=None if self.postal is None else told("postal", self.postal),
             relay_rule=None if self.relay_rule is None else told("relay-rule", self.relay_rule),
+            cluster=None if self.cluster is None else told("cluster", self.cluster),
         )
 
     def runs(self) -> Iterator[RoleRun]:
         """Yield every run of a role, in an order that respects what builds on what."""
         for host in self.hosts.values():
             yield from host.runs
+        if self.cluster is not None:
+            yield from self.cluster.runs
         parts = [self.dns.names_run, self.relay.run, self.caddy.run if self.caddy else None]
         if self.postal is not None:
             parts += [self.postal.database_run, self.postal.run]
