@@ -40,12 +40,15 @@ def plan_cluster(settings: Settings) -> ClusterPlan | None:
         "remove_gone": cluster.on_destroy == "remove",
         "ready_seconds": cluster.ready_seconds,
     }
-    members_run = RoleRun(name="cluster-members", host=first, role="k3s_members", settings=members)
+    members_run = RoleRun(
+        name="cluster-members", host=first, role="k3s_members", settings=members, on_destroy=cluster.on_destroy
+    )
     kubeconfig_run = RoleRun(
         name="cluster-kubeconfig",
         host=first,
         role="k3s_kubeconfig",
         settings={"server": _url(cluster.api_address or settings.hosts[first].address)},
+        on_destroy=cluster.on_destroy,
         secret_output=True,
     )
     shown = _shown(runs, members_run, kubeconfig_run)
