@@ -388,7 +388,7 @@ Sha256 = Annotated[
     _pattern(
         r"[0-9a-f]{64}",
         "must be a SHA-256: 64 hexadecimal digits, in small letters",
-        "copy the line's first word from sha256sum-<architecture>.txt of the release",
+        "copy the first word of what sha256sum prints; releases have sha256sum-<architecture>.txt",
     ),
 ]
 RegistryName = Annotated[

@@ -15,7 +15,7 @@ __all__ = ["drain", "kubectl", "nodes", "seen", "trouble", "wait_until_ready"]
 POLL_SECONDS = 1.0
 ANSWER_SECONDS = 30
 # systemd starts k3s again after each failure; as often as this, it will not come up.
-MOST_STARTS = 5
+MOST_STARTS = 3
 
 
 def kubectl(arguments: List[str], kubeconfig: str = paths.KUBECONFIG, timeout: int = ANSWER_SECONDS) -> Result:

@@ -20,11 +20,14 @@ def plan(facts: Facts, wanted: Desired) -> List[Step]:
     steps: List[Step] = []
     if facts.interrupted:
         steps.append(("resume", "an earlier run was cut off: its half of the change is taken back first"))
+    if facts.sha256 == wanted.sha256 and facts.version != wanted.version:
+        raise RoleError(
+            "program",
+            f"the SHA-256 declared for {wanted.version} is that of {facts.version}, which is here: copy the sum of the "
+            "declared release",
+        )
     if facts.sha256 != wanted.sha256:
-        if facts.version is not None and facts.made and not facts.interrupted:
-            problem = versions.step_problem(facts.version, wanted.version)
-            if problem:
-                raise RoleError("version", problem)
+        _check_step(facts, wanted)
         found = f"{facts.version} is here" if facts.version else "it is not here"
         if facts.version == wanted.version:
             found = f"what is here has another SHA-256 ({facts.sha256})"
@@ -42,6 +45,14 @@ def plan(facts: Facts, wanted: Desired) -> List[Step]:
     steps += [("files", f"{path} is no longer declared") for path in wanted.unwanted if os.path.exists(path)]
     service = _service(facts, wanted)
     return [*steps, ("service", service)] if service else steps
+
+
+def _check_step(facts: Facts, wanted: Desired) -> None:
+    if facts.version is None or not facts.made or facts.interrupted:
+        return  # nothing runs, or the half-done change is taken back before this is looked at again
+    problem = versions.step_problem(facts.version, wanted.version)
+    if problem:
+        raise RoleError("version", problem)
 
 
 def _service(facts: Facts, wanted: Desired) -> Optional[str]:

@@ -23,9 +23,7 @@ def with_server(kubeconfig: str, server: str) -> str:
     """Return a kubeconfig with another address of the API. Raises RoleError unless it names exactly one cluster."""
     count = len(SERVER.findall(kubeconfig))
     if count != 1:
-        raise RoleError(
-            "kubeconfig", f"{paths.KUBECONFIG} names {count} clusters, not one: restart k3s"
-        )
+        raise RoleError("kubeconfig", f"{paths.KUBECONFIG} names {count} clusters, not one: restart k3s")
     return SERVER.sub(lambda found: f"{found.group(1)} {server}", kubeconfig)
 
 
