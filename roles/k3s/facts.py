@@ -30,6 +30,8 @@ class Facts:
         self.database = os.path.isdir(os.path.join(paths.DATA, "server", "db"))
         self.images = {images.path: file_sha256(images.path) for images in wanted.images}
         self.old_images = [path for path in _our_images() if path not in self.images]
+        # A file of somebody else stays: only what this role has written is its own to delete.
+        self.stale = [path for path in wanted.unwanted if paths.MARK in (read(path) or "")]
         self.node = node.seen(wanted.kind, wanted.name) if self.active else None
 
 

@@ -1,6 +1,5 @@
 """What differs between host and settings. Changes nothing."""
 
-import os
 from typing import List, Optional, Tuple
 
 from k3s import node, versions
@@ -42,7 +41,7 @@ def plan(facts: Facts, wanted: Desired) -> List[Step]:
         difference = differs(file)
         if difference:
             steps.append(("files", difference))
-    steps += [("files", f"{path} is no longer declared") for path in wanted.unwanted if os.path.exists(path)]
+    steps += [("files", f"{path} is no longer declared") for path in facts.stale]
     service = _service(facts, wanted)
     return [*steps, ("service", service)] if service else steps
 

@@ -115,7 +115,7 @@ class K3s(Role):
             binary.install(transaction)
         for file in self.wanted.files:
             transaction.write(file)
-        for path in self.wanted.unwanted:
+        for path in self.host.stale:
             transaction.remember(path)
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(path)

@@ -47,7 +47,7 @@ class Site:
         }
         raw["cluster"] = {
             "servers": ["node1"], "agents": agents, "version": version, "sha256": both, "token": TOKEN,
-            "binary_file": f"{RELEASES}/{version}/k3s", "api_address": "api.example.com", "ready_seconds": 30,
+            "binary_file": f"{RELEASES}/{version}/k3s", "api_address": "api.example.com", "ready_seconds": 120,
             "on_destroy": "remove", **changes,
         }  # fmt: skip
         return load_plan(raw)
@@ -224,7 +224,7 @@ def test_an_upgrade_saves_etcd_first_and_leaves_pods_running(cluster: Site) -> N
 def test_an_upgrade_whose_node_does_not_get_ready_is_taken_back(cluster: Site, name: str, how: str) -> None:
     cluster.sh(name, f"echo '{json.dumps({how: [NEW]})}' >/etc/k3s-standin.json")
     try:
-        failed = cluster.run(name, version=NEW)
+        failed = cluster.run(name, version=NEW, ready_seconds=45)
     finally:
         cluster.sh(name, "rm /etc/k3s-standin.json")
     assert failed.code == 1
@@ -276,6 +276,21 @@ def test_images_are_compared_and_put_where_k3s_looks_for_them(cluster: Site) -> 
     assert cluster.run("node2", airgap_images=images).status == "unchanged"
     assert cluster.run("node2").code == 0
     assert cluster.sh("node2", "ls /var/lib/rancher/k3s/agent/images") == ""
+
+
+def test_registries_of_ours_come_and_go_and_a_file_of_somebody_else_stays(cluster: Site) -> None:
+    place = "/etc/rancher/k3s/registries.yaml"
+    mirror = {"name": "docker.io", "endpoints": ["https://registry.example.com"], "username": "me",
+              "password": "planted-password"}  # fmt: skip
+    told = cluster.run("node2", registries=[mirror])
+    assert told.code == 0, told.progress
+    assert "planted-password" not in told.progress + json.dumps(told.summary)
+    assert "planted-password" in cluster.sh("node2", f"cat {place}")
+    assert cluster.sh("node2", f"stat -c %a {place}").strip() == "600"
+    assert cluster.run("node2").code == 0
+    cluster.sh("node2", f"! test -e {place}; echo 'mirrors: {{}}' >{place}")
+    assert cluster.run("node2").status == "unchanged"
+    assert cluster.sh("node2", f"cat {place}; rm {place}") == "mirrors: {}\n"
 
 
 def test_the_kubeconfig_is_told_once_as_a_secret_with_the_declared_address(cluster: Site, ground: Ground) -> None:

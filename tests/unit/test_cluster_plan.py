@@ -98,6 +98,12 @@ def test_an_upgrade_is_seen_as_one_line() -> None:
     assert {key for key in after if before.get(key) != after[key]} == {"version", "members/version"}
 
 
+def test_nodes_that_join_unchecked_are_reported_until_the_ca_is_told() -> None:
+    assert [line for line in planned().warnings if "cluster.ca_sha256" in line]
+    assert not [line for line in planned(ca_sha256=SHA256).warnings if "cluster.ca_sha256" in line]
+    assert not [line for line in load_plan(single()).warnings if "cluster.ca_sha256" in line], "nobody joins"
+
+
 # -- firewall and preflight -------------------------------------------------------------------------------
 
 
