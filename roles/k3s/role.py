@@ -18,6 +18,8 @@ from rolelib.protocol import Change, Plan, Role
 __all__ = ["K3s"]
 
 SNAPSHOT_SECONDS = 300
+# A short patience with the new release must not be one with the old.
+BACK_SECONDS = 120
 SNAPSHOT_NAME = "mailstack-upgrade"
 SNAPSHOTS_KEPT = 5
 
@@ -124,9 +126,9 @@ class K3s(Role):
         wanted = self.wanted
         systemctl("daemon-reload")
         systemctl("enable", wanted.unit)
-        self._restart()
+        self._restart(wanted.ready_seconds)
 
-    def _restart(self) -> None:
+    def _restart(self, seconds: int) -> None:
         """Start k3s with what is on the disk now, and wait for the node. Raises RoleError."""
         wanted = self.wanted
         run(["systemctl", "reset-failed", wanted.unit], check=False)
@@ -134,7 +136,7 @@ class K3s(Role):
         # The unit counts as started once the node has joined, which may be never: so it is not waited for.
         systemctl("--no-block", "restart", wanted.unit)
         version = binary.version_of(paths.BINARY) or ""
-        node.wait_until_ready(wanted.kind, wanted.name, version, wanted.ready_seconds, since)
+        node.wait_until_ready(wanted.kind, wanted.name, version, seconds, since)
 
     def _go_back(self, transaction: Transaction, was_active: bool) -> str:
         if not was_active:
@@ -145,7 +147,7 @@ class K3s(Role):
         if not was_active:
             return "k3s did not run before and does not run now; program and files are as they were"
         try:
-            self._restart()
+            self._restart(max(self.wanted.ready_seconds, BACK_SECONDS))
         except (RoleError, CommandError) as error:
             return f"program and files are as they were, but the node does not come up with them: {error}"
         return "program and files are as they were, and the node is ready with them"
