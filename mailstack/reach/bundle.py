@@ -16,7 +16,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
-__all__ = ["ROLE_TIMEOUT_SECONDS", "Action", "bundle", "code_digest", "command_line", "payload"]
+__all__ = ["BORROWED_MODULES", "ROLE_TIMEOUT_SECONDS", "Action", "bundle", "code_digest", "command_line", "payload"]
 
 Action = Literal["apply", "check", "remove"]
 
