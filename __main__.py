@@ -8,6 +8,7 @@ import pulumi
 from components.caddy_tls import CaddyTls, CaddyTlsArgs
 from components.config import read_plan
 from components.dns_records import DnsRecords, DnsRecordsArgs
+from components.kubernetes_cluster import KubernetesCluster, KubernetesClusterArgs
 from components.postal_host import PostalHost, PostalHostArgs
 from components.postfix_relay import PostfixRelay, PostfixRelayArgs
 from components.remote_host import RemoteHost
@@ -18,6 +19,11 @@ plan = read_plan()
 hosts = {name: RemoteHost(name, host) for name, host in plan.hosts.items()}
 dns = DnsRecords("dns", DnsRecordsArgs(plan=plan.dns, hosts=hosts))
 ready: list[pulumi.Resource] = [command for host in hosts.values() for command in host.ready]
+
+if plan.cluster is not None:
+    cluster = KubernetesCluster("cluster", KubernetesClusterArgs(plan=plan.cluster, hosts=hosts))
+    pulumi.export("kubeconfig", cluster.kubeconfig)
+    pulumi.export("kubernetes_version", cluster.version)
 
 if plan.caddy is not None:
     caddy = CaddyTls("caddy", CaddyTlsArgs(plan=plan.caddy, hosts=hosts, after=dns.names))

@@ -17,7 +17,7 @@ from mailstack.plan import HostPlan, RoleRun
 from mailstack.reach.bundle import command_line, payload
 from mailstack.reach.connection import Connection, Jump
 
-__all__ = ["RemoteHost", "summary"]
+__all__ = ["RemoteHost", "secret_output", "summary"]
 
 
 class RemoteHost(Component):
@@ -52,7 +52,7 @@ class RemoteHost(Component):
             # connection, hence an update: there is nothing to remove on it.
             triggers=[self.logical_name],
             add_previous_output_in_env=False,
-            logging=remote.Logging.STDERR,
+            logging=remote.Logging.NONE if run.secret_output else remote.Logging.STDERR,
             opts=pulumi.ResourceOptions.merge(
                 opts,
                 pulumi.ResourceOptions(
@@ -69,6 +69,11 @@ class RemoteHost(Component):
 def summary(command: remote.Command) -> pulumi.Output[dict[str, Any]]:
     """Return a role's JSON summary. The protocol keeps secrets out of it, so it need not be one."""
     return pulumi.Output.unsecret(command.stdout).apply(lambda text: json.loads(text.splitlines()[-1]))
+
+
+def secret_output(command: remote.Command) -> pulumi.Output[str]:
+    """Return, as a secret, what a role with ``secret_output`` told: see docs/adr/0015."""
+    return pulumi.Output.secret(command.stdout).apply(lambda text: str(json.loads(text.splitlines()[0])["secret"]))
 
 
 def _connection(connection: Connection) -> remote.ConnectionArgs:

@@ -8,7 +8,7 @@ import copy
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-__all__ = ["ThrowawayHost", "google_rule", "with_certificates", "with_hosts", "with_images"]
+__all__ = ["ThrowawayHost", "google_rule", "with_certificates", "with_hosts", "with_images", "without_cluster"]
 
 
 # Where the throw-away hosts keep what they trust.
@@ -68,6 +68,11 @@ def _with_addresses(value: Any, replaced: Mapping[str, str]) -> Any:
         address, slash, mask = value.partition("/")
         return f"{replaced[address]}{slash}{mask}" if address in replaced else value
     return value
+
+
+def without_cluster(raw: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the configuration without its Kubernetes cluster: the ground has neither its program nor the kernel."""
+    return {key: value for key, value in raw.items() if key != "cluster"}
 
 
 def with_images(raw: Mapping[str, Any], *, postal: str, mariadb: str) -> dict[str, Any]:

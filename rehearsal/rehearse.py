@@ -24,7 +24,7 @@ from mailstack.settings.model import Settings
 from mailstack.settings.stackfile import engine_config
 from rehearsal.checks import run_checks, table
 from rehearsal.cloudflare_standin import CloudflareStandin, CloudflareStandinConfig, ZoneConfig
-from rehearsal.endpoints import google_rule, with_certificates, with_hosts, with_images
+from rehearsal.endpoints import google_rule, with_certificates, with_hosts, with_images, without_cluster
 from rehearsal.engine import Engine, EngineError, find_cli
 from rehearsal.google_standin import GoogleStandinClient
 from rehearsal.ground import (
@@ -102,7 +102,9 @@ class Rehearsal:
     def __init__(self, stack: str, raw: dict[str, Any], say: Say, *, keep: bool = False) -> None:
         """``raw`` is the stack's configuration with throw-away secrets. Nothing starts before ``with``."""
         self.stack = stack
-        self._raw = raw
+        self._raw = without_cluster(raw)
+        if "cluster" in raw:
+            say("left out: the Kubernetes cluster, which the ground has neither program nor kernel modules for")
         self._say = say
         self._keep = keep
         self.name = _name(stack, keep=keep)

@@ -4,6 +4,7 @@ from mailstack.plan.make import load_plan, make_plan
 from mailstack.plan.model import (
     CaddyPlan,
     CloudflarePlan,
+    ClusterPlan,
     DnsPlan,
     HostPlan,
     Plan,
@@ -17,6 +18,7 @@ from mailstack.plan.shown import Secret, Shown
 __all__ = [
     "CaddyPlan",
     "CloudflarePlan",
+    "ClusterPlan",
     "DnsPlan",
     "HostPlan",
     "Plan",

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
@@ -9,11 +10,13 @@ from mailstack.plan.metrics import metrics_clients, metrics_listen
 from mailstack.plan.model import HostPlan, RoleRun
 from mailstack.plan.shown import Secret, Shown, shown_run
 from mailstack.reach.connection import Connection, Jump
+from mailstack.settings.cluster_model import Cluster
 from mailstack.settings.model import Settings
 from mailstack.settings.postal_model import DockerEngine, Postal
 from mailstack.settings.relay_model import Submission
 
 __all__ = [
+    "API_PORT",
     "CONTAINER_NETWORK",
     "WEB_PORT",
     "docker_settings",
@@ -29,6 +32,10 @@ CONTAINER_BRIDGE = "br-mailstack"
 WEB_PORT = 5000
 # Time to prove, over a second connection, that SSH still works before the old rules come back.
 UNDO_SECONDS = 120
+API_PORT = 6443
+# https://docs.k3s.io/installation/requirements
+CLUSTER_MEMORY_MB = {"server": 2048, "agent": 512}
+CLUSTER_MODULES = ("br_netfilter", "overlay")
 
 Opening = dict[str, Any]
 
@@ -146,11 +153,16 @@ def firewall_settings(settings: Settings, name: str) -> dict[str, Any] | None:
         "kind": host.firewall,
         "ssh_ports": [host.port],
         "allow": list(_openings(settings, name)),
-        "trusted_networks": [settings.postal.docker.network]
-        if settings.postal is not None and uses_containers(settings, name)
-        else [],
+        "trusted_networks": list(_trusted_networks(settings, name)),
         "undo_seconds": UNDO_SECONDS,
     }
+
+
+def _trusted_networks(settings: Settings, name: str) -> Iterator[str]:
+    if settings.postal is not None and uses_containers(settings, name):
+        yield settings.postal.docker.network
+    if settings.cluster is not None and name in settings.cluster.hosts:
+        yield from (settings.cluster.pod_network, settings.cluster.service_network)
 
 
 def _openings(settings: Settings, name: str) -> Iterator[Opening]:
@@ -169,6 +181,23 @@ def _openings(settings: Settings, name: str) -> Iterator[Opening]:
     server = settings.dns.server
     if server is not None and server.host == name:
         yield from (_opening(server.port, protocol="udp"), _opening(server.port))
+    if settings.cluster is not None and name in settings.cluster.hosts:
+        yield from _cluster_openings(settings, settings.cluster, name)
+
+
+def _cluster_openings(settings: Settings, cluster: Cluster, name: str) -> Iterator[Opening]:
+    """Yield what the nodes need of each other, and nobody else but users of the API gets."""
+    others = tuple(_single(settings, other) for other in cluster.hosts if other != name)
+    if name in cluster.servers:
+        users = (*others, *cluster.api_networks)
+        if users:
+            yield _opening(API_PORT, sources=users)
+        servers = tuple(_single(settings, other) for other in cluster.servers if other != name)
+        if servers:
+            yield from (_opening(port, sources=servers) for port in (2379, 2380))
+    if others:
+        yield _opening(10250, sources=others)
+        yield _opening(8472, protocol="udp", sources=others)
 
 
 def _postal_openings(settings: Settings, postal: Postal, name: str) -> Iterator[Opening]:
@@ -223,10 +252,26 @@ def preflight_settings(settings: Settings, name: str) -> dict[str, Any]:
         ports.append({"address": "0.0.0.0", "port": 25, "holder": "docker"})  # noqa: S104 - a fact to check
     if settings.caddy is not None and settings.caddy.host == name:
         ports += [{"address": "0.0.0.0", "port": port, "holder": "caddy"} for port in (80, 443)]  # noqa: S104
+    memory, modules = host.minimum_memory_mb, {}
+    cluster = settings.cluster
+    if cluster is not None and name in cluster.hosts:
+        kind = "server" if name in cluster.servers else "agent"
+        memory, modules = max(memory, CLUSTER_MEMORY_MB[kind]), {"kernel_modules": list(CLUSTER_MODULES)}
+        ports += _cluster_ports(kind)
+        if cluster.binary_file is None:
+            place = urlsplit(cluster.download_url)
+            outbound.append({"host": place.hostname, "port": place.port or (80 if place.scheme == "http" else 443)})
     return {
-        "minimum_memory_mb": host.minimum_memory_mb,
+        "minimum_memory_mb": memory,
         "minimum_disk_gb": host.minimum_disk_gb,
         "ports": ports,
         "outbound": outbound,
         "wait_seconds": 300,
+        **modules,
     }
+
+
+def _cluster_ports(kind: str) -> Iterator[dict[str, Any]]:
+    """Yield the ports a node listens on. That of VXLAN (8472/udp) is the kernel's own, so nobody can be seen there."""
+    numbers, holder = ((API_PORT, 2379, 2380, 10250), "k3s") if kind == "server" else ((10250,), "k3s-agent")
+    yield from ({"address": "0.0.0.0", "port": port, "holder": holder} for port in numbers)  # noqa: S104

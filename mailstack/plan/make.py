@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from mailstack.plan.caddy import plan_caddy
+from mailstack.plan.cluster import plan_cluster
 from mailstack.plan.dns import key_problems, plan_dns
 from mailstack.plan.hosts import plan_host
 from mailstack.plan.model import Plan
@@ -75,6 +76,7 @@ def make_plan(settings: Settings) -> Plan:
         caddy=caddy,
         postal=postal,
         relay_rule=None if rule is None else plan_relay_rule(settings, rule),
+        cluster=plan_cluster(settings),
         warnings=tuple(weaknesses(settings)),
     )
 

@@ -19,6 +19,7 @@ __all__ = [
     "RELAY_RUN",
     "CaddyPlan",
     "CloudflarePlan",
+    "ClusterPlan",
     "DnsPlan",
     "DockerRelay",
     "HostPlan",
@@ -41,7 +42,7 @@ class RoleRun:
 
     ``name`` is the resource's name in Pulumi. ``settings`` and ``secrets`` are what the role is told: plain JSON;
     ``secrets`` travel on standard input only. ``on_destroy``: ``remove`` undoes the role when the resource goes,
-    ``keep`` leaves the host as it is.
+    ``keep`` leaves the host as it is. ``secret_output``: it tells a secret, see ``rolelib.protocol.Role``.
     """
 
     name: str
@@ -53,6 +54,7 @@ class RoleRun:
     # The resource's name before, where it is the same run on the same host.
     formerly: tuple[str, ...] = ()
     timeout_seconds: int = ROLE_TIMEOUT_SECONDS
+    secret_output: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -179,7 +181,25 @@ class RelayRulePlan:
     shown: Shown
 
 
-Part = TypeVar("Part", HostPlan, DnsPlan, RelayPlan, CaddyPlan, PostalPlan, RelayRulePlan)
+@dataclass(frozen=True, kw_only=True)
+class ClusterPlan:
+    """The Kubernetes cluster: ``node_runs`` make and upgrade its nodes, one after the other, servers first.
+
+    ``members_run`` takes nodes out that are no longer declared, ``kubeconfig_run`` tells the administrator's access.
+    """
+
+    node_runs: tuple[RoleRun, ...]
+    members_run: RoleRun
+    kubeconfig_run: RoleRun
+    shown: Shown
+
+    @property
+    def runs(self) -> tuple[RoleRun, ...]:
+        """Return all runs in their order."""
+        return (*self.node_runs, self.members_run, self.kubeconfig_run)
+
+
+Part = TypeVar("Part", HostPlan, DnsPlan, RelayPlan, CaddyPlan, PostalPlan, RelayRulePlan, ClusterPlan)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -193,6 +213,7 @@ class Plan:
     caddy: CaddyPlan | None
     postal: PostalPlan | None
     relay_rule: RelayRulePlan | None
+    cluster: ClusterPlan | None
     warnings: tuple[str, ...]
 
     def versioned(self, seen: Mapping[str, Seen]) -> "Plan":
@@ -209,6 +230,7 @@ class Plan:
             caddy=None if self.caddy is None else told("caddy", self.caddy),
             postal=None if self.postal is None else told("postal", self.postal),
             relay_rule=None if self.relay_rule is None else told("relay-rule", self.relay_rule),
+            cluster=None if self.cluster is None else told("cluster", self.cluster),
         )
 
     def continued(self, placed: Mapping[str, str]) -> "Plan":
@@ -235,6 +257,8 @@ class Plan:
         """Yield every run of a role, in an order that respects what builds on what."""
         for host in self.hosts.values():
             yield from host.runs
+        if self.cluster is not None:
+            yield from self.cluster.runs
         parts = [self.dns.names_run, *self.relay.runs, self.dns.clients_run, self.caddy.run if self.caddy else None]
         if self.postal is not None:
             parts += [self.postal.database_run, self.postal.run]

@@ -41,6 +41,12 @@ def weaknesses(settings: Settings) -> list[str]:
     if settings.relay.hosts and proof is not None and proof.on_failure == "warn":
         found.append("relay.proof.on_failure is warn: a change that does not deliver reaches every host of the relay")
     found += _postal_weaknesses(settings)
+    cluster = settings.cluster
+    if cluster is not None and len(cluster.hosts) > 1 and cluster.ca_sha256 is None:
+        found.append(
+            "cluster.ca_sha256 is not set: a node that joins shows the token to whoever answers as "
+            f"{cluster.servers[0]}; docs/how-to/kubernetes-cluster.md says how to read it once the cluster is there"
+        )
     for name, host in settings.hosts.items():
         reached: dict[str, Host | Jump] = {f"hosts.{name}": host}
         if host.jump is not None:

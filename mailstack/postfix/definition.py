@@ -23,7 +23,7 @@ BROADEST_PREFIX = {4: 8, 6: 16}
 # What extra_parameters may not set: the setting that owns it, or why nobody may.
 PROTECTED_PARAMETERS: Mapping[str, str] = {
     "address_verify_map": "use relay.proof",
-    "address_verify_sender": "use proof.sender",
+    "address_verify_sender": "use relay.proof.sender",
     "alias_database": "the relay delivers nothing locally",
     "alias_maps": "the relay delivers nothing locally",
     "default_transport": "all mail goes to the upstream",

@@ -16,7 +16,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
-__all__ = ["ROLE_TIMEOUT_SECONDS", "Action", "bundle", "code_digest", "command_line", "payload"]
+__all__ = ["BORROWED_MODULES", "ROLE_TIMEOUT_SECONDS", "Action", "bundle", "code_digest", "command_line", "payload"]
 
 Action = Literal["apply", "check", "remove"]
 
@@ -49,6 +49,12 @@ SHARED_MODULES: Mapping[str, tuple[str, ...]] = {
     "mariadb": ("mailstack/__init__.py", "mailstack/postal/__init__.py", "mailstack/postal/mariadb.py"),
 }
 
+# Modules of another role that a role uses, below roles/.
+BORROWED_MODULES: Mapping[str, tuple[str, ...]] = {
+    "k3s_members": ("k3s/__init__.py", "k3s/node.py", "k3s/paths.py"),
+    "k3s_kubeconfig": ("k3s/__init__.py", "k3s/paths.py"),
+}
+
 
 @cache
 def bundle(role: str) -> bytes:
@@ -67,6 +73,8 @@ def bundle(role: str) -> bytes:
                 members[str(path.relative_to(ROOT / "roles"))] = path.read_bytes()
     for name in SHARED_MODULES.get(role, ()):
         members[name] = (ROOT / name).read_bytes()
+    for name in BORROWED_MODULES.get(role, ()):
+        members[name] = (ROOT / "roles" / name).read_bytes()
     tar = io.BytesIO()
     with tarfile.open(fileobj=tar, mode="w", format=tarfile.USTAR_FORMAT) as archive:
         for name in sorted(members):

@@ -73,7 +73,8 @@ def missing_secrets(raw: Mapping[str, Any], folder: Path = PROJECT_FOLDER) -> li
     dns = _mapping(raw.get("dns"))
     if dns.get("provider") == "cloudflare" and not _mapping(dns.get("cloudflare")).get("api_token"):
         steps.append(Step(path=f"{PROJECT}:dns.cloudflare.api_token", what="Cloudflare API token"))
-    return [*steps, *_postal_secrets(_mapping(raw.get("postal"))), *_caddy_secrets(_mapping(raw.get("caddy")))]
+    steps += [*_postal_secrets(_mapping(raw.get("postal"))), *_caddy_secrets(_mapping(raw.get("caddy")))]
+    return [*steps, *_cluster_secrets(_mapping(raw.get("cluster")))]
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:
@@ -150,6 +151,15 @@ def _caddy_secrets(caddy: Mapping[str, Any]) -> list[Step]:
     if isinstance(custom, Mapping) and not custom.get("private_key"):
         steps.append(Step(path=f"{PROJECT}:caddy.custom.private_key", what="key of the certificate"))
     return steps
+
+
+def _cluster_secrets(cluster: Mapping[str, Any]) -> Iterator[Step]:
+    if cluster and not cluster.get("token"):
+        yield Step(path=f"{PROJECT}:cluster.token", what="token that nodes join the cluster with", make=new_word)
+    for number, registry in _mappings(cluster.get("registries")):
+        if registry.get("username") and not registry.get("password"):
+            path = f"{PROJECT}:cluster.registries[{number}].password"
+            yield Step(path=path, what=f"password of the registry {registry.get('name')}")
 
 
 def rehearsal_config(path: Path) -> dict[str, Any]:

@@ -28,6 +28,7 @@ SECRET_FIELDS = frozenset(
         "root_password",
         "secret_key",
         "signing_key",
+        "token",
     }
 )
 

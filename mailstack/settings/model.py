@@ -11,6 +11,7 @@ from typing import Literal
 from pydantic import Field, SecretStr
 
 from mailstack.settings.caddy_model import Caddy
+from mailstack.settings.cluster_model import Cluster
 from mailstack.settings.dns_model import Dns
 from mailstack.settings.domains_model import DkimKey, Domain, SharedDkimKey
 from mailstack.settings.hosts_model import Host, Ssh
@@ -47,6 +48,7 @@ class Settings(Section):
     relay_rule: RelayRule | None = Field(default=None, description="The rule in the Google Admin console.")
     postal: Postal | None = Field(default=None, description="The Postal mail server.")
     caddy: Caddy | None = Field(default=None, description="TLS for web sites and for Postal's SMTP server.")
+    cluster: Cluster | None = Field(default=None, description="A Kubernetes cluster on hosts of this stack.")
     dns: Dns = Field(default=Dns(), description="Where the records go.")
 
     def host_ssh_key(self, host: Host) -> SecretStr | None:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 
 from mailstack.settings.caddy_rules import CADDY_RULES
+from mailstack.settings.cluster_rules import CLUSTER_RULES
 from mailstack.settings.dns_rules import DNS_RULES
 from mailstack.settings.domains_rules import DOMAINS_RULES
 from mailstack.settings.hosts_rules import HOSTS_RULES
@@ -37,3 +38,6 @@ def find_problems(settings: Settings) -> Iterator[Problem]:
     if settings.caddy is not None:
         for caddy_rule in CADDY_RULES:
             yield from caddy_rule(settings, settings.caddy)
+    if settings.cluster is not None:
+        for cluster_rule in CLUSTER_RULES:
+            yield from cluster_rule(settings, settings.cluster)

@@ -17,6 +17,7 @@ __all__ = [
     "AbsolutePath",
     "Certificate",
     "CloudflareId",
+    "ClusterVersion",
     "CredentialKey",
     "DomainName",
     "EmailAddress",
@@ -29,6 +30,8 @@ __all__ = [
     "IpNetwork",
     "Ipv4",
     "Ipv6",
+    "LabelName",
+    "LabelValue",
     "LogicalName",
     "LoginName",
     "LongSecret",
@@ -38,9 +41,11 @@ __all__ = [
     "Port",
     "PostalVersion",
     "PrivateKey",
+    "RegistryName",
     "Schedule",
     "Selector",
     "ServiceName",
+    "Sha256",
     "SpfTarget",
     "UserName",
     "WebUrl",
@@ -368,5 +373,45 @@ Schedule = Annotated[
         r"[A-Za-z0-9*,:./ -]{3,80}",
         "must be a systemd calendar expression (systemd.time(7))",
         "write it as `daily` or `*-*-* 02:30:00`",
+    ),
+]
+ClusterVersion = Annotated[
+    str,
+    _pattern(
+        r"v1\.[1-9][0-9]?\.[0-9]{1,2}\+k3s[1-9][0-9]?",
+        "must be an exact release of k3s, such as v1.33.5+k3s1",
+        "copy the tag from the releases page; a channel such as stable would change under you",
+    ),
+]
+Sha256 = Annotated[
+    str,
+    _pattern(
+        r"[0-9a-f]{64}",
+        "must be a SHA-256: 64 hexadecimal digits, in small letters",
+        "copy the first word of what sha256sum prints; releases have sha256sum-<architecture>.txt",
+    ),
+]
+RegistryName = Annotated[
+    str,
+    _pattern(
+        r"\*|[a-z0-9]([a-z0-9.-]*[a-z0-9])?(:[0-9]{1,5})?",
+        "must be a registry as in an image's name, or * for all",
+        "write it as docker.io or registry.example.com:5000, without https://",
+    ),
+]
+LabelName = Annotated[
+    str,
+    _pattern(
+        r"([a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?",
+        "must be the name of a Kubernetes label: prefix/name or name",
+        "use letters, digits and inner . _ -; 63 at most in the name",
+    ),
+]
+LabelValue = Annotated[
+    str,
+    _pattern(
+        r"([A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?)?",
+        "must be the value of a Kubernetes label",
+        "use letters, digits and inner . _ -, 63 at most; numbers and true in quotes",
     ),
 ]

@@ -5,7 +5,7 @@ import sys
 import time
 from typing import Any, Callable, List
 
-from preflight import checks, ready
+from preflight import checks, kernel, ready
 from rolelib.protocol import Plan, Role, RoleError, main
 
 DEFAULT_WAIT_SECONDS = 300
@@ -16,7 +16,8 @@ class Preflight(Role):
 
     Settings: ``minimum_memory_mb``, ``minimum_disk_gb`` (free on /var), ``ports`` (``address``, ``port``,
     ``holder``, ``protocol`` "tcp" or "udp"), ``outbound`` (``host``, ``port``, ``ip_protocol`` "any", "ipv4"
-    or "ipv6"), ``expected_user`` (login name or null) and ``wait_seconds``. All are optional.
+    or "ipv6"), ``kernel_modules`` (names), ``expected_user`` (login name or null) and ``wait_seconds``. All are
+    optional.
     """
 
     name = "preflight"
@@ -48,6 +49,7 @@ class Preflight(Role):
         look("disk", checks.disk, self.facts, float(self.settings.get("minimum_disk_gb", 0)))
         look("clock", host.wait_for_clock)
         look("ports", checks.ports, self.settings.get("ports", []))
+        look("kernel", kernel.modules, self.settings.get("kernel_modules", []))
         look("outbound", checks.outbound, self.facts, self.warnings, self.settings.get("outbound", []))
         if missing:
             raise RoleError("host", _report(missing))

@@ -3,6 +3,9 @@
 Standard input: one JSON object ``{"settings": {...}, "secrets": {...}}``. Actions: ``--apply`` (the default),
 ``--check`` and ``--remove``. Standard error: progress lines ``[role] step: what``. Standard output: one line,
 a JSON summary (see ``Summary``). Exit code: 0 fine, 2 drift found by ``--check``, 1 failed.
+
+A role that tells a secret prints one line more, before the summary: ``{"secret": "..."}``. Only ``--apply`` does, and
+only when nothing has failed: whoever runs a command that fails shows what it printed.
 """
 
 import contextlib
@@ -48,11 +51,15 @@ class Role:
     exclusive = True
 
     def __init__(self, settings: Dict[str, Any], secrets: Dict[str, Any]) -> None:
-        """Hold what came on standard input. ``warnings`` and ``facts`` end up in the summary."""
+        """Hold what came on standard input. ``warnings`` and ``facts`` end up in the summary.
+
+        ``secret_output`` is told beside it; only a run whose standard output is a secret may set it (docs/adr/0015).
+        """
         self.settings = settings
         self.secrets = secrets
         self.warnings: List[str] = []
         self.facts: Dict[str, Any] = {}
+        self.secret_output: Optional[str] = None
 
     def say(self, step: str, what: str) -> None:
         """Print one progress line."""
@@ -109,6 +116,8 @@ def main(role_class: Callable[[Dict[str, Any], Dict[str, Any]], Role], arguments
         _fail(role, summary, step, str(error), "")
     except Exception as error:  # noqa: BLE001 - whatever happens, the caller gets a summary
         _fail(role, summary, "internal", repr(error), traceback.format_exc())
+    if action == "--apply" and summary["status"] != "failed" and role.secret_output is not None:
+        sys.stdout.write(json.dumps({"secret": role.secret_output}) + "\n")
     sys.stdout.write(redact(json.dumps(summary, sort_keys=True)) + "\n")
     sys.stdout.flush()
     if summary["status"] == "failed":

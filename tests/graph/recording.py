@@ -10,9 +10,11 @@ from components.previous import QUESTION
 from mailstack.settings.stackfile import engine_config
 from rehearsal.in_process import run_program
 
-__all__ = ["Recorder", "is_secret", "plain", "run_graph"]
+__all__ = ["KUBECONFIG", "Recorder", "is_secret", "plain", "run_graph"]
 
 PROBE = {"ok": True, "target": "smtp-relay.gmail.com:587", "steps": [], "failure": None}
+# What only the run that tells a secret prints, before its summary.
+KUBECONFIG = "apiVersion: v1\nclient-key-data: planted-kubeconfig-key\n"
 
 
 class Recorder(Mocks):
@@ -30,8 +32,10 @@ class Recorder(Mocks):
         self.resources[args.name] = args
         state = dict(args.inputs)
         if args.typ == "command:remote:Command":
-            summary = {"role": args.name, "status": "changed", "facts": {"probe": PROBE}, "warnings": []}
-            state.update(stdout=json.dumps(summary) + "\n", stderr="")
+            facts = {"probe": PROBE, "version": "v1.33.5+k3s1"}
+            summary = {"role": args.name, "status": "changed", "facts": facts, "warnings": []}
+            told = json.dumps({"secret": KUBECONFIG}) + "\n" if args.name == "cluster-kubeconfig" else ""
+            state.update(stdout=told + json.dumps(summary) + "\n", stderr="")
         return f"{args.name}-id", state
 
     def of_type(self, kind: str) -> dict[str, MockResourceArgs]:
