@@ -1,7 +1,7 @@
-"""Postfix in front of the upstream, on a VM.
+"""Postfix in front of the upstream, on a VM or in a container of a Docker engine (``relay_docker``).
 
-Owns: the Postfix installation of its host. Does not own: the upstream's account, the DNS name it greets with.
-Precondition: the host has passed its preflight. A change of any setting re-runs the role: the new configuration
+Owns: the Postfix installation of its host, or the container with its networks and queue. Does not own: the upstream's account, the DNS name it greets with.
+Precondition: the host has passed its preflight. On a VM, a change of any setting re-runs the role: the new configuration
 is checked beside the old one and replaces it only when Postfix accepts it; queued mail stays. On destroy the role
 puts back what was there before, or refuses while mail is queued (docs/how-to/postfix-relay.md, "Remove it").
 """
@@ -35,10 +35,12 @@ class PostfixRelay(Component):
     smtp_port: pulumi.Output[int]
     hostname: pulumi.Output[str]
     sender_domains: pulumi.Output[list[str]]
+    smtp_environment: pulumi.Output[dict[str, str]]
+    compose_snippet: pulumi.Output[str] | None = None
     summary: pulumi.Output[dict[str, Any]]
 
     def __init__(self, name: str, args: PostfixRelayArgs, opts: pulumi.ResourceOptions | None = None) -> None:
-        """Run role ``postfix_relay`` on each host, one after the other."""
+        """Run role ``postfix_relay`` on each host, one after the other, or place the container."""
         super().__init__(name, args.plan.shown, opts)
         definition = args.plan.definition
         self.ready: list[pulumi.Resource] = []
@@ -46,7 +48,17 @@ class PostfixRelay(Component):
             command = args.hosts[run.host].run(run, self._child(depends_on=[*args.after, *self.ready]))
             self.ready.append(command)
             self.summary = summary(command)
-        self.smtp_host = pulumi.Output.from_input(definition.listen_addresses[0])
+        docker = args.plan.docker
+        if docker is not None:
+            # Only a stack with such a relay pays for the SDK.
+            from components.relay_docker import place_in_docker  # noqa: PLC0415
+
+            on_host = () if docker.host is None else args.hosts[docker.host].ready
+            self.ready += place_in_docker(name, docker, self._child, [*args.after, *on_host])
+        if args.plan.compose_snippet is not None:
+            self.compose_snippet = pulumi.Output.from_input(args.plan.compose_snippet)
+        self.smtp_environment = pulumi.Output.from_input(dict(args.plan.smtp_environment))
+        self.smtp_host = pulumi.Output.from_input(args.plan.smtp_environment["SMTP_HOST"])
         self.smtp_port = pulumi.Output.from_input(definition.listen_port)
         self.hostname = pulumi.Output.from_input(definition.hostname)
         self.sender_domains = pulumi.Output.from_input(list(definition.sender_domains))
@@ -56,5 +68,7 @@ class PostfixRelay(Component):
                 "smtp_port": self.smtp_port,
                 "hostname": self.hostname,
                 "sender_domains": self.sender_domains,
+                "smtp_environment": self.smtp_environment,
+                "compose_snippet": self.compose_snippet,
             }
         )

@@ -19,6 +19,7 @@ from mailstack.settings.types import (
     LoginName,
     LongSecret,
     Port,
+    ShortText,
 )
 from mailstack.settings.upstream_model import UpstreamSettings
 
@@ -54,8 +55,9 @@ class Submission(Section):
 class Relay(Section):
     """The Postfix relay in front of the upstream."""
 
-    placement: Literal["vm", "none"] = Field(
-        default="vm", description="Where Postfix runs. none: no Postfix, Postal talks to the upstream itself."
+    placement: Literal["vm", "docker", "none"] = Field(
+        default="vm",
+        description="Where Postfix runs. docker: in a container. none: nowhere, Postal talks to the upstream itself.",
     )
     host: LogicalName | None = Field(default=None, description="Which of `hosts` the mail leaves from.")
     hosts: tuple[LogicalName, ...] = Field(default=(), description="Several of `hosts`, instead of `host`.")
@@ -92,6 +94,10 @@ class Relay(Section):
         default=False, description="true: `MAIL FROM: a@b` without brackets, as old devices write it, is refused."
     )
     submission: Submission | None = Field(default=None, description="Login over TLS for clients elsewhere.")
+    from_email: EmailAddress | None = Field(
+        default=None, description="Sender that applications are told. Absent: noreply@ the first of sender_domains."
+    )
+    from_name: ShortText | None = Field(default=None, description="Its name. Absent: that domain.")
     masquerade_domains: tuple[DomainName, ...] = Field(
         default=(), description="host.example.com is rewritten to example.com in senders."
     )

@@ -2,8 +2,12 @@
 
 from pathlib import Path
 
-__all__ = ["CONFIGURATION", "DATA", "DRAINING", "FAULTS", "MAPS", "PID", "QUEUE", "SECRETS", "SETTINGS", "SHIPPED"]
+__all__ = [
+    "CONFIGURATION", "DATA", "DRAINING", "FAULTS", "GIVEN", "MAPS", "PID", "QUEUE", "SECRETS", "SETTINGS", "SHIPPED",
+]  # fmt: skip
 
+# Uploaded into a container that only hands it on, see receive.
+GIVEN = Path("/given")
 # Given from outside, read-only.
 SETTINGS = Path("/etc/mailstack/relay.json")
 SECRETS = Path("/run/secrets/mailstack")
