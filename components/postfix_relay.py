@@ -1,9 +1,10 @@
-"""Postfix in front of the upstream, on a VM or in a container of a Docker engine (``relay_docker``).
+"""Postfix in front of the upstream, on VMs or in a container of a Docker engine (``relay_docker``).
 
-Owns: the Postfix installation of its host, or the container with its networks and queue. Does not own: the upstream's account, the DNS name it greets with.
-Precondition: the host has passed its preflight. On a VM, a change of any setting re-runs the role: the new configuration
-is checked beside the old one and replaces it only when Postfix accepts it; queued mail stays. On destroy the role
-puts back what was there before, or refuses while mail is queued (docs/how-to/postfix-relay.md, "Remove it").
+Owns: the Postfix installation of its hosts, or the container with its networks and queue. Does not own: the
+upstream's account, the DNS name it greets with. Precondition: a host has passed its preflight. On a VM a change of any
+setting re-runs the role: the new configuration is checked beside the old one and replaces it only when Postfix accepts
+it; queued mail stays. On destroy the role puts back what was there before, or refuses while mail is queued
+(docs/how-to/postfix-relay.md, "Remove it"). Of a container's relay the queue stays (docs/how-to/relay-in-docker.md).
 """
 
 from collections.abc import Mapping, Sequence

@@ -84,7 +84,8 @@ def place_in_docker(
         ),
         wait=True,
         wait_timeout=READY_SECONDS,
-        opts=options(delete_before_replace=True),
+        # The plugin takes a change of these for one it can make in place, and makes none.
+        opts=options(delete_before_replace=True, replace_on_changes=["healthcheck", "init", "tmpfs"]),
     )
     return [network, egress, container]
 
@@ -161,6 +162,7 @@ def _told(name: str, relay: DockerRelay, image: pulumi.Output[str], opts: pulumi
     return docker.Container(
         name,
         image=image,
+        hostname=relay.name,
         command=["receive"],
         uploads=pulumi.Output.secret(uploads),
         volumes=[docker.ContainerVolumeArgs(container_path=path) for path in (SETTINGS, SECRETS)],
@@ -183,7 +185,7 @@ def _confined() -> dict[str, object]:
 
 
 def _accepted(told: docker.Container) -> pulumi.Output[str]:
-    """Return the first container, to take volumes from, when Postfix took the configuration. Otherwise the relay stays as it is."""
+    """Return where to take the volumes from, once Postfix took the configuration. Else the relay stays as it is."""
 
     def accepted(found: Sequence[object]) -> str:
         identity, code, words = found

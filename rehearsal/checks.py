@@ -13,6 +13,7 @@ import dns.rdatatype
 
 from mailstack.dns import Record
 from mailstack.dns.zone import rdata_text
+from rehearsal.container_checks import container_checks
 from rehearsal.postal_checks import application_checks, port_checks, web_checks
 from rehearsal.site import Check, Site, short
 
@@ -39,10 +40,11 @@ print("accepted")
 def run_checks(site: Site, say: Callable[[str], None]) -> list[Check]:
     """Run all checks, in order, telling each as it ends. A check that breaks counts as failed."""
     found: list[Check] = []
-    through_relay = (_message, _null_sender, _refusals) if site.settings.relay.placement == "vm" else ()
+    through_relay = (_message, _null_sender, _refusals) if site.plan.relay.placed else ()
+    container = (container_checks,) if site.place is not None else ()
     at_the_end = (_queue,) if through_relay else ()
     postal = (web_checks, application_checks, port_checks)
-    for group in (_dns, _rule, *through_relay, *postal, *at_the_end, _no_drift):
+    for group in (_dns, _rule, *through_relay, *container, *postal, *at_the_end, _no_drift):
         try:
             checks = list(group(site))
         except (OSError, RuntimeError, ValueError, LookupError, dns.exception.DNSException) as error:
@@ -60,12 +62,12 @@ def table(checks: list[Check]) -> list[str]:
 
 
 def submit(site: Site, sender: str, recipient: str, token: str, helo: str = "app.rehearsal.test") -> str:
-    """Hand a message to the relay from its own host; return ``accepted`` or ``refused CODE TEXT``."""
+    """Hand a message to the relay from its own host or network; return ``accepted`` or ``refused CODE TEXT``."""
     definition = site.plan.relay.definition
-    address = definition.listen_addresses[0]
+    address = site.plan.relay.smtp_environment["SMTP_HOST"]
     place = "127.0.0.1" if address in {"0.0.0.0", "::"} else address
     arguments = [place, str(definition.listen_port), helo, sender, recipient, token]
-    return site.ground.exec(site.relay, ["python3", "-", *arguments], input=SUBMIT, check=False).stdout.strip()
+    return site.ground.exec(site.beside_relay(), ["python3", "-", *arguments], input=SUBMIT, check=False).stdout.strip()
 
 
 def _dns(site: Site) -> Iterator[Check]:
@@ -136,7 +138,7 @@ def _message(site: Site) -> Iterator[Check]:
         passed=arrived.tls is not None and arrived.tls.version in {"TLSv1.2", "TLSv1.3"},
         evidence=f"{arrived.tls.version}, {arrived.tls.cipher}, SNI {arrived.tls.sni}" if arrived.tls else "in clear",
     )
-    log = site.ground.exec(site.relay, ["cat", "/var/log/mailstack/postfix.log"]).stdout
+    log = site.relay_log()
     verified = [
         line for line in log.splitlines() if f"TLS connection established to {definition.upstream_host}" in line
     ]
@@ -174,7 +176,7 @@ def _refusals(site: Site) -> Iterator[Check]:
     )
     definition = site.plan.relay.definition
     if definition.listen_addresses == ("127.0.0.1",):
-        probe = f"import socket; socket.create_connection(({site.relay.address!r}, {definition.listen_port}), 3)"
+        probe = f"import socket; socket.create_connection(({site.relay_host.address!r}, {definition.listen_port}), 3)"
         neighbour = site.ground.services["upstream"]
         outside = site.ground.exec(neighbour, ["python3", "-c", probe], check=False)
         yield Check(
@@ -187,9 +189,11 @@ def _refusals(site: Site) -> Iterator[Check]:
 
 
 def _queue(site: Site) -> Iterator[Check]:
-    queue = site.ground.exec(site.relay, ["postqueue", "-j"]).stdout.strip()
+    queue = site.in_relay(["postqueue", "-j"]).strip()
     yield Check(name="the queue is empty", passed=queue == "", evidence=short(queue) or "postqueue -j prints nothing")
-    stats = json.loads(site.ground.exec(site.relay, ["mailstack-relay-stats"]).stdout)["recipients"]
+    if site.relay is None:
+        return
+    stats = json.loads(site.in_relay(["mailstack-relay-stats"]))["recipients"]
     yield Check(
         name="the relay's own count agrees",
         passed=stats["sent"] == site.google.counters().messages_accepted,

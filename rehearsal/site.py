@@ -1,14 +1,15 @@
 """What the checks of a rehearsal look at, and what they say."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from mailstack.plan import Plan
 from mailstack.settings.model import Settings
 from rehearsal.cloudflare_standin import CloudflareStandin
+from rehearsal.container_place import ContainerPlace
 from rehearsal.google_standin import GoogleStandinClient
-from rehearsal.ground import Ground, Host
+from rehearsal.ground import Ground, Host, Service
 
 __all__ = ["Check", "Site", "short"]
 
@@ -29,11 +30,33 @@ class Site:
     plan: Plan
     outputs: Mapping[str, Any]
     ground: Ground
-    relay: Host
+    relay: Host | None
+    place: ContainerPlace | None
     hosts: Mapping[str, Host]
     google: GoogleStandinClient
     cloudflare: CloudflareStandin | None
     drift: Callable[[], list[str]]
+
+    @property
+    def relay_host(self) -> Host:
+        """Return the relay's host, for checks that only a host can pass."""
+        if self.relay is None:
+            raise LookupError("the relay has no host of its own")
+        return self.relay
+
+    def beside_relay(self) -> Host | Service:
+        """Return where an application is that may send."""
+        return self.relay_host if self.place is None else self.place.application
+
+    def in_relay(self, argv: Sequence[str]) -> str:
+        """Run a command where Postfix is and return what it prints."""
+        if self.place is not None:
+            return self.place.run(argv)
+        return self.ground.exec(self.relay_host, argv).stdout
+
+    def relay_log(self) -> str:
+        """Return what Postfix has logged."""
+        return self.place.log() if self.place is not None else self.in_relay(["cat", "/var/log/mailstack/postfix.log"])
 
     @property
     def settings(self) -> Settings:

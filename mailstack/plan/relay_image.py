@@ -10,7 +10,16 @@ from pathlib import Path
 from mailstack.plan.shown import Secret
 from mailstack.settings.relay_image_model import RelayImage
 
-__all__ = ["CONTEXT", "DOCKERFILE", "ImagePlan", "RegistryLogin", "code_files", "image_code_digest", "plan_image"]
+__all__ = [
+    "CONTEXT",
+    "DOCKERFILE",
+    "ROOT",
+    "ImagePlan",
+    "RegistryLogin",
+    "code_files",
+    "image_code_digest",
+    "plan_image",
+]
 
 ROOT = Path(__file__).resolve().parents[2]
 # As the builder is told them: below the project's folder, so that they are the same on every machine.
@@ -29,7 +38,7 @@ class RegistryLogin:
 
 @dataclass(frozen=True, kw_only=True)
 class ImagePlan:
-    """``name`` is what a container names. ``built``: from the Dockerfile with ``arguments``; else it is there already."""
+    """``name`` is what a container names. ``built``: from the Dockerfile with ``arguments``; else it is there."""
 
     name: str
     built: bool

@@ -78,20 +78,24 @@ class DockerApi:
     def call(
         self,
         method: str,
-        path: str,
+        place: str,
+        /,
         body: Any = None,
         *,
         missing_is_none: bool = False,
+        raw: bool = False,
         headers: Mapping[str, str] | None = None,
         **query: str,
     ) -> Any:
         """Return the JSON answer, a list of them for a stream, None for none. ``body`` is bytes (a tar) or JSON data.
 
+        ``raw`` returns the bytes of an answer that is no JSON.
+
         Raises DockerError.
         """
-        target = f"{path}?{urllib.parse.urlencode(query)}" if query else path
+        target = f"{place}?{urllib.parse.urlencode(query)}" if query else place
         tar = isinstance(body, bytes)
-        content = body if tar or body is None else json.dumps(body).encode()
+        sent_body = body if tar or body is None else json.dumps(body).encode()
         sent = {
             "Host": "docker",
             "Connection": "close",
@@ -100,16 +104,17 @@ class DockerApi:
         }
         with self._connection() as connection:
             try:
-                connection.request(method, target, body=content, headers=sent)
+                connection.request(method, target, body=sent_body, headers=sent)
                 response = connection.getresponse()
-                text = response.read().decode(errors="replace")
+                content = response.read()
             except (OSError, http.client.HTTPException) as error:
                 raise DockerError(f"no answer from {self._access.endpoint}: {error}") from None
         if response.status == NOT_FOUND and missing_is_none:
             return None
+        text = content.decode(errors="replace")
         if response.status >= http.HTTPStatus.BAD_REQUEST:
             raise DockerError(_message(text) or f"{response.status} {response.reason}", response.status)
-        return _parsed(text)
+        return content if raw else _parsed(text)
 
     @contextlib.contextmanager
     def _connection(self) -> Iterator[http.client.HTTPConnection]:

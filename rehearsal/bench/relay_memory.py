@@ -7,11 +7,13 @@ cache goes when it is needed. Processes killed for lack of memory are counted, a
 
 import argparse
 import json
+import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -126,7 +128,7 @@ class Bench:
     def __init__(self, ground: Ground, folder: Path) -> None:
         """Start them."""
         self._ground, self._folder = ground, folder
-        self._image = ensure_relay_image(print)
+        self._image = ensure_relay_image(lambda _line: None)
         authority = PrivateCa()
         (folder / "authorities.pem").write_text(authority.certificate)
         pki = make_server_pki(UPSTREAM, ca=authority)
@@ -154,8 +156,7 @@ class Bench:
                     str(burst.size),
                 ]
                 accepted = int(self._ground.exec(self._app, arguments, timeout=900).stdout)
-                arrived = lambda wanted=accepted: self._google.counters().messages_accepted >= wanted  # noqa: E731
-                wait_for(arrived, ARRIVAL_SECONDS)
+                wait_for(partial(self._arrived, accepted), ARRIVAL_SECONDS)
                 seconds = time.monotonic() - started
             rows[burst.name] = {
                 "peak_mb": round(max(peaks) / MEGABYTE),
@@ -165,9 +166,12 @@ class Bench:
                 "killed": memory.kills() - before,
                 "seconds": round(seconds, 1),
             }
-            print(limit, processes, burst.name, rows[burst.name], flush=True)
+            sys.stderr.write(f"{limit} MB, {processes} processes, {burst.name}: {rows[burst.name]}\n")
         self._ground.remove(relay)
         return rows
+
+    def _arrived(self, wanted: int) -> bool:
+        return self._google.counters().messages_accepted >= wanted
 
     def _relay(self, limit: int, processes: int) -> Service:
         definition = RelayDefinition(
@@ -187,11 +191,10 @@ class Bench:
             },
         )  # fmt: skip
         self._google.put_rule(self._rule(made.address))
-        healthy: Callable[[], bool] = lambda: (
-            not docker_try(  # noqa: E731
-                ["exec", made.container_id, "postfix-relay", "health"]
-            ).returncode
-        )
+
+        def healthy() -> bool:
+            return docker_try(["exec", made.container_id, "postfix-relay", "health"]).returncode == 0
+
         if not wait_for(healthy, READY_SECONDS):
             raise RuntimeError(f"the relay is not healthy: {self._ground.logs(made)[-2000:]}")
         return made
@@ -208,15 +211,15 @@ def main() -> int:
     """Measure every tier and print the figures as JSON."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--limits", nargs="*", default=[f"{tier.megabytes}:{tier.processes}" for tier in TIERS])
-    found = {}
+    found: dict[str, Any] = {}
     with Ground("bench-memory") as ground:
         folder = ground.state
         bench = Bench(ground, folder)
         for text in parser.parse_args().limits:
             limit, _, processes = text.partition(":")
             found[text] = bench.measure(int(limit), int(processes))
-    print(json.dumps(found, indent=2))
-    print(docker(["version", "--format", "{{.Server.Version}}"]))
+    found["engine"] = docker(["version", "--format", "{{.Server.Version}}"])
+    sys.stdout.write(json.dumps(found, indent=2) + "\n")
     return 0
 
 

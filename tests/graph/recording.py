@@ -32,6 +32,8 @@ class Recorder(Mocks):
         if args.typ == "command:remote:Command":
             summary = {"role": args.name, "status": "changed", "facts": {"probe": PROBE}, "warnings": []}
             state.update(stdout=json.dumps(summary) + "\n", stderr="")
+        if args.typ == "docker:index/container:Container":
+            state.update(exitCode=0, containerLogs="")
         return f"{args.name}-id", state
 
     def of_type(self, kind: str) -> dict[str, MockResourceArgs]:
