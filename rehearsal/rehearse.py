@@ -95,7 +95,8 @@ def _name(stack: str, *, keep: bool) -> str:
 
 
 def _down_command(stack: str) -> str:
-    return "make demo-down" if stack == "local" else f"mailstack rehearse --stack {stack} --down"
+    demos = {"local": "make demo-down", "docker": "make demo-down PLACEMENT=docker"}
+    return demos.get(stack, f"mailstack rehearse --stack {stack} --down")
 
 
 class Rehearsal:

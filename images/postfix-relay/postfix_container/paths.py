@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+from mailstack.postfix import files
+
 __all__ = [
     "CONFIGURATION", "DATA", "DRAINING", "FAULTS", "GIVEN", "MAPS", "PID", "QUEUE", "SECRETS", "SETTINGS", "SHIPPED",
 ]  # fmt: skip
@@ -15,7 +17,7 @@ SECRETS = Path("/run/secrets/mailstack")
 SHIPPED = Path("/usr/share/postfix-relay/etc")
 # In memory.
 CONFIGURATION = Path("/etc/postfix")
-MAPS = CONFIGURATION / "mailstack"
+MAPS = CONFIGURATION / files.MAPS
 DATA = Path("/var/lib/postfix")
 FAULTS = Path("/run/postfix-relay/faults")
 DRAINING = Path("/run/postfix-relay/draining")
