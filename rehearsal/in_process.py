@@ -1,9 +1,9 @@
 """Runs the real ``__main__.py`` without a Pulumi CLI.
 
 The SDK's mock monitor takes the engine's place; this back end really performs what the plugins would:
-``command:remote:Command`` over SSH, Cloudflare records over HTTP, and what a Docker engine runs. It creates only: there is no state, no diff
-and no delete, so every run performs everything. The roles are idempotent, which makes that harmless; a container takes
-the place of the one of the run before.
+``command:remote:Command`` over SSH, Cloudflare records over HTTP, and what a Docker engine runs. It creates only: there
+is no state, no diff and no delete, so every run performs everything. The roles are idempotent, which makes that
+harmless; a container takes the place of the one of the run before.
 """
 
 import asyncio

@@ -1,4 +1,4 @@
-"""The relay in a container with the real engine: what a change does, what it leaves alone, and what stays at the end."""
+"""The relay in a container with the real engine: what a change does, what it leaves alone, what stays at the end."""
 
 import copy
 import re
@@ -115,9 +115,8 @@ def test_secrets_are_in_no_environment_argument_image_log_or_state(stack: Stack)
         docker(["history", "--no-trunc", stack.raw["relay"]["image"]["reference"]]),
     ]
     looked.append(stack.place.run(["sh", "-c", "cat /proc/[0-9]*/cmdline /proc/[0-9]*/environ 2>/dev/null; true"]))
-    for path in stack.engine.folder.rglob("*"):
-        if path.is_file() and "plugins" not in path.parts:
-            looked.append(path.read_bytes().decode(errors="replace"))
+    kept = (path for path in stack.engine.folder.rglob("*") if path.is_file() and "plugins" not in path.parts)
+    looked += [path.read_bytes().decode(errors="replace") for path in kept]
     assert not any(PASSWORD in text for text in looked)
     modes = stack.place.run(["sh", "-c", "stat -c %a /etc/mailstack/relay.json /run/secrets/mailstack/*"])
     assert set(modes.split()) == {"400"}

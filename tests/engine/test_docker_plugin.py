@@ -17,8 +17,8 @@ networks and volumes of other settings are replaced                    resource_
 a volume of that name that is there is taken as it is                  resource_docker_volume.go, Create (the API's)
 an image is built again when its context has changed                   provider/image.go, Check: contextDigest
 
-Not kept by the stand-in, and not used by this project: services, secrets and configs of a swarm, tags, plugins, devices,
-``dns``, ``hosts``, ``mounts``, ``entrypoints`` from an image. It builds with the first builder, where the real one uses
+Not kept by the stand-in, and not used by this project: services, secrets and configs of a swarm, tags, plugins,
+devices, ``dns``, ``hosts``, ``mounts``. It builds with the first builder, where the real one uses
 BuildKit unless told otherwise. Defaults that the real plugin writes into a state are fewer here.
 """
 
@@ -80,9 +80,16 @@ def contract(stack: Docked, request: pytest.FixtureRequest) -> Iterator[Docked]:
 
 
 def test_a_preview_makes_nothing_and_a_second_up_changes_nothing(contract: Docked) -> None:
-    declared = contract.container(memory=64, memorySwap=64, capabilities={"adds": ["CAP_CHOWN"], "drops": ["ALL"]},
-                                  securityOpts=["no-new-privileges"], logDriver="json-file", logOpts={"max-size": "1m"},
-                                  ulimits=[{"name": "nofile", "soft": 64, "hard": 64}], tmpfs={"/run": "size=1m"})  # fmt: skip
+    declared = contract.container(
+        memory=64,
+        memorySwap=64,
+        capabilities={"adds": ["CAP_CHOWN"], "drops": ["ALL"]},
+        securityOpts=["no-new-privileges"],
+        logDriver="json-file",
+        logOpts={"max-size": "1m"},
+        ulimits=[{"name": "nofile", "soft": 64, "hard": 64}],
+        tmpfs={"/run": "size=1m"},
+    )
     assert contract.preview(PROVIDER, declared).code == 0
     assert docker_try(["container", "inspect", contract.name]).returncode != 0
     assert contract.up(PROVIDER, declared).changes == {contract.name: "created"}
@@ -134,9 +141,8 @@ def test_a_container_without_a_name_gets_one_and_volumes_are_taken_from_it(contr
     contract.up(PROVIDER, giver)
     name = contract.state()[contract.name]["outputs"]["name"]
     assert name.startswith(f"{contract.name}-")
-    taken = docker(
-        ["run", "--rm", "--network", "none", "--volumes-from", f"{name}:ro", contract.image, "cat", "/etc/given/x"]
-    )
+    given = ["--volumes-from", f"{name}:ro", contract.image, "cat", "/etc/given/x"]
+    taken = docker(["run", "--rm", "--network", "none", *given])
     assert taken == "told"
     volumes = [mount["Name"] for mount in contract.inspect(name)["Mounts"]]
     assert contract.destroy(PROVIDER).code == 0
