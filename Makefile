@@ -1,10 +1,14 @@
 # The commands of this project. Each does its own set-up and is safe to repeat.
-.PHONY: help demo demo-down test check lint bench engine setup lock
+.PHONY: help demo demo-down demo-there test check lint bench engine setup lock
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
 PYTHON := .venv/bin/python
 # Tests with hosts mostly wait, for packages and for daemons to start.
 TEST_PROCESSES ?= 3
+# Which relay `make demo` shows, and the stack file that says so.
+PLACEMENT ?= vm
+DEMO_vm := local
+DEMO_docker := docker
 ALONE := tests/rehearsal/test_ground.py tests/rehearsal/test_ground_daemon.py
 # A Pulumi CLI installed by scripts/install-pulumi.sh is found like one on PATH.
 export PATH := $(CURDIR)/.tools/bin:$(PATH)
@@ -14,7 +18,8 @@ PURE_36 := roles mailstack/postfix/files.py mailstack/postfix/render.py mailstac
 	mailstack/postal/config_keys.py mailstack/postal/render.py mailstack/postal/compose.py mailstack/postal/mariadb.py
 
 help:
-	@echo "make demo       local stack on throw-away hosts, messages delivered and verified (about 3 minutes)"
+	@echo "make demo       local stack on throw-away hosts, messages delivered and verified (about 3 minutes);"
+	@echo "                PLACEMENT=docker: the relay as a container of this machine's Docker engine"
 	@echo "make demo-down  remove what make demo left"
 	@echo "make test       everything that can be tested on this machine"
 	@echo "make check      lint, types, fast tests"
@@ -25,12 +30,15 @@ help:
 setup:
 	@scripts/setup.sh
 
-demo: setup
+demo: setup demo-there
 	@scripts/install-pulumi.sh --if-missing || true
-	@$(PYTHON) -m cli rehearse --stack local --keep
+	@$(PYTHON) -m cli rehearse --stack $(DEMO_$(PLACEMENT)) --keep
 
-demo-down: setup
-	@$(PYTHON) -m cli rehearse --stack local --down
+demo-down: setup demo-there
+	@$(PYTHON) -m cli rehearse --stack $(DEMO_$(PLACEMENT)) --down
+
+demo-there:
+	@test -n "$(DEMO_$(PLACEMENT))" || { echo "PLACEMENT=$(PLACEMENT): no such demo; see make help" >&2; exit 1; }
 
 check: lint
 	$(PYTHON) -m pytest -q -n 2 --dist worksteal --hypothesis-profile=fast tests/unit tests/graph

@@ -40,6 +40,9 @@ if plan.relay.placed:
     pulumi.export("smtp_port", relay.smtp_port)
     pulumi.export("relay_hostname", relay.hostname)
     pulumi.export("sender_domains", relay.sender_domains)
+    pulumi.export("smtp_environment", relay.smtp_environment)
+    if relay.compose_snippet is not None:
+        pulumi.export("compose_snippet", relay.compose_snippet)
 
 if plan.postal is not None:
     postal = PostalHost("postal", PostalHostArgs(plan=plan.postal, hosts=hosts, after=[*dns.names, *ready]))

@@ -1,9 +1,10 @@
-"""Postfix in front of the upstream, on one VM or several with the same definition.
+"""Postfix in front of the upstream, on VMs with the same definition or in a container of a Docker engine.
 
-Owns: the Postfix installation of its host. Does not own: the upstream's account, the DNS name it greets with.
-Precondition: the host has passed its preflight. A change of any setting re-runs the role: the new configuration
-is checked beside the old one and replaces it only when Postfix accepts it; queued mail stays. On destroy the role
-puts back what was there before, or refuses while mail is queued (docs/how-to/postfix-relay.md, "Remove it").
+Owns: the Postfix installation of its hosts, or the container with its networks and queue. Does not own: the upstream's
+account, the DNS name it greets with. Precondition: a host has passed its preflight. On a VM a change of any setting
+re-runs the role: the new configuration is checked beside the old one and replaces it only when Postfix accepts it;
+queued mail stays. On destroy the role puts back what was there before, or refuses while mail is queued
+(docs/how-to/postfix-relay.md, "Remove it"). Of a container's relay the queue stays (docs/how-to/relay-in-docker.md).
 Several hosts are a chain: each waits for the one before, which has proved that it accepts and delivers. A failure ends
 the chain there, and what is removed goes one after the other too, from the end.
 """
@@ -37,14 +38,26 @@ class PostfixRelay(Component):
     smtp_port: pulumi.Output[int]
     hostname: pulumi.Output[str]
     sender_domains: pulumi.Output[list[str]]
+    smtp_environment: pulumi.Output[dict[str, str]]
+    compose_snippet: pulumi.Output[str] | None = None
 
     def __init__(self, name: str, args: PostfixRelayArgs, opts: pulumi.ResourceOptions | None = None) -> None:
-        """Run role ``postfix_relay`` on each host, one after the other."""
+        """Run role ``postfix_relay`` on each host, one after the other, or place the container."""
         super().__init__(name, args.plan.shown, opts)
         definition = args.plan.definition
         self.ready: list[pulumi.Resource] = []
         for run in args.plan.runs:
             self.ready.append(args.hosts[run.host].run(run, self._child(depends_on=[*args.after, *self.ready])))
+        docker = args.plan.docker
+        if docker is not None:
+            # Only a stack with such a relay pays for the SDK.
+            from components.relay_docker import place_in_docker  # noqa: PLC0415
+
+            on_host = () if docker.host is None else args.hosts[docker.host].ready
+            self.ready += place_in_docker(name, docker, self._child, [*args.after, *on_host])
+        if args.plan.compose_snippet is not None:
+            self.compose_snippet = pulumi.Output.from_input(args.plan.compose_snippet)
+        self.smtp_environment = pulumi.Output.from_input(dict(args.plan.smtp_environment))
         self.smtp_host = pulumi.Output.from_input(args.plan.smtp_host)
         self.smtp_hosts = pulumi.Output.from_input(list(args.plan.smtp_hosts))
         self.smtp_port = pulumi.Output.from_input(definition.listen_port)
@@ -57,5 +70,7 @@ class PostfixRelay(Component):
                 "smtp_port": self.smtp_port,
                 "hostname": self.hostname,
                 "sender_domains": self.sender_domains,
+                "smtp_environment": self.smtp_environment,
+                "compose_snippet": self.compose_snippet,
             }
         )

@@ -14,6 +14,7 @@ import dns.rdatatype
 
 from mailstack.dns import Record
 from mailstack.dns.zone import rdata_text
+from rehearsal.container_checks import container_checks
 from rehearsal.ground import Host
 from rehearsal.postal_checks import application_checks, port_checks, web_checks
 from rehearsal.site import Check, Site, short
@@ -41,10 +42,11 @@ print("accepted")
 def run_checks(site: Site, say: Callable[[str], None]) -> list[Check]:
     """Run all checks, in order, telling each as it ends. A check that breaks counts as failed."""
     found: list[Check] = []
-    through_relay = (_message, _null_sender, _refusals) if site.settings.relay.placement == "vm" else ()
+    through_relay = (_message, _null_sender, _refusals) if site.plan.relay.placed else ()
+    container = (container_checks,) if site.place is not None else ()
     at_the_end = (_queue,) if through_relay else ()
     postal = (web_checks, application_checks, port_checks)
-    for group in (_dns, _rule, *through_relay, *postal, *at_the_end, _no_drift):
+    for group in (_dns, _rule, *through_relay, *container, *postal, *at_the_end, _no_drift):
         try:
             checks = list(group(site))
         except (OSError, RuntimeError, ValueError, LookupError, dns.exception.DNSException) as error:
@@ -64,15 +66,15 @@ def table(checks: list[Check]) -> list[str]:
 def submit(
     site: Site, sender: str, recipient: str, token: str, helo: str = "app.rehearsal.test", *, relay: Host | None = None
 ) -> str:
-    """Hand a message to a relay, the first one unless told, from its own host.
+    """Hand a message to a relay, the first one unless told, from its own host or network.
 
     Return ``accepted`` or ``refused CODE TEXT``.
     """
     definition = site.plan.relay.definition
-    address = definition.listen_addresses[0]
+    address = definition.listen_addresses[0] if site.place is None else site.plan.relay.smtp_host
     place = "127.0.0.1" if address in {"0.0.0.0", "::"} else address
     arguments = [place, str(definition.listen_port), helo, sender, recipient, token]
-    host = relay or site.relay
+    host = relay or site.beside_relay()
     return site.ground.exec(host, ["python3", "-", *arguments], input=SUBMIT, check=False).stdout.strip()
 
 
@@ -126,13 +128,13 @@ def _rule(site: Site) -> Iterator[Check]:
 
 
 def _message(site: Site) -> Iterator[Check]:
-    for name, relay in site.relays.items():
-        prefix = f"{name}: " if len(site.relays) > 1 else ""
+    for relay in site.everywhere:
+        prefix = f"{relay.name}: " if relay is not None and len(site.relays) > 1 else ""
         for check in _message_through(site, relay):
             yield replace(check, name=prefix + check.name)
 
 
-def _message_through(site: Site, relay: Host) -> Iterator[Check]:
+def _message_through(site: Site, relay: Host | None) -> Iterator[Check]:
     definition = site.plan.relay.definition
     sender = f"app@{definition.sender_domains[0]}"
     token = f"mailstack-{secrets.token_hex(8)}"
@@ -145,11 +147,12 @@ def _message_through(site: Site, relay: Host) -> Iterator[Check]:
         passed=arrived is not None,
         evidence=f"{sender} to someone@recipient.test in {seconds:.1f} s" if arrived else f"relay said: {answer}",
     )
-    yield Check(
-        name="from the host's own address",
-        passed=arrived is not None and arrived.peer_ip == relay.address,
-        evidence=f"the upstream saw {arrived.peer_ip}" if arrived else "nothing arrived",
-    )
+    if relay is not None:
+        yield Check(
+            name="from the host's own address",
+            passed=arrived is not None and arrived.peer_ip == relay.address,
+            evidence=f"the upstream saw {arrived.peer_ip}" if arrived else "nothing arrived",
+        )
     if arrived is None:
         return
     yield Check(
@@ -157,7 +160,7 @@ def _message_through(site: Site, relay: Host) -> Iterator[Check]:
         passed=arrived.tls is not None and arrived.tls.version in {"TLSv1.2", "TLSv1.3"},
         evidence=f"{arrived.tls.version}, {arrived.tls.cipher}, SNI {arrived.tls.sni}" if arrived.tls else "in clear",
     )
-    log = site.ground.exec(relay, ["cat", "/var/log/mailstack/postfix.log"]).stdout
+    log = site.relay_log(relay)
     verified = [
         line for line in log.splitlines() if f"TLS connection established to {definition.upstream_host}" in line
     ]
@@ -195,7 +198,7 @@ def _refusals(site: Site) -> Iterator[Check]:
     )
     definition = site.plan.relay.definition
     if definition.listen_addresses == ("127.0.0.1",):
-        probe = f"import socket; socket.create_connection(({site.relay.address!r}, {definition.listen_port}), 3)"
+        probe = f"import socket; socket.create_connection(({site.relay_host.address!r}, {definition.listen_port}), 3)"
         neighbour = site.ground.services["upstream"]
         outside = site.ground.exec(neighbour, ["python3", "-c", probe], check=False)
         yield Check(
@@ -208,10 +211,11 @@ def _refusals(site: Site) -> Iterator[Check]:
 
 
 def _queue(site: Site) -> Iterator[Check]:
-    relays = site.relays.values()
-    queue = "".join(site.ground.exec(relay, ["postqueue", "-j"]).stdout for relay in relays).strip()
+    queue = "".join(site.in_relay(["postqueue", "-j"], relay) for relay in site.everywhere).strip()
     yield Check(name="the queue is empty", passed=queue == "", evidence=short(queue) or "postqueue -j prints nothing")
-    counts = [json.loads(site.ground.exec(relay, ["mailstack-relay-stats"]).stdout)["recipients"] for relay in relays]
+    if site.place is not None:
+        return
+    counts = [json.loads(site.in_relay(["mailstack-relay-stats"], relay))["recipients"] for relay in site.everywhere]
     sent, bounced = (sum(count[what] for count in counts) for what in ("sent", "bounced"))
     yield Check(
         name="the relay's own count agrees",

@@ -1,8 +1,9 @@
 """Runs the real ``__main__.py`` without a Pulumi CLI.
 
 The SDK's mock monitor takes the engine's place; this back end really performs what the plugins would:
-``command:remote:Command`` over SSH and Cloudflare records over HTTP. It creates only: there is no state, no diff
-and no delete, so every run performs everything. The roles are idempotent, which makes that harmless.
+``command:remote:Command`` over SSH, Cloudflare records over HTTP, and what a Docker engine runs. It creates only: there
+is no state, no diff and no delete, so every run performs everything. The roles are idempotent, which makes that
+harmless; a container takes the place of the one of the run before.
 """
 
 import asyncio
@@ -28,6 +29,7 @@ from components.previous import QUESTION
 from mailstack.reach.bundle import command_line
 from mailstack.reach.connection import Connection
 from mailstack.reach.ssh import run_over_ssh
+from rehearsal.in_process_docker import InProcessDocker
 
 __all__ = ["InProcessBackend", "ResourceFailedError", "run_program"]
 
@@ -58,6 +60,7 @@ class InProcessBackend(Mocks):
         self._action = action
         self._cloudflare_url = cloudflare_url
         self._tokens: dict[str, str] = {}
+        self._engines: dict[str, InProcessDocker] = {}
         self._lock = threading.Lock()
         self._failure: Exception | None = None
 
@@ -90,6 +93,13 @@ class InProcessBackend(Mocks):
             identity = str(uuid.uuid4())
             self._tokens[identity] = inputs["apiToken"]
             return identity, inputs
+        if args.typ == "pulumi:providers:docker":
+            identity = str(uuid.uuid4())
+            self._engines[identity] = InProcessDocker(inputs, self._log)
+            return identity, inputs
+        if args.typ.startswith("docker:"):
+            engine = self._engines[(args.provider or "").rpartition("::")[2]]
+            return engine.perform(args.typ, args.name, inputs) if self._action == "apply" else (args.name, inputs)
         if args.typ.startswith("mailstack:"):
             return None, inputs
         raise NotImplementedError(f"{args.name}: the rehearsal does not know how to perform {args.typ}")

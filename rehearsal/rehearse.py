@@ -24,6 +24,7 @@ from mailstack.settings.model import Settings
 from mailstack.settings.stackfile import engine_config
 from rehearsal.checks import run_checks, table
 from rehearsal.cloudflare_standin import CloudflareStandin, CloudflareStandinConfig, ZoneConfig
+from rehearsal.container_place import ContainerPlace, remove_container_place
 from rehearsal.endpoints import google_rule, with_certificates, with_hosts, with_images, without_cluster
 from rehearsal.engine import Engine, EngineError, find_cli
 from rehearsal.google_standin import GoogleStandinClient
@@ -76,6 +77,7 @@ def tear_down(stack: str, say: Say) -> int:
     """Remove what a kept rehearsal left: hosts, network, engine state, and the Docker daemon if we started it."""
     ensure_docker(log=say)
     name = _name(stack, keep=True)
+    remove_container_place(name)
     remove_ground(name)
     shutil.rmtree(STATE / f"engine-{name}", ignore_errors=True)
     if docker(["ps", "--quiet"]):
@@ -93,7 +95,8 @@ def _name(stack: str, *, keep: bool) -> str:
 
 
 def _down_command(stack: str) -> str:
-    return "make demo-down" if stack == "local" else f"mailstack rehearse --stack {stack} --down"
+    demos = {"local": "make demo-down", "docker": "make demo-down PLACEMENT=docker"}
+    return demos.get(stack, f"mailstack rehearse --stack {stack} --down")
 
 
 class Rehearsal:
@@ -134,6 +137,7 @@ class Rehearsal:
         ensure_docker(log=self._say)
         ensure_base_image(log=self._say)
         clean_leftovers(log=self._say)
+        remove_container_place(self.name)
         remove_ground(self.name)
         shutil.rmtree(self.engine_folder, ignore_errors=True)
         if not self._keep:
@@ -141,6 +145,7 @@ class Rehearsal:
         self._say(f"[2/6] throw-away hosts: {', '.join(settings.hosts)}")
         upstream = settings.relay.upstream
         authority = PrivateCa()
+        self.place = None
         pki = make_server_pki(upstream.host_name, ca=authority)
         self.ground = cleanup.enter_context(Ground(self.name, keep=self._keep, log=self._say))
         self.hosts = {
@@ -155,6 +160,9 @@ class Rehearsal:
             for name, host in settings.hosts.items()
         }
         self.raw = with_hosts(self._raw, self.hosts)
+        if settings.relay.placement == "docker":
+            self.place = cleanup.enter_context(ContainerPlace(self.ground, self.raw, authority, self._say))
+            self.raw = self.place.raw
         self.plan = load_plan(self.raw)
         self._add_addresses(self.settings)
         self._say(f"[3/6] stand-in for {upstream.host_name}: refuses what Google refuses")
@@ -200,16 +208,19 @@ class Rehearsal:
         if upstream.auth == "sasl" and upstream.username and upstream.password:
             login = (upstream.username, upstream.password.get_secret_value())
         rule = self.plan.relay_rule.rule if self.plan.relay_rule else None
-        granted = google_rule(
+        self._granted = google_rule(
             domains=list(rule.domains if rule else self.plan.relay.definition.sender_domains),
-            allowed_ips=[f"{self.hosts[name].address}/32" for name in settings.relay.host_names],
+            # A container's address is known once it runs.
+            allowed_ips=[f"{self.hosts[name].address}/32" for name in settings.relay.host_names] or ["192.0.2.1/32"],
             allowed_senders=rule.allowed_senders if rule else "domain-addresses",
             require_tls=True,
             login=login,
             require_smtp_auth=rule.require_smtp_auth if rule else login is not None,
         )
         ports = {**PORTS, upstream.port: own_kind}
-        return start_google(self.ground, pki, granted, host_name=upstream.host_name, service="upstream", ports=ports)
+        return start_google(
+            self.ground, pki, self._granted, host_name=upstream.host_name, service="upstream", ports=ports
+        )
 
     def _start_cloudflare(self, cleanup: ExitStack) -> CloudflareStandin | None:
         declared = self.plan.dns.cloudflare
@@ -250,6 +261,8 @@ class Rehearsal:
 
     def prove(self, outputs: dict[str, Any]) -> list[Check]:
         """Send mail through the stack and look at everything from outside."""
+        if self.place is not None:
+            self.place.join(self.plan, self.google, self._granted)
         self._say("[5/6] checks: DNS, relay rule, a message, refusals")
         return run_checks(self._site(outputs), self._say)
 
@@ -259,7 +272,8 @@ class Rehearsal:
             plan=self.plan,
             outputs=outputs,
             ground=self.ground,
-            relay=self.hosts[settings.relay.host_names[0]],
+            relay=self.hosts[settings.relay.host_names[0]] if settings.relay.host_names else None,
+            place=self.place,
             hosts=self.hosts,
             google=self.google,
             cloudflare=self.cloudflare,

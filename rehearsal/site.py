@@ -1,14 +1,15 @@
 """What the checks of a rehearsal look at, and what they say."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from mailstack.plan import Plan
 from mailstack.settings.model import Settings
 from rehearsal.cloudflare_standin import CloudflareStandin
+from rehearsal.container_place import ContainerPlace
 from rehearsal.google_standin import GoogleStandinClient
-from rehearsal.ground import Ground, Host
+from rehearsal.ground import Ground, Host, Service
 
 __all__ = ["Check", "Site", "short"]
 
@@ -29,7 +30,8 @@ class Site:
     plan: Plan
     outputs: Mapping[str, Any]
     ground: Ground
-    relay: Host
+    relay: Host | None
+    place: ContainerPlace | None
     hosts: Mapping[str, Host]
     google: GoogleStandinClient
     cloudflare: CloudflareStandin | None
@@ -39,6 +41,34 @@ class Site:
     def relays(self) -> dict[str, Host]:
         """Return the hosts the relay runs on, by name, in the order in which they are changed."""
         return {run.host: self.hosts[run.host] for run in self.plan.relay.runs}
+
+    @property
+    def everywhere(self) -> Sequence[Host | None]:
+        """Return where Postfix runs: each host of it, None for the container."""
+        return [None] if self.place is not None else list(self.relays.values())
+
+    @property
+    def relay_host(self) -> Host:
+        """Return the relay's host, for checks that only a host can pass."""
+        if self.relay is None:
+            raise LookupError("the relay has no host of its own")
+        return self.relay
+
+    def beside_relay(self) -> Host | Service:
+        """Return where an application is that may send."""
+        return self.relay_host if self.place is None else self.place.application
+
+    def in_relay(self, argv: Sequence[str], relay: Host | None = None) -> str:
+        """Run a command where Postfix is, on ``relay`` (default: the first host), and return what it prints."""
+        if self.place is not None:
+            return self.place.run(argv)
+        return self.ground.exec(relay or self.relay_host, argv).stdout
+
+    def relay_log(self, relay: Host | None = None) -> str:
+        """Return what Postfix has logged, on ``relay`` (default: the first host)."""
+        if self.place is not None:
+            return self.place.log()
+        return self.in_relay(["cat", "/var/log/mailstack/postfix.log"], relay)
 
     @property
     def settings(self) -> Settings:

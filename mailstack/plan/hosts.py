@@ -19,6 +19,7 @@ __all__ = [
     "API_PORT",
     "CONTAINER_NETWORK",
     "WEB_PORT",
+    "connection_of",
     "docker_settings",
     "firewall_settings",
     "plan_host",
@@ -43,11 +44,12 @@ Opening = dict[str, Any]
 def plan_host(settings: Settings, name: str) -> HostPlan:
     """Return how to reach host ``name`` and what every role there builds on, in order."""
     runs = tuple(_runs(settings, name))
-    connection = _connection(settings, name)
+    connection = connection_of(settings, name)
     return HostPlan(name=name, connection=connection, runs=runs, shown=_shown(connection, runs))
 
 
-def _connection(settings: Settings, name: str) -> Connection:
+def connection_of(settings: Settings, name: str) -> Connection:
+    """Return how Pulumi logs in to host ``name``."""
     host = settings.hosts[name]
     jump = host.jump
     key = host.private_key or settings.ssh.private_key
@@ -116,7 +118,9 @@ def reach_address(settings: Settings, name: str) -> str:
 
 def uses_containers(settings: Settings, name: str) -> bool:
     """Tell whether containers run on host ``name``."""
-    postal, caddy = settings.postal, settings.caddy
+    postal, caddy, relay = settings.postal, settings.caddy, settings.relay
+    if relay.placement == "docker" and name in relay.host_names:
+        return True
     own = postal is not None and name in {postal.host, postal.database_host}
     return own or (caddy is not None and caddy.placement == "container" and caddy.host == name)
 
@@ -173,6 +177,9 @@ def _openings(settings: Settings, name: str) -> Iterator[Opening]:
     relay = settings.relay
     if name in relay.host_names and relay.placement == "vm" and relay.client_networks:
         yield _opening(settings.relay_listen_port, sources=relay.client_networks)
+    publish = settings.relay_docker.publish
+    if name in relay.host_names and relay.placement == "docker" and publish is not None:
+        yield _opening(publish.port, sources=relay.client_networks, container=True)
     if name in relay.host_names and relay.submission is not None:
         yield from (_opening(port) for port in _submission_ports(relay.submission))
     metrics = metrics_clients(settings, name)
@@ -245,6 +252,9 @@ def preflight_settings(settings: Settings, name: str) -> dict[str, Any]:
                 for port in _submission_ports(settings.relay.submission)
             ]
         ports += metrics_listen(settings)
+    publish = settings.relay_docker.publish
+    if name in settings.relay.host_names and settings.relay.placement == "docker" and publish is not None:
+        ports.append({"address": publish.address, "port": publish.port, "holder": "docker"})
     server = settings.dns.server
     if server is not None and server.host == name:
         ports += [{"address": address, "port": server.port, "holder": "knot"} for address in server.listen_addresses]

@@ -6,6 +6,7 @@ from typing import Any, Literal, TypeVar
 
 from mailstack.caddy.definition import CaddyDefinition
 from mailstack.dns import Record
+from mailstack.plan.relay_container import DockerRelay
 from mailstack.plan.shown import Secret, Seen, Shown, versioned
 from mailstack.postal.definition import PostalDefinition
 from mailstack.postfix.relay import RelayDefinition
@@ -113,11 +114,6 @@ class DnsPlan:
 
 
 @dataclass(frozen=True, kw_only=True)
-class DockerRelay:
-    """The relay as a container of one Docker engine."""
-
-
-@dataclass(frozen=True, kw_only=True)
 class KubernetesRelay:
     """The relay as objects of a cluster."""
 
@@ -130,6 +126,8 @@ class RelayPlan:
     container, or objects of a cluster. ``after_caddy``: it shows a certificate that Caddy has to have first.
     ``smtp_host`` is what applications are told, a name or the first of the addresses ``smtp_hosts``. ``definition`` is
     that of the first host, where several run it.
+    ``smtp_environment`` is what applications are told, empty where there is no relay; ``compose_snippet`` says it for
+    applications in containers beside it.
     """
 
     definition: RelayDefinition
@@ -139,6 +137,8 @@ class RelayPlan:
     docker: DockerRelay | None = None
     kubernetes: KubernetesRelay | None = None
     after_caddy: bool = False
+    smtp_environment: Mapping[str, str] = field(default_factory=dict)
+    compose_snippet: str | None = None
     shown: Shown
 
     @property

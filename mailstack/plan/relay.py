@@ -6,10 +6,12 @@ from dataclasses import replace
 from functools import cache
 from typing import Any, Literal
 
+from mailstack.plan.applications import compose_snippet, smtp_environment
 from mailstack.plan.caddy import certificate_files
 from mailstack.plan.metrics import metrics_settings
 from mailstack.plan.model import RELAY_RUN, RelayPlan, RoleRun
-from mailstack.plan.shown import Secret, Shown, flat, shown_for_all, shown_run
+from mailstack.plan.relay_docker import plan_docker_relay, process_limit, shown_container
+from mailstack.plan.shown import Secret, Shown, flat, shown_for_all
 from mailstack.postfix.relay import (
     PROOF_HELO,
     RelayDefinition,
@@ -19,7 +21,7 @@ from mailstack.postfix.relay import (
     main_cf,
     role_settings,
 )
-from mailstack.reach.bundle import ROLE_TIMEOUT_SECONDS
+from mailstack.reach.bundle import ROLE_TIMEOUT_SECONDS, code_digest
 from mailstack.relay_rule import probe_replies
 from mailstack.settings.model import Settings
 from mailstack.settings.names import bounce_domains, custom_return_path
@@ -46,6 +48,8 @@ def plan_relay(settings: Settings) -> RelayPlan:
         of_hosts = {host: relay_definition(settings, host) for host in settings.relay.host_names}
     except RelayDefinitionError as error:
         raise SettingsError(definition_problems("relay", str(error))) from None
+    if settings.relay.placement == "docker":
+        return _in_docker(settings, definition)
     if settings.relay.placement != "vm":
         return RelayPlan(definition=definition, shown={})
     proof = _proof(settings, definition)
@@ -66,14 +70,33 @@ def plan_relay(settings: Settings) -> RelayPlan:
         for host, of_host in of_hosts.items()
     )
     addresses = settings.smtp_hosts or definition.listen_addresses
+    first = addresses[0] if settings.relay.hosts else definition.listen_addresses[0]
+    smtp_host = settings.relay.client_name or first
     return RelayPlan(
         definition=definition,
         runs=runs,
-        smtp_host=settings.relay.client_name
-        or (addresses[0] if settings.relay.hosts else definition.listen_addresses[0]),
+        smtp_host=smtp_host,
         smtp_hosts=addresses,
         after_caddy=settings.submission_uses_caddy,
+        smtp_environment=smtp_environment(settings, definition, smtp_host),
         shown=_shown(settings, runs),
+    )
+
+
+def _in_docker(settings: Settings, definition: RelayDefinition) -> RelayPlan:
+    told, secrets = role_settings(definition), _secrets(settings)
+    docker = plan_docker_relay(settings, told, secrets)
+    environment = smtp_environment(settings, definition, docker.name)
+    shown = shown_container(docker, settings.relay_docker.messages_per_day) | _shown_settings(told)
+    shown |= {name: Secret(text) for name, text in flat(secrets)}
+    return RelayPlan(
+        definition=definition,
+        smtp_host=docker.name,
+        smtp_hosts=(docker.name,),
+        docker=docker,
+        smtp_environment=environment,
+        compose_snippet=compose_snippet(docker, environment),
+        shown=shown,
     )
 
 
@@ -176,18 +199,25 @@ def _shown_run(run: RoleRun) -> Shown:
 
     The engine cuts an unchanged text short and shows only the lines of a changed one that differ.
     """
-    told = {key: value for key, value in run.settings.items() if key not in NOT_SHOWN}
+    found: dict[str, str | Secret] = {"on_destroy": run.on_destroy}
+    found |= _shown_settings(run.settings) | {name: Secret(text) for name, text in flat(run.secrets)}
+    return found | {f"code of role {run.role}": code_digest(run.role)}
+
+
+def _shown_settings(settings: Mapping[str, Any]) -> dict[str, str | Secret]:
+    told = {key: value for key, value in settings.items() if key not in NOT_SHOWN}
     parameters = dict(told.pop("main_cf"))
     services = [_service_line(service) for service in told.pop("master_cf")]
-    extra = run.settings["extra_parameters"]
+    extra = settings["extra_parameters"]
     fixed = {name: value for name, value in parameters.items() if name in _same_for_all() and name not in extra}
     told["main.cf"] = {name: value for name, value in parameters.items() if name not in fixed}
     if "proof" in told:
         told["proof"] = {key: value for key, value in told["proof"].items() if key != "replies"}
-    found: dict[str, str | Secret] = {"on_destroy": run.on_destroy}
-    found["main.cf of every relay"] = "\n".join(f"{name} = {text}" for name, text in flat(fixed))
+    found: dict[str, str | Secret] = {
+        "main.cf of every relay": "\n".join(f"{name} = {text}" for name, text in flat(fixed))
+    }
     found["master.cf"] = "\n".join(services)
-    return found | shown_run(run.role, told, run.secrets)
+    return found | dict(flat(told))
 
 
 def _service_line(service: Mapping[str, Any]) -> str:
@@ -239,8 +269,13 @@ def relay_definition(settings: Settings, host: str | None = None) -> RelayDefini
         strict_envelopes=relay.strict_envelopes,
         submission=_submission(settings),
         proof_sender=_proof_sender(settings),
-        extra_parameters=relay.extra_parameters,
+        extra_parameters=_extra_parameters(settings),
     )
+
+
+def _extra_parameters(settings: Settings) -> Mapping[str, str | int | bool]:
+    declared = settings.relay.extra_parameters
+    return process_limit(settings) | declared if settings.relay.placement == "docker" else declared
 
 
 def _further(settings: Settings) -> Iterator[RelayUpstream]:
@@ -309,6 +344,8 @@ def _proof_sender(settings: Settings) -> str | None:
 
 def _client_networks(settings: Settings, host: str | None) -> tuple[str, ...]:
     listed = settings.relay.client_networks
+    if settings.relay.placement == "docker":
+        return tuple(dict.fromkeys((settings.relay_docker.network.subnet, *listed)))
     if not _listens_on_container_network(settings, host) or settings.postal is None:
         return listed
     return tuple(dict.fromkeys((*listed, settings.postal.docker.network)))

@@ -35,6 +35,11 @@ def weaknesses(settings: Settings) -> list[str]:
             f"{field}.tls is {upstream.tls}: the upstream's certificate is not checked for "
             "its name as `secure` does, so someone in between could read the mail"
         )
+    if settings.relay.placement == "docker" and not settings.relay_docker.keep_queue:
+        volume = settings.relay_docker.queue_volume
+        found.append(
+            f"relay.docker.keep_queue is false: `pulumi destroy` removes {volume} with the mail that waits in it"
+        )
     if settings.relay_rule is not None and settings.relay_rule.allowed_senders == "any-address":
         found.append("relay_rule.allowed_senders is any-address: a stolen relay could send in anyone's name")
     proof = settings.relay_proof

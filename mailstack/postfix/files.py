@@ -19,10 +19,14 @@ from mailstack.postfix.render import (
     service_from,
 )
 
-__all__ = ["COMPILED_SUFFIXES", "MAPS", "PostfixFile", "PostfixFiles", "backdate", "postfix_files"]
+__all__ = [
+    "COMPILED_SUFFIXES", "FAULTS", "MAPS", "PostfixFile", "PostfixFiles", "backdate", "parameters_of", "postfix_files",
+]  # fmt: skip
 
 # Where the look-up tables are, below the configuration directory.
 MAPS = "mailstack"
+# What Postfix's programs say of a configuration that is not right, some of them with exit code 0.
+FAULTS = ("fatal:", "error:", "unused parameter", "unsupported dictionary", "unknown", "undefined")
 FIRST_LOGIN_MAP = "sasl_passwd"
 SETTLED_SECONDS = 10
 # What postmap adds to the name of a map's source.
@@ -81,6 +85,12 @@ def postfix_files(
     for name, entries in sorted(_logins(settings, secrets).items()):
         files.append(PostfixFile(f"{MAPS}/{name}", render_indexed_map(entries, map_comment), secret=True, indexed=True))
     return PostfixFiles(files, parameters, left_out)
+
+
+def parameters_of(text: str) -> Dict[str, str]:
+    """Return what ``postconf`` printed, such as the defaults of ``postconf -d``: name to value."""
+    pairs = (line.split(" =", 1) for line in text.splitlines() if " =" in line)
+    return {name: value.strip() for name, value in pairs}
 
 
 def backdate(path: str) -> None:

@@ -10,6 +10,8 @@ from mailstack.dns import resource_name, to_cloudflare
 from mailstack.plan import CloudflarePlan, Plan, RoleRun
 from mailstack.reach.bundle import command_line, payload
 from mailstack.reach.cloudflare import CLOUDFLARE_API, CloudflareApi, CloudflareError
+from mailstack.reach.docker_api import DockerApi
+from mailstack.reach.docker_drift import docker_drift
 from mailstack.reach.pace import Pace
 from mailstack.reach.ssh import run_over_ssh
 from mailstack.settings.stackfile import PROJECT, StackFileError
@@ -26,11 +28,14 @@ class DriftError(RuntimeError):
 
 
 def find_drift(plan: Plan, say: Callable[[str], None], *, cloudflare_url: str = CLOUDFLARE_API) -> list[str]:
-    """Run every role with ``--check`` and look every record up; return the differences, in words. Changes nothing.
+    """Run every role with ``--check``, look at containers, look every record up; return the differences, in words.
 
-    Raises DriftError, SshError or CloudflareError for what cannot be looked at.
+    Changes nothing. Raises DriftError, SshError, DockerError or CloudflareError for what cannot be looked at.
     """
     found = [difference for run in plan.runs() for difference in _on_host(plan, run, say)]
+    if plan.relay.docker is not None:
+        say(f"{plan.relay.docker.name}: asking the Docker engine")
+        found += docker_drift(plan.relay.docker, DockerApi(plan.relay.docker.access))
     if plan.dns.cloudflare is not None:
         found += _at_cloudflare(plan, plan.dns.cloudflare, cloudflare_url)
     return found

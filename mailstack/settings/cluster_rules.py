@@ -168,13 +168,13 @@ def _neighbours(settings: Settings, cluster: Cluster) -> Iterator[Problem]:
 
 def _ports_of_others(settings: Settings) -> Iterator[tuple[str, str, int]]:
     relay, postal, server = settings.relay, settings.postal, settings.dns.server
-    if relay.placement == "vm":
-        yield "relay.listen_port", relay.host, settings.relay_listen_port
+    for name in relay.host_names if relay.placement == "vm" else ():
+        yield "relay.listen_port", name, settings.relay_listen_port
         if relay.submission is not None:
             for key in ("starttls_port", "tls_port"):
                 port = getattr(relay.submission, key)
                 if port is not None:
-                    yield f"relay.submission.{key}", relay.host, port
+                    yield f"relay.submission.{key}", name, port
     if server is not None:
         yield "dns.server.port", server.host, server.port
     if postal is not None and postal.database_host is not None:

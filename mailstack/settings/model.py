@@ -16,6 +16,7 @@ from mailstack.settings.dns_model import Dns
 from mailstack.settings.domains_model import DkimKey, Domain, SharedDkimKey
 from mailstack.settings.hosts_model import Host, Ssh
 from mailstack.settings.postal_model import Postal
+from mailstack.settings.relay_docker_model import RelayDocker
 from mailstack.settings.relay_model import Relay
 from mailstack.settings.relay_proof_model import RelayProof
 from mailstack.settings.relay_rule_model import RelayRule
@@ -35,7 +36,7 @@ class Settings(Section):
 
     environment: Literal["local", "staging", "prod"] = Field(description="How strict the rules are.")
     ssh: Ssh = Field(default=Ssh(), description="How Pulumi logs in.")
-    hosts: dict[LogicalName, Host] = Field(min_length=1, description="The machines, by a name of your choice.")
+    hosts: dict[LogicalName, Host] = Field(default={}, description="The machines, by a name of your choice.")
     domains: tuple[Domain, ...] = Field(min_length=1, description="The domains mail is sent from.")
     domains_file: str | None = Field(
         default=None,
@@ -105,8 +106,15 @@ class Settings(Section):
         return self.postal is not None and self.postal.host in self.relay.host_names
 
     @property
+    def relay_docker(self) -> RelayDocker:
+        """Return how the relay's container is run, where one Docker engine runs it."""
+        return self.relay.docker or RelayDocker()
+
+    @property
     def relay_listen_addresses(self) -> tuple[str, ...]:
-        """Return the addresses the relay listens on, those of all its hosts."""
+        """Return the addresses the relay listens on, those of all its hosts; in a container, all of its networks."""
+        if self.relay.placement == "docker":
+            return ("0.0.0.0",)  # noqa: S104 - its networks are internal
         if self.relay.listen_addresses is not None or not self.relay.host_names:
             return self.relay.listen_addresses or ("127.0.0.1",)
         found = (address for name in self.relay.host_names for address in self.relay_listens_on(name))
@@ -114,6 +122,8 @@ class Settings(Section):
 
     def relay_listens_on(self, name: str) -> tuple[str, ...]:
         """Return the addresses the relay listens on, on its host ``name``; of several hosts each has its own."""
+        if self.relay.placement == "docker":
+            return self.relay_listen_addresses
         if self.relay.listen_addresses is not None:
             return self.relay.listen_addresses
         host, postal = self.hosts.get(name), self.postal
@@ -152,6 +162,8 @@ class Settings(Section):
     @property
     def relay_listen_port(self) -> int:
         """Return the port the relay listens on."""
+        if self.relay.placement == "docker":
+            return SMTP_PORT
         if self.relay.listen_port is not None:
             return self.relay.listen_port
         return SHARED_RELAY_PORT if self.postal_shares_relay_host else SMTP_PORT
@@ -175,5 +187,7 @@ class Settings(Section):
         if declared is None:
             found = [address for host in hosts for address in (host.public_ipv4, host.public_ipv6)]
             declared = tuple(address for address in found if address is not None)
-        refused = {"ipv4": 6, "ipv6": 4}.get(self.relay.ip_protocol)
+        # A container's networks are IPv4.
+        protocol = "ipv4" if self.relay.placement == "docker" else self.relay.ip_protocol
+        refused = {"ipv4": 6, "ipv6": 4}.get(protocol)
         return tuple(address for address in declared if ipaddress.ip_address(address).version != refused)

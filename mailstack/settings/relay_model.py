@@ -21,6 +21,7 @@ from mailstack.settings.types import (
     LoginName,
     LongSecret,
     Port,
+    ShortText,
 )
 from mailstack.settings.upstream_model import UpstreamSettings
 
@@ -56,8 +57,9 @@ class Submission(Section):
 class Relay(Section):
     """The Postfix relay in front of the upstream."""
 
-    placement: Literal["vm", "none"] = Field(
-        default="vm", description="Where Postfix runs. none: no Postfix, Postal talks to the upstream itself."
+    placement: Literal["vm", "docker", "none"] = Field(
+        default="vm",
+        description="Where Postfix runs. docker: in a container. none: nowhere, Postal talks to the upstream itself.",
     )
     host: LogicalName | None = Field(default=None, description="Which of `hosts` the mail leaves from.")
     hosts: tuple[LogicalName, ...] = Field(
@@ -105,6 +107,10 @@ class Relay(Section):
         default=None,
         description="How each host shows that it delivers. Absent: not with `host`, the defaults below with `hosts`.",
     )
+    from_email: EmailAddress | None = Field(
+        default=None, description="Sender that applications are told. Absent: noreply@ the first of sender_domains."
+    )
+    from_name: ShortText | None = Field(default=None, description="Its name. Absent: that domain.")
     masquerade_domains: tuple[DomainName, ...] = Field(
         default=(), description="host.example.com is rewritten to example.com in senders."
     )

@@ -68,6 +68,9 @@ def _relay_names(settings: Settings) -> Iterator[Problem]:
 
 def _relay_reach(settings: Settings) -> Iterator[Problem]:
     relay = settings.relay
+    if relay.placement == "docker":
+        yield from _client_networks(relay.client_networks)
+        return
     addresses = [ipaddress.ip_address(address) for address in settings.relay_listen_addresses]
     container_side = None if settings.postal is None else ipaddress.ip_address(settings.postal.gateway)
     outside = [address for address in addresses if not address.is_loopback and address != container_side]
@@ -86,7 +89,11 @@ def _relay_reach(settings: Settings) -> Iterator[Problem]:
             rule="has no effect: the relay listens on loopback only",
             fix="add the address applications connect to, to relay.listen_addresses",
         )
-    for index, text in enumerate(relay.client_networks):
+    yield from _client_networks(relay.client_networks)
+
+
+def _client_networks(listed: Sequence[str]) -> Iterator[Problem]:
+    for index, text in enumerate(listed):
         network = ipaddress.ip_network(text)
         widest = (WIDEST_PUBLIC if network.is_global else WIDEST_PRIVATE)[network.version]
         if network.prefixlen < widest or network.network_address.is_unspecified:
@@ -204,6 +211,19 @@ def _placement(settings: Settings) -> Iterator[Problem]:
         )
 
 
+def _sender(settings: Settings) -> Iterator[Problem]:
+    relay = settings.relay
+    names = [domain.name for domain in settings.domains] if relay.sender_domains is None else relay.sender_domains
+    domain = (relay.from_email or "").rpartition("@")[2]
+    if relay.from_email is not None and names and domain not in names:
+        yield Problem(
+            field="relay.from_email",
+            value=relay.from_email,
+            rule=f"is in {domain}, and the relay takes mail of {', '.join(names)} only",
+            fix=f"use an address in {names[0]}",
+        )
+
+
 RELAY_RULES: tuple[Callable[[Settings], Iterator[Problem]], ...] = (
     _placement,
     _submission,
@@ -211,4 +231,5 @@ RELAY_RULES: tuple[Callable[[Settings], Iterator[Problem]], ...] = (
     _relay_names,
     _relay_reach,
     _relay_limits,
+    _sender,
 )

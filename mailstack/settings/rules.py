@@ -11,6 +11,8 @@ from mailstack.settings.metrics_rules import METRICS_RULES
 from mailstack.settings.model import Settings
 from mailstack.settings.postal_rules import POSTAL_RULES
 from mailstack.settings.problems import Problem
+from mailstack.settings.relay_docker_rules import RELAY_DOCKER_RULES
+from mailstack.settings.relay_image_rules import RELAY_IMAGE_RULES
 from mailstack.settings.relay_rule_rules import RELAY_RULE_RULES
 from mailstack.settings.relay_rules import RELAY_RULES
 from mailstack.settings.upstream_rules import UPSTREAM_RULES
@@ -22,6 +24,8 @@ RULES: tuple[Callable[[Settings], Iterator[Problem]], ...] = (
     *DOMAINS_RULES,
     *RELAY_RULES,
     *METRICS_RULES,
+    *RELAY_IMAGE_RULES,
+    *RELAY_DOCKER_RULES,
     *UPSTREAM_RULES,
     *RELAY_RULE_RULES,
     *DNS_RULES,

@@ -15,17 +15,22 @@ from mailstack.dns.spf_macros import spf_target
 
 __all__ = [
     "AbsolutePath",
+    "BuildPlatform",
     "Certificate",
     "CloudflareId",
     "ClusterVersion",
+    "ContainerName",
     "CredentialKey",
+    "DockerEndpoint",
     "DomainName",
     "EmailAddress",
     "HostAddress",
+    "HostAndPort",
     "HostKey",
     "HostName",
     "ImageDigest",
     "ImageName",
+    "ImageReference",
     "IpAddress",
     "IpNetwork",
     "Ipv4",
@@ -46,6 +51,7 @@ __all__ = [
     "Selector",
     "ServiceName",
     "Sha256",
+    "ShortText",
     "SpfTarget",
     "UserName",
     "WebUrl",
@@ -349,6 +355,55 @@ ImageName = Annotated[
         r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?(:[0-9]+)?(/[a-z0-9]+([._-]+[a-z0-9]+)*)*(:[A-Za-z0-9_][A-Za-z0-9_.-]{0,127})?",
         "must be a container image: registry/path",
         "write it as ghcr.io/postalserver/postal, without https://",
+    ),
+]
+ImageReference = Annotated[
+    str,
+    _pattern(
+        r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?(:[0-9]+)?(/[a-z0-9]+([._-]+[a-z0-9]+)*)*"
+        r"(:(?!latest(@|$))[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}(@sha256:[0-9a-f]{64})?|@sha256:[0-9a-f]{64})",
+        "must be a container image with a tag other than latest, or a digest: a moving name changes under you",
+        "write it as registry.example.com/postfix-relay:1.2 or with @sha256: and its digest",
+    ),
+]
+HostAndPort = Annotated[
+    str,
+    _pattern(
+        r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?(:[0-9]{1,5})?",
+        "must be the name of a registry, with a port where it is not 443",
+        "write it as registry.example.com, without https:// and without a path",
+    ),
+]
+BuildPlatform = Annotated[
+    str,
+    _pattern(
+        r"linux/[a-z0-9]+(/v[0-9])?",
+        "must be a platform: linux/ and an architecture",
+        "write linux/amd64 or linux/arm64; `docker version` shows the engine's",
+    ),
+]
+ContainerName = Annotated[
+    str,
+    _pattern(
+        r"[a-z0-9][a-z0-9-]{1,62}",
+        "must be a name for Docker and DNS: small letters, digits and hyphens, 2 to 63",
+        "rename it, such as postfix-relay",
+    ),
+]
+DockerEndpoint = Annotated[
+    str,
+    _pattern(
+        r"unix:///[A-Za-z0-9._/@+-]+|tcp://([A-Za-z0-9.-]+|\[[0-9A-Fa-f:]+\]):[0-9]{1,5}",
+        "must be unix:// and a socket, or tcp:// with host and port",
+        "write unix:///var/run/docker.sock; for ssh declare the machine in hosts and name it in relay.host",
+    ),
+]
+ShortText = Annotated[
+    str,
+    _pattern(
+        r"[^\x00-\x1f\x7f\x85\u2028\u2029]{1,100}",
+        "must be one line of text, 100 characters at most",
+        "write it in quotes",
     ),
 ]
 ImageDigest = Annotated[

@@ -15,7 +15,7 @@ from rehearsal.ground.image import BUILD_TIMEOUT, exists, run_logged
 from rehearsal.ground.machine import Machine, read_machine
 from rehearsal.ground.state import STATE_ROOT, private_directory
 
-__all__ = ["Config", "Layer", "build", "folder_layers", "slim_layer"]
+__all__ = ["Config", "Layer", "apt_files", "build", "folder_layers", "slim_layer"]
 
 Log = Callable[[str], None]
 _FILES = Path(__file__).with_name("files")
@@ -127,28 +127,35 @@ def folder_layers(
     return layers
 
 
-def _build_files(machine: Machine) -> list[Entry]:
-    """Return what apt needs from this machine, in the one directory that does not stay in the image."""
-    settings = ['Acquire::Languages "none";', 'DPkg::Options:: "--force-unsafe-io";', *machine.apt_settings]
-    entries = [
-        Entry(target="/rehearsal", content=None, mode=0o755),
-        Entry(target="/rehearsal/build.sh", content=(_FILES / "build.sh").read_bytes(), mode=0o755),
-    ]
+def apt_files(machine: Machine, folder: str, configuration: str, settings: Sequence[str] = ()) -> list[Entry]:
+    """Return what apt needs from this machine, in ``folder``, and its ``configuration`` with further ``settings``."""
+    lines = [*settings, *machine.apt_settings]
+    entries = []
     if machine.sources:
-        settings += ['Dir::Etc::sourcelist "/dev/null";', 'Dir::Etc::sourceparts "/rehearsal/sources.list.d";']
-        name = "/rehearsal/sources.list.d/rehearsal.sources"
+        lines += ['Dir::Etc::sourcelist "/dev/null";', f'Dir::Etc::sourceparts "{folder}/sources.list.d";']
+        name = f"{folder}/sources.list.d/rehearsal.sources"
         entries.append(Entry(target=name, content=machine.sources.encode()))
     if machine.apt_logins:
-        settings.append('Dir::Etc::netrcparts "/rehearsal/auth.conf.d";')
+        lines.append(f'Dir::Etc::netrcparts "{folder}/auth.conf.d";')
         entries += [
-            Entry(target=f"/rehearsal/auth.conf.d/{name}", content=text.encode(), mode=0o644)
+            Entry(target=f"{folder}/auth.conf.d/{name}", content=text.encode(), mode=0o644)
             for name, text in machine.apt_logins.items()
         ]
     if machine.bundle is not None:
-        settings.append('Acquire::https::CAInfo "/rehearsal/bundle.pem";')
-        entries.append(Entry(target="/rehearsal/bundle.pem", content=machine.bundle.read_bytes()))
-    entries.append(Entry(target="/rehearsal/apt.conf", content=("\n".join(settings) + "\n").encode()))
+        lines.append(f'Acquire::https::CAInfo "{folder}/bundle.pem";')
+        entries.append(Entry(target=f"{folder}/bundle.pem", content=machine.bundle.read_bytes()))
+    entries.append(Entry(target=configuration, content=("\n".join(lines) + "\n").encode()))
     return entries
+
+
+def _build_files(machine: Machine) -> list[Entry]:
+    """Return what a build needs, in the one directory that does not stay in the image."""
+    settings = ['Acquire::Languages "none";', 'DPkg::Options:: "--force-unsafe-io";']
+    return [
+        Entry(target="/rehearsal", content=None, mode=0o755),
+        Entry(target="/rehearsal/build.sh", content=(_FILES / "build.sh").read_bytes(), mode=0o755),
+        *apt_files(machine, "/rehearsal", "/rehearsal/apt.conf", settings),
+    ]
 
 
 def _create_arguments(layer: Layer, name: str) -> list[str]:

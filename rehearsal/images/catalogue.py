@@ -14,6 +14,7 @@ from rehearsal.ground.image import ensure_bare_image, ensure_base_image, exists,
 from rehearsal.ground.machine import read_machine
 from rehearsal.ground.state import STATE_ROOT, exclusive, private_directory
 from rehearsal.images.build import Config, Layer, build, folder_layers, slim_layer
+from rehearsal.images.relay import RELAY_REPOSITORIES, base_layers, relay_tag
 
 __all__ = [
     "MARIADB_IMAGE",
@@ -51,9 +52,12 @@ SERVICE_PACKAGES = ("ca-certificates", "docker-registry", "pebble", "unbound")
 DOCKER_PACKAGES = ("docker.io", "docker-compose", "iptables")
 """Docker as Debian has it."""
 
-_REPOSITORIES = tuple(
-    f"mailstack-rehearsal-{name}"
-    for name in ("slim", "services", "postal-packages", "postal", "mariadb", "docker-host")
+_REPOSITORIES = (
+    *(
+        f"mailstack-rehearsal-{name}"
+        for name in ("slim", "services", "postal-packages", "postal", "mariadb", "docker-host")
+    ),
+    *RELAY_REPOSITORIES,
 )
 
 _ASK_AGAIN = 24 * 3600.0
@@ -240,7 +244,9 @@ def remove_outdated_images(log: Log) -> tuple[str, ...]:
     """Remove images of older recipes, unless something runs on them."""
     removed = []
     with exclusive(".images"):
-        present = _recipes(log).tags() | {_docker_host_layer().tag}
+        base = base_layers(ensure_bare_image(log))[-1].tag
+        # One that trusts a ground's own authority is outdated with its ground.
+        present = _recipes(log).tags() | {_docker_host_layer().tag, base, relay_tag(base)}
         # An image goes only after those built on it: newest first, which is how Docker lists them.
         for tag in docker(["image", "ls", "--format", "{{.Repository}}:{{.Tag}}"]).split():
             if tag.partition(":")[0] not in _REPOSITORIES or tag in present:

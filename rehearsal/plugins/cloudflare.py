@@ -49,7 +49,7 @@ class CloudflareProvider:
         self._token = settings.get("apiToken") or os.environ.get("CLOUDFLARE_API_TOKEN", "")
         self._url = (settings.get("baseUrl") or self._url).rstrip("/")
 
-    def check(self, kind: str, inputs: Properties) -> Properties:
+    def check(self, kind: str, inputs: Properties, *, old: Properties, name: str) -> Properties:
         """Set what is not proxied when nothing is said."""
         if kind != KIND:
             raise PluginError(f"the stand-in for the cloudflare plugin does not know {kind}")

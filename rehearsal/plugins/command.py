@@ -39,7 +39,7 @@ class CommandProvider:
     def configure(self, settings: Properties) -> None:
         """Nothing can be configured."""
 
-    def check(self, kind: str, inputs: Properties) -> Properties:
+    def check(self, kind: str, inputs: Properties, *, old: Properties, name: str) -> Properties:
         """Make the connection a secret as a whole."""
         if kind != KIND:
             raise PluginError(f"the stand-in for the command plugin does not know {kind}")

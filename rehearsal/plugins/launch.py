@@ -9,7 +9,7 @@ from pathlib import Path
 
 __all__ = ["PLUGINS", "launchers", "plugin_in_use", "real_plugin"]
 
-PLUGINS = ("command", "cloudflare")
+PLUGINS = ("command", "cloudflare", "docker")
 ROOT = Path(__file__).resolve().parents[2]
 # What the engine starts is an executable of this name on PATH; it hands over its own address.
 LAUNCHER = """#!/bin/sh

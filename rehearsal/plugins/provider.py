@@ -13,9 +13,9 @@ from typing import Any, Protocol
 import grpc
 from google.protobuf import empty_pb2, json_format, struct_pb2
 from pulumi.runtime import rpc
-from pulumi.runtime.proto import engine_pb2, engine_pb2_grpc, plugin_pb2, provider_pb2, provider_pb2_grpc
+from pulumi.runtime.proto import engine_pb2, engine_pb2_grpc, plugin_pb2, provider_pb2, provider_pb2_grpc, status_pb2
 
-__all__ = ["UNKNOWN", "Difference", "PluginError", "Provider", "plain", "secret", "serve"]
+__all__ = ["UNKNOWN", "Difference", "PluginError", "Provider", "UnfinishedError", "plain", "secret", "serve"]
 
 UNKNOWN = rpc.UNKNOWN
 # A role's payload is a few hundred kilobytes, a stack's state in one message may be more.
@@ -28,12 +28,26 @@ class PluginError(RuntimeError):
     """An operation failed; the text is what the engine shows."""
 
 
+class UnfinishedError(PluginError):
+    """Something was made but is not as it has to be: it is in the state, and the next update comes back to it."""
+
+    def __init__(self, text: str, identity: str, outputs: "Properties") -> None:
+        """Keep what was made."""
+        super().__init__(text)
+        self.identity = identity
+        self.outputs = outputs
+
+
 @dataclass(frozen=True, kw_only=True)
 class Difference:
-    """What differs between two sets of inputs: path to ``add``, ``update`` or ``delete``; which paths replace."""
+    """What differs between two sets of inputs: path to ``add``, ``update`` or ``delete``; which paths replace.
+
+    ``delete_first``: a replacement is made once the old one is gone, unless the program says otherwise.
+    """
 
     changes: Mapping[str, str] = field(default_factory=dict)
     replaces: tuple[str, ...] = ()
+    delete_first: bool = False
 
 
 class Provider(Protocol):
@@ -45,8 +59,11 @@ class Provider(Protocol):
     def configure(self, settings: Properties) -> None:
         """Take the provider's own configuration."""
 
-    def check(self, kind: str, inputs: Properties) -> Properties:
-        """Return inputs as the state keeps them. Raises PluginError for what the plugin does not know."""
+    def check(self, kind: str, inputs: Properties, *, old: Properties, name: str) -> Properties:
+        """Return inputs as the state keeps them. Raises PluginError for what the plugin does not know.
+
+        ``old`` are those the state has, ``name`` is the resource's: for plugins that make a name of it.
+        """
 
     def diff(self, kind: str, old: Properties, new: Properties) -> Difference:
         """Compare inputs."""
@@ -157,7 +174,9 @@ class _Servicer(provider_pb2_grpc.ResourceProviderServicer):
 
     def Check(self, request: Any, context: Any) -> Any:  # noqa: N802
         try:
-            inputs = self._provider.check(_kind(request.urn), _read(request.news))
+            inputs = self._provider.check(
+                _kind(request.urn), _read(request.news), old=_read(request.olds), name=request.urn.rpartition("::")[2]
+            )
         except PluginError as error:
             context.abort(grpc.StatusCode.UNKNOWN, str(error))
         return provider_pb2.CheckResponse(inputs=_written(inputs))
@@ -181,12 +200,17 @@ class _Servicer(provider_pb2_grpc.ResourceProviderServicer):
             diffs=sorted({path.partition("[")[0].partition(".")[0] for path in found.changes}),
             detailedDiff=details,
             hasDetailedDiff=True,
+            deleteBeforeReplace=found.delete_first,
         )
 
     def Create(self, request: Any, context: Any) -> Any:  # noqa: N802
         inputs, log = _read(request.properties), Log(self._engine, request.urn)
         try:
             identity, outputs = self._provider.create(_kind(request.urn), inputs, preview=request.preview, log=log)
+        except UnfinishedError as error:
+            # Trailing metadata of this name is how gRPC carries details of an error (google.rpc.Status).
+            context.set_trailing_metadata((("grpc-status-details-bin", _unfinished(error, inputs)),))
+            context.abort(grpc.StatusCode.UNKNOWN, str(error))
         except PluginError as error:
             context.abort(grpc.StatusCode.UNKNOWN, str(error))
         return provider_pb2.CreateResponse(id=identity, properties=_written(outputs))
@@ -222,6 +246,16 @@ class _Servicer(provider_pb2_grpc.ResourceProviderServicer):
 
     def Cancel(self, request: Any, context: Any) -> Any:  # noqa: N802
         return empty_pb2.Empty()
+
+
+def _unfinished(error: UnfinishedError, inputs: Properties) -> bytes:
+    details = provider_pb2.ErrorResourceInitFailed(
+        id=error.identity, properties=_written(error.outputs), reasons=[str(error)], inputs=_written(inputs)
+    )
+    status = status_pb2.Status(code=grpc.StatusCode.UNKNOWN.value[0], message=str(error))
+    status.details.add().Pack(details)
+    found: bytes = status.SerializeToString()
+    return found
 
 
 def serve(provider: Provider) -> None:

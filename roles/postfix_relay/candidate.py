@@ -8,7 +8,7 @@ import subprocess
 import time
 from typing import Any, Dict, List
 
-from mailstack.postfix.files import backdate
+from mailstack.postfix.files import FAULTS, backdate
 from postfix_relay import paths
 from postfix_relay.desired import Desired
 from rolelib.commands import run
@@ -20,7 +20,6 @@ __all__ = ["build", "discard", "examine"]
 # Daemons that read their settings and open their maps before they greet; the greeting is the proof.
 TRIED_DAEMONS = ("smtp", "smtpd")
 GREETING_SECONDS = 15
-FAULTS = ("fatal:", "error:", "unused parameter", "unsupported dictionary", "unknown", "undefined")
 
 
 def build(wanted: Desired) -> List[str]:

@@ -13,7 +13,7 @@ import sys
 import tempfile
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
-from mailstack.postfix.files import backdate
+from mailstack.postfix.files import backdate, parameters_of
 from mailstack.postfix.platforms import Platform, PlatformError, platform_of
 from postfix_relay import monitoring, paths
 from postfix_relay.submission import PACKAGES, is_active
@@ -148,11 +148,7 @@ def _postfix() -> Dict[str, Any]:
         supported = run(["postconf", "-c", directory, "-m"]).out.split()
     finally:
         shutil.rmtree(directory)
-    defaults = {}
-    for line in text.splitlines():
-        name, _, value = line.partition("=")
-        defaults[name.strip()] = value.strip()
-    return {"defaults": defaults, "maps": supported}
+    return {"defaults": parameters_of(text), "maps": supported}
 
 
 def _units() -> Dict[str, Dict[str, str]]:

@@ -1,5 +1,7 @@
 """Where things live on the host."""
 
+from mailstack.postfix.files import MAPS
+
 __all__ = [
     "AFTER_UNIT_DROP_INS",
     "AUTH_CONFIG",
@@ -25,8 +27,8 @@ __all__ = [
 CONFIG_DIRECTORY = "/etc/postfix"
 MAIN_CF = "/etc/postfix/main.cf"
 MASTER_CF = "/etc/postfix/master.cf"
-MAPS_DIRECTORY = "/etc/postfix/mailstack"
-SASL_MAP = "/etc/postfix/mailstack/sasl_passwd"
+MAPS_DIRECTORY = CONFIG_DIRECTORY + "/" + MAPS
+SASL_MAP = MAPS_DIRECTORY + "/sasl_passwd"
 # Beside the real one, on the same file system, so that files move into place by a rename.
 CANDIDATE = "/etc/postfix/.mailstack-candidate"
 # Who may log in for submission: a Dovecot of our own that does nothing but check passwords.

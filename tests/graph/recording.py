@@ -36,6 +36,8 @@ class Recorder(Mocks):
             summary = {"role": args.name, "status": "changed", "facts": facts, "warnings": []}
             told = json.dumps({"secret": KUBECONFIG}) + "\n" if args.name == "cluster-kubeconfig" else ""
             state.update(stdout=told + json.dumps(summary) + "\n", stderr="")
+        if args.typ == "docker:index/container:Container":
+            state.update(exitCode=0, containerLogs="")
         return f"{args.name}-id", state
 
     def of_type(self, kind: str) -> dict[str, MockResourceArgs]:

@@ -13,7 +13,7 @@ from pulumi.runtime.mocks import MockMonitor
 from mailstack.reach.bundle import command_line
 from tests.graph.recording import Recorder, is_secret, plain, run_graph
 from tests.unit.cluster_examples import single
-from tests.unit.stack_examples import REMOVE, dkim_key, example, postal_example, ssh_key, with_value
+from tests.unit.stack_examples import REMOVE, dkim_key, example, ssh_key, with_value
 from tests.unit.test_relay_hosts import two_hosts
 
 COMMAND = "command:remote:Command"

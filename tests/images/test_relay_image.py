@@ -17,6 +17,7 @@ from rehearsal.ground.docker import docker, docker_try
 from rehearsal.images.relay import ensure_relay_image
 from rehearsal.pki import PrivateCa, make_server_pki
 from rehearsal.standins import start_google
+from rehearsal.waiting import wait_for
 
 pytestmark = pytest.mark.hosts
 
@@ -91,10 +92,8 @@ class Site:
         return made
 
     def ready(self, relay: Service) -> Service:
-        deadline = time.monotonic() + 40
-        while (answer := self.health(relay)) != "healthy":
-            assert time.monotonic() < deadline, (answer, self.log(relay))
-            time.sleep(0.2)
+        healthy = wait_for(lambda: self.health(relay) == "healthy", 40, pause=0.2)
+        assert healthy, (self.health(relay), self.log(relay))
         return relay
 
     def health(self, relay: Service) -> str:
@@ -113,10 +112,8 @@ class Site:
         return Counter(str(message.header("Subject")) for message in self.google.messages())
 
     def wait_for(self, subjects: set[str], relay: Service) -> None:
-        deadline = time.monotonic() + 60
-        while not subjects <= set(self.arrived()):
-            assert time.monotonic() < deadline, (subjects - set(self.arrived()), self.log(relay)[-3000:])
-            time.sleep(0.2)
+        there = wait_for(lambda: subjects <= set(self.arrived()), 60, pause=0.2)
+        assert there, (subjects - set(self.arrived()), self.log(relay)[-3000:])
 
 
 @pytest.fixture(scope="module")
@@ -232,10 +229,7 @@ def test_the_probe_is_quiet_and_sees_what_does_not_work(site: Site) -> None:
     inside = ["exec", relay.container_id, "sh", "-c"]
     docker([*inside, "rm /etc/postfix/mailstack/senders.*; postfix reload 2>/dev/null"])
     site.send(relay)
-    deadline = time.monotonic() + 20
-    while site.health(relay) == "healthy":
-        assert time.monotonic() < deadline, site.log(relay)
-        time.sleep(0.5)
+    assert wait_for(lambda: site.health(relay) != "healthy", 20, pause=0.5), site.log(relay)
     docker([*inside, "kill -9 $(cat /var/spool/postfix/pid/master.pid)"])
     assert docker(["wait", relay.container_id]) == "1", "and the container ends with Postfix"
 
@@ -244,10 +238,7 @@ def test_log_lines_are_json_where_that_is_asked_for(site: Site) -> None:
     relay = site.ready(site.relay({**VARIABLES, "LOG_FORMAT": "json"}))
     assert site.send(relay) == ["m0"]
     site.wait_for({"m0"}, relay)
-    deadline = time.monotonic() + 20
-    while "status=sent" not in site.log(relay):
-        assert time.monotonic() < deadline
-        time.sleep(0.2)
+    assert wait_for(lambda: "status=sent" in site.log(relay), 20, pause=0.2)
     lines = [json.loads(line) for line in site.log(relay).splitlines()]
     [sent] = [line for line in lines if "status=sent" in line["message"]]
     assert sent["service"] == "postfix/smtp"
@@ -274,8 +265,7 @@ def test_a_stop_under_load_refuses_new_mail_loses_none_and_doubles_none(site: Si
     accepted: list[str] = []
     load = threading.Thread(target=lambda: accepted.extend(site.send(relay, count=5000)))
     load.start()
-    while len(site.google.messages()) < 20:
-        time.sleep(0.1)
+    assert wait_for(lambda: len(site.google.messages()) >= 20, 60)
     started = time.monotonic()
     docker(["stop", "--time", "30", relay.container_id], timeout=60)
     assert time.monotonic() - started < 29, "in less than its grace"

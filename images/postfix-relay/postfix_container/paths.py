@@ -2,8 +2,14 @@
 
 from pathlib import Path
 
-__all__ = ["CONFIGURATION", "DATA", "DRAINING", "FAULTS", "MAPS", "PID", "QUEUE", "SECRETS", "SETTINGS", "SHIPPED"]
+from mailstack.postfix import files
 
+__all__ = [
+    "CONFIGURATION", "DATA", "DRAINING", "FAULTS", "GIVEN", "MAPS", "PID", "QUEUE", "SECRETS", "SETTINGS", "SHIPPED",
+]  # fmt: skip
+
+# Uploaded into a container that only hands it on, see receive.
+GIVEN = Path("/given")
 # Given from outside, read-only.
 SETTINGS = Path("/etc/mailstack/relay.json")
 SECRETS = Path("/run/secrets/mailstack")
@@ -11,7 +17,7 @@ SECRETS = Path("/run/secrets/mailstack")
 SHIPPED = Path("/usr/share/postfix-relay/etc")
 # In memory.
 CONFIGURATION = Path("/etc/postfix")
-MAPS = CONFIGURATION / "mailstack"
+MAPS = CONFIGURATION / files.MAPS
 DATA = Path("/var/lib/postfix")
 FAULTS = Path("/run/postfix-relay/faults")
 DRAINING = Path("/run/postfix-relay/draining")

@@ -4,7 +4,7 @@ import shutil
 import subprocess
 from collections.abc import Sequence
 
-from mailstack.postfix.files import COMPILED_SUFFIXES, backdate, postfix_files
+from mailstack.postfix.files import COMPILED_SUFFIXES, FAULTS, backdate, parameters_of, postfix_files
 from mailstack.postfix.platforms import platform_of, reference_values
 from mailstack.postfix.render import RenderError
 from postfix_container import paths
@@ -16,7 +16,6 @@ COMMENT = (
     "Made when the container started, from what it was given: changes made here are gone with it.",
     "Made when the container started.",
 )
-FAULTS = ("fatal:", "error:", "unused parameter", "unsupported dictionary", "unknown", "undefined")
 
 
 def prepare(configuration: Configuration) -> None:
@@ -25,8 +24,7 @@ def prepare(configuration: Configuration) -> None:
     main_cf = paths.CONFIGURATION / "main.cf"
     main_cf.write_text("")
     backdate(str(main_cf))
-    defaults = dict(line.split(" =", 1) for line in _run(["postconf", "-d"]).splitlines() if " =" in line)
-    defaults = {name: value.strip() for name, value in defaults.items()}
+    defaults = parameters_of(_run(["postconf", "-d"]))
     # Debian's row, but the log goes where a container's log goes.
     platform = platform_of({"ID": "debian"})._replace(log_file="/dev/stdout")
     references = reference_values(platform, defaults, _run(["postconf", "-m"]).split())

@@ -1,0 +1,198 @@
+"""The relay in a container with the real engine: what a change does, what it leaves alone, what stays at the end."""
+
+import copy
+import re
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mailstack.settings.initialise import rehearsal_config
+from rehearsal.checks import submit
+from rehearsal.container_place import ContainerPlace
+from rehearsal.engine import Engine, EngineError
+from rehearsal.ground.docker import docker, docker_try
+from rehearsal.rehearse import Rehearsal
+from tests.engine.conftest import ROOT
+from tests.engine.stage import DONE, PLANNED
+
+pytestmark = [pytest.mark.engine, pytest.mark.hosts, pytest.mark.xdist_group("docker-placement")]
+
+USER, PASSWORD, NEXT_PASSWORD = "relay@mailstack.test", "planted-first-81c2", "planted-second-93d4"
+ARRIVAL_SECONDS = 120
+
+
+class Stack:
+    """The docker stack of the checkout with a login, and what a test changes of it."""
+
+    def __init__(self, rehearsal: Rehearsal, folder: Path) -> None:
+        self.rehearsal = rehearsal
+        self.lines: list[str] = []
+        self.engine = Engine(rehearsal.stack, folder, self.lines.append)
+        self.raw = rehearsal.raw
+        self.engine.configure(self.raw)
+        self.engine.select()
+
+    @property
+    def place(self) -> ContainerPlace:
+        assert self.rehearsal.place is not None
+        return self.rehearsal.place
+
+    def changed(self, **relay: Any) -> dict[str, Any]:
+        raw = copy.deepcopy(self.raw)
+        raw["relay"] |= relay
+        return raw
+
+    def run(self, command: str, raw: dict[str, Any], *arguments: str) -> tuple[int, str]:
+        self.lines.clear()
+        self.engine.configure(raw)
+        code = 0
+        try:
+            self.engine.run(
+                command, "--stack", self.engine.stack, "--config-file", str(self.engine.config_file), *arguments
+            )
+        except EngineError:
+            code = 1
+        return code, "\n".join(self.lines)
+
+    def up(self, raw: dict[str, Any]) -> dict[str, str]:
+        code, text = self.run("up", raw, "--yes", "--skip-preview")
+        assert code == 0, text
+        return {name: what for _, name, what in DONE.findall(text)}
+
+    def join(self, password: str) -> None:
+        rehearsal = self.rehearsal
+        rule = {**rehearsal._granted, "smtp_auth_users": {USER: password}, "require_smtp_auth": True}
+        self.place.join(rehearsal.plan, rehearsal.google, rule)
+
+    def submit(self) -> str:
+        token = f"docker-{secrets.token_hex(8)}"
+        site = self.rehearsal._site({})
+        assert submit(site, "app@mailstack.test", "someone@recipient.test", token) == "accepted"
+        return token
+
+    def identity(self) -> str:
+        return str(self.place.inspect()["Id"])
+
+
+@pytest.fixture(scope="module")
+def stack(cli: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    raw = rehearsal_config(ROOT / "Pulumi.docker.yaml")
+    raw["relay"]["upstream"] |= {"auth": "sasl", "username": USER, "password": PASSWORD}
+    del raw["dns"]["server"], raw["relay_rule"], raw["hosts"]
+    raw["dns"]["provider"] = "none"
+    with Rehearsal("docker-tests", raw, lambda _line: None) as rehearsal:
+        made = Stack(rehearsal, tmp_path_factory.mktemp("engine"))
+        made.up(made.raw)
+        made.join(PASSWORD)
+        yield made
+
+
+@pytest.fixture(autouse=True)
+def as_declared(stack: Stack) -> Iterator[None]:
+    stack.rehearsal.google.clear_faults()
+    yield
+    stack.rehearsal.google.clear_faults()
+
+
+def test_a_second_up_changes_nothing_and_mail_is_delivered(stack: Stack) -> None:
+    before = stack.identity()
+    assert stack.up(stack.raw) == {}
+    assert stack.identity() == before
+    token = stack.submit()
+    arrived = stack.rehearsal.google.wait_for_subject(token, timeout_seconds=ARRIVAL_SECONDS)
+    assert arrived is not None, stack.place.log()
+    assert arrived.auth_user == USER
+    assert stack.rehearsal.drift() == []
+
+
+def test_secrets_are_in_no_environment_argument_image_log_or_state(stack: Stack) -> None:
+    looked = [
+        stack.place.log(),
+        docker(["inspect", stack.place.container]),
+        docker(["history", "--no-trunc", stack.raw["relay"]["image"]["reference"]]),
+    ]
+    looked.append(stack.place.run(["sh", "-c", "cat /proc/[0-9]*/cmdline /proc/[0-9]*/environ 2>/dev/null; true"]))
+    kept = (path for path in stack.engine.folder.rglob("*") if path.is_file() and "plugins" not in path.parts)
+    looked += [path.read_bytes().decode(errors="replace") for path in kept]
+    assert not any(PASSWORD in text for text in looked)
+    modes = stack.place.run(["sh", "-c", "stat -c %a /etc/mailstack/relay.json /run/secrets/mailstack/*"])
+    assert set(modes.split()) == {"400"}
+
+
+def test_a_preview_of_another_concurrency_shows_one_line_and_replaces_the_containers_only(stack: Stack) -> None:
+    code, text = stack.run("preview", stack.changed(concurrency=3), "--diff")
+    assert code == 0, text
+    planned = {name: what for _, name, what in PLANNED.findall(stack.run("preview", stack.changed(concurrency=3))[1])}
+    assert {name for name in planned if name.startswith("relay-")} == {"relay-settings", "relay-container"}, text
+    shown = [line for line in text.splitlines() if re.search(r"main\.cf/\S+\s*:", line)]
+    assert len(shown) == 2, shown  # the limit and where it starts
+    assert all('"50" => "3"' in line for line in shown)
+
+
+def test_a_changed_password_is_shown_as_a_secret_and_used_at_once(stack: Stack) -> None:
+    raw = stack.changed(upstream={**stack.raw["relay"]["upstream"], "password": NEXT_PASSWORD})
+    _, text = stack.run("preview", raw, "--diff")
+    assert "sasl_password" in text
+    assert "[secret]" in text
+    assert PASSWORD not in text
+    assert NEXT_PASSWORD not in text
+    before = stack.identity()
+    stack.up(raw)
+    assert stack.identity() != before
+    stack.join(NEXT_PASSWORD)
+    assert stack.rehearsal.google.wait_for_subject(stack.submit(), timeout_seconds=ARRIVAL_SECONDS) is not None
+    stack.raw = raw
+
+
+def test_a_configuration_that_postfix_refuses_leaves_the_relay_as_it_is(stack: Stack) -> None:
+    before = stack.identity()
+    code, text = stack.run("up", stack.changed(extra_parameters={"no_such_parameter": "x"}), "--yes", "--skip-preview")
+    assert code == 1
+    assert "the relay stays as it is" in text
+    assert "no_such_parameter" in text
+    assert stack.identity() == before
+    assert stack.place.inspect()["State"]["Running"]
+    stack.up(stack.raw)
+
+
+def test_the_queue_outlives_a_replacement(stack: Stack) -> None:
+    fault = stack.rehearsal.google.take_down()
+    token = stack.submit()
+    before = stack.identity()
+    raw = stack.changed(concurrency=5)
+    stack.up(raw)
+    stack.raw = raw
+    assert stack.identity() != before
+    assert "stay in the queue" not in stack.place.log(), "a new container, a new log"
+    stack.join(NEXT_PASSWORD)
+    stack.rehearsal.google.remove_fault(fault.id)
+    stack.place.run(["postqueue", "-f"])
+    assert stack.rehearsal.google.wait_for_subject(token, timeout_seconds=ARRIVAL_SECONDS) is not None
+
+
+def test_more_memory_is_given_without_a_stop(stack: Stack) -> None:
+    docker_section = {**stack.raw["relay"]["docker"], "messages_per_day": 100}
+    before = stack.identity()
+    raw = stack.changed(docker=docker_section, extra_parameters={"default_process_limit": 10})
+    stack.up(raw)
+    first = stack.identity()
+    raw["relay"]["docker"] = {**docker_section, "messages_per_day": 500}
+    stack.up(raw)
+    assert stack.identity() == first != before
+    assert stack.place.inspect()["HostConfig"]["Memory"] == 256 * 1024 * 1024
+    stack.raw = raw
+
+
+def test_destroying_leaves_the_queue_and_nothing_else(stack: Stack) -> None:
+    relay = stack.rehearsal.plan.relay.docker
+    assert relay is not None
+    stack.place.leave(stack.rehearsal.plan)
+    code, text = stack.run("destroy", stack.raw, "--yes", "--skip-preview")
+    assert code == 0, text
+    assert docker_try(["container", "inspect", relay.name]).returncode != 0
+    assert docker_try(["network", "inspect", relay.network.name]).returncode != 0
+    assert docker_try(["network", "inspect", relay.egress.name]).returncode != 0
+    assert docker_try(["volume", "inspect", relay.queue_volume]).returncode == 0
