@@ -17,6 +17,7 @@ ADMIN = "admin"
 SYSTEMD_ARGUMENTS = (
     # SYS_PTRACE: root sees which process holds a port, as it does on a server.
     "--cap-add", "SYS_ADMIN", "--cap-add", "NET_ADMIN", "--cap-add", "SYS_PTRACE",
+    "--cap-add", "DAC_READ_SEARCH",  # root of a machine has it, and services are given it
     "--security-opt", "seccomp=unconfined", "--security-opt", "apparmor=unconfined",
     "--tmpfs", "/run", "--tmpfs", "/run/lock", "--tmpfs", "/tmp:exec",  # noqa: S108 - inside the host
     "--volume", "/sys/fs/cgroup:/sys/fs/cgroup:rw", "--cgroupns=host",
