@@ -88,6 +88,8 @@ def _refuse_foreign(facts: Facts) -> None:
     foreign = [paths.unit_path(kind) for kind, text in facts.units.items() if text and paths.MARK not in text]
     if facts.sha256 is not None and not facts.made:
         foreign.append(paths.BINARY)
+    if facts.database and not facts.made:
+        foreign.append(os.path.join(paths.DATA, "server", "db"))
     if foreign:
         raise RoleError(
             "facts",

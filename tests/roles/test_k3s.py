@@ -332,7 +332,11 @@ def test_a_k3s_of_somebody_else_is_left_alone(cluster: Site) -> None:
     try:
         assert "did not come from mailstack" in cluster.run("node3", agents=["node2", "node3"]).error
     finally:
-        cluster.sh("node3", "rm /etc/systemd/system/k3s.service")
+        cluster.sh("node3", "rm /etc/systemd/system/k3s.service; mkdir -p /var/lib/rancher/k3s/server/db")
+    try:
+        assert "/var/lib/rancher/k3s/server/db" in cluster.run("node3", agents=["node2", "node3"]).error
+    finally:
+        cluster.sh("node3", "rm -r /var/lib/rancher")
 
 
 def test_a_server_leaves_the_cluster_before_it_is_removed(cluster: Site) -> None:
@@ -355,7 +359,7 @@ def test_removal_keeps_data_of_pods_unless_told_otherwise_and_leaves_the_host_as
     left = cluster.sh(
         "node2",
         "ls -d /etc/rancher/k3s /var/lib/rancher/k3s /run/k3s /usr/local/bin/k3s /etc/systemd/system/k3s* "
-        "/var/lib/mailstack 2>/dev/null || true; pgrep -f containerd-shim || true",
+        "/var/lib/mailstack 2>/dev/null || true; pgrep -f '[c]ontainerd-shim' || true",
     )
     assert left == ""
     assert cluster.sh("node2", "pgrep -c sleep").strip() == "1", "only the pod's processes were ended, by parent"
