@@ -24,7 +24,7 @@ GIVEN, SETTINGS, SECRETS, QUEUE = "/given", "/etc/mailstack", "/run/secrets/mail
 TMPFS_OPTIONS = "size=32m"
 SMTP_PORT = 25
 OPEN_FILES = 4096
-READY_SECONDS = 120
+READY_SECONDS = 300
 # Every engine gives back what it is told in this spelling.
 HEALTH_INTERVAL, HEALTH_TIMEOUT, HEALTH_START, HEALTH_RETRIES = "10s", "10s", "20s", 3
 

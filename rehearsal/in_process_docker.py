@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from rehearsal.plugins.docker import CONTAINER, NETWORK, DockerProvider
-from rehearsal.plugins.provider import Log
+from rehearsal.plugins.provider import Log, whole
 
 __all__ = ["InProcessDocker"]
 
@@ -33,7 +33,7 @@ class InProcessDocker:
         """Make what the resource describes; a container or network of its name goes first. Raises PluginError."""
         self._log(f"{name}: on the Docker engine")
         # Without a state, a name made up would be another one in each run.
-        told = self._provider.check(kind, {"name": name, **inputs}, old={}, name=name)
+        told = self._provider.check(kind, whole({"name": name, **inputs}), old={}, name=name)
         if kind in {CONTAINER, NETWORK}:
             self._provider.remove_of_name(kind, told)
         return self._provider.create(kind, told, preview=False, log=_Lines(name, self._log))

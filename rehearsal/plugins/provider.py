@@ -15,7 +15,7 @@ from google.protobuf import empty_pb2, json_format, struct_pb2
 from pulumi.runtime import rpc
 from pulumi.runtime.proto import engine_pb2, engine_pb2_grpc, plugin_pb2, provider_pb2, provider_pb2_grpc, status_pb2
 
-__all__ = ["UNKNOWN", "Difference", "PluginError", "Provider", "UnfinishedError", "plain", "secret", "serve"]
+__all__ = ["UNKNOWN", "Difference", "PluginError", "Provider", "UnfinishedError", "plain", "secret", "serve", "whole"]
 
 UNKNOWN = rpc.UNKNOWN
 # A role's payload is a few hundred kilobytes, a stack's state in one message may be more.
@@ -125,17 +125,17 @@ class Log:
 
 
 def _read(struct: struct_pb2.Struct) -> Properties:
-    found: Properties = _whole(json_format.MessageToDict(struct))
+    found: Properties = whole(json_format.MessageToDict(struct))
     return found
 
 
-def _whole(value: Any) -> Any:
+def whole(value: Any) -> Any:
     """Return numbers as the program wrote them: a Struct knows floats only."""
     if isinstance(value, float) and value.is_integer():
         return int(value)
     if isinstance(value, dict):
-        return {key: _whole(item) for key, item in value.items()}
-    return [_whole(item) for item in value] if isinstance(value, list) else value
+        return {key: whole(item) for key, item in value.items()}
+    return [whole(item) for item in value] if isinstance(value, list) else value
 
 
 def _written(properties: Properties) -> struct_pb2.Struct:

@@ -234,6 +234,18 @@ def test_the_probe_is_quiet_and_sees_what_does_not_work(site: Site) -> None:
     assert docker(["wait", relay.container_id]) == "1", "and the container ends with Postfix"
 
 
+def test_an_idle_relay_stays_healthy(site: Site, tmp_path: Path) -> None:
+    definition = RelayDefinition(
+        hostname="relay.example.com", sender_domains=("example.com",), upstream_host=UPSTREAM,
+        listen_addresses=("0.0.0.0",), client_networks=(site.ground.subnet,), extra_parameters={"max_idle": "2s"},
+    )  # fmt: skip
+    (tmp_path / "relay.json").write_text(json.dumps(role_settings(definition)))
+    relay = site.ready(site.relay({}, mounts={"/etc/mailstack/relay.json": tmp_path / "relay.json"}))
+    ended = wait_for(lambda: "postlogd" not in docker(["top", relay.container_id, "-o", "cmd"]), 60, pause=0.5)
+    assert ended, "Postfix ends what has nothing to do, its log daemon too"
+    assert site.health(relay) == "healthy"
+
+
 def test_log_lines_are_json_where_that_is_asked_for(site: Site) -> None:
     relay = site.ready(site.relay({**VARIABLES, "LOG_FORMAT": "json"}))
     assert site.send(relay) == ["m0"]

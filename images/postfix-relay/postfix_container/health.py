@@ -10,8 +10,9 @@ from postfix_container.processes import children, listeners, master
 __all__ = ["trouble"]
 
 TIMEOUT_SECONDS = 5.0
-# Those that run all the time; the others are started when needed, and the log tells when that fails.
-ALWAYS = ("qmgr", "postlogd")
+# What runs all the time; the others, the log daemon too, end when they are idle and are started when needed, and the
+# log tells when that fails.
+ALWAYS = ("qmgr",)
 # For so long master does not try again to start what failed, see throttle_time in postconf(5).
 FAULT_SECONDS = 60
 
