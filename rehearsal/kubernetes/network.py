@@ -1,0 +1,61 @@
+"""Puts a node on the network of a ground, beside the ground's hosts."""
+
+import ipaddress
+from pathlib import Path
+
+from rehearsal.ground.docker import docker_json
+from rehearsal.ground.network import NODE
+from rehearsal.kubernetes.addresses import Addresses
+from rehearsal.kubernetes.errors import KubernetesError
+from rehearsal.kubernetes.namespaces import Namespaces, ip
+
+__all__ = ["join", "link_name", "prepare"]
+
+# Hosts of a ground know no way to a pod, so that they see the node's address, as behind any cluster.
+MASQUERADE = """
+table ip rehearsal {
+  chain leaving {
+    type nat hook postrouting priority srcnat; policy accept;
+    ip saddr %s oifname "ground*" masquerade
+  }
+}
+"""
+
+
+def link_name(addresses: Addresses) -> str:
+    """Return the machine's end of the link to the node; one for each range."""
+    return f"kube{addresses.whole.network_address.packed[2]}"
+
+
+def prepare(space: Namespaces, addresses: Addresses) -> None:
+    """Translate what pods send to grounds."""
+    space.run(["nft", "--file", "-"], stdin=MASQUERADE % addresses.pods)
+
+
+def join(space: Namespaces, addresses: Addresses, network: str, number: int) -> str:
+    """Plug the node into the bridge of a Docker network and return its address there.
+
+    ``number`` tells the grounds of a cluster apart. Raises ``KubernetesError`` where the network keeps no address for
+    a node, or another cluster has it.
+    """
+    record = docker_json(["network", "inspect", network])[0]
+    config = record["IPAM"]["Config"][0]
+    address = (config.get("AuxiliaryAddresses") or {}).get(NODE)
+    if address is None:
+        raise KubernetesError(
+            f"The Docker network {network} keeps no address for a node. Fix: use the network of a ground that is new."
+        )
+    bridge = record["Options"].get("com.docker.network.bridge.name") or f"br-{record['Id'][:12]}"
+    device = Path("/sys/class/net") / bridge
+    if any(port.name.startswith("kube") for port in (device / "brif").iterdir()):
+        raise KubernetesError(
+            f"Another cluster is on the network {network} already. Fix: give each a ground of its own."
+        )
+    outside, inside = f"{link_name(addresses)}g{number}", f"ground{number}"
+    prefix = ipaddress.ip_network(config["Subnet"]).prefixlen
+    mtu = (device / "mtu").read_text().strip()
+    ip("link", "add", outside, "mtu", mtu, "type", "veth", "peer", "name", inside, "mtu", mtu, "netns", str(space.init))
+    ip("link", "set", outside, "master", bridge, "up")
+    space.run(["ip", "address", "add", f"{address}/{prefix}", "dev", inside])
+    space.run(["ip", "link", "set", inside, "up"])
+    return str(address)
