@@ -18,6 +18,11 @@ class Addresses:
 
     whole: ipaddress.IPv4Network
 
+    @property
+    def link(self) -> str:
+        """Name of this machine's end of the link, and of what else is one for each range."""
+        return f"kube{self.whole.network_address.packed[2]}"
+
     def _part(self, number: int) -> ipaddress.IPv4Network:
         return list(self.whole.subnets(new_prefix=24))[number]
 

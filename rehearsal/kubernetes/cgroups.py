@@ -16,9 +16,9 @@ REMOVE_SECONDS = 10.0
 """Seconds the kernel may take to empty the groups of killed processes."""
 
 
-def group(name: str) -> str:
-    """Return the group of a cluster, as the kubelet's ``cgroupRoot`` wants it."""
-    return f"/mailstack-{name}"
+def group(link: str) -> str:
+    """Return the group of the cluster with this link, as the kubelet's ``cgroupRoot`` wants it."""
+    return f"/mailstack-{link}"
 
 
 def is_unified(root: Path = ROOT) -> bool:
@@ -38,12 +38,12 @@ def hierarchies(root: Path = ROOT, mounts: Path = Path("/proc/self/mountinfo")) 
     return found
 
 
-def create(name: str) -> None:
+def create(link: str) -> None:
     """Make the group in every hierarchy. Raises ``KubernetesError`` where the kubelet could not use it."""
     if is_unified():
         _enable_controllers()
     for hierarchy in hierarchies():
-        (hierarchy / group(name).lstrip("/")).mkdir(exist_ok=True)
+        (hierarchy / group(link).lstrip("/")).mkdir(exist_ok=True)
 
 
 def _enable_controllers() -> None:
@@ -61,11 +61,11 @@ def _enable_controllers() -> None:
         ) from error
 
 
-def remove(name: str) -> None:
+def remove(link: str) -> None:
     """Remove the group and all below it, once their processes are gone. Raises ``KubernetesError``."""
     deadline = time.monotonic() + REMOVE_SECONDS
     for hierarchy in hierarchies():
-        top = hierarchy / group(name).lstrip("/")
+        top = hierarchy / group(link).lstrip("/")
         while top.is_dir():
             try:
                 # Deepest first; a group has no files that could be removed.

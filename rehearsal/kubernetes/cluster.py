@@ -158,13 +158,13 @@ class Cluster(Api):
             addresses = free_addresses([*machine_routes(), *_docker_ranges()])
             record.range = str(addresses.whole)
             record.write(self._root)
-            self._space.set_up(self.folder, NODE_NAME, addresses, network.link_name(addresses))
+            self._space.set_up(self.folder, NODE_NAME, addresses)
         network.prepare(self._space, addresses)
-        cgroups.create(self.name)
+        cgroups.create(addresses.link)
         server = f"https://{addresses.node}:6443"
         names = ("127.0.0.1", addresses.node, addresses.api_service)
         Credentials.make(self.folder / "pki", server, *names, node=(NODE_NAME, addresses.node))
-        for path, content in node_files(addresses, node=NODE_NAME, cgroup=cgroups.group(self.name)).items():
+        for path, content in node_files(addresses, node=NODE_NAME, cgroup=cgroups.group(addresses.link)).items():
             (self.folder / path).write_text(content, encoding="utf-8")
 
     def _daemon(self, name: str, *argv: str) -> None:

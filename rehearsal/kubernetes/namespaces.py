@@ -99,13 +99,14 @@ class Namespaces:
         """Run a command on the node and return its stdout. Raises ``KubernetesError``."""
         return _run(self.enter(*argv), stdin=stdin)
 
-    def set_up(self, folder: Path, name: str, addresses: Addresses, link: str) -> None:
+    def set_up(self, folder: Path, name: str, addresses: Addresses) -> None:
         """Make the mounts and the link between machine and node, and route the cluster's range over it.
 
-        ``link`` is the name of the machine's end. Both ends vanish with the node.
+        Link and route vanish with the node.
         """
         settings = [str(part) for setting in KERNEL.items() for part in setting]
         self.run(["sh", "-eu", "-c", MOUNTS, "node", folder, PROGRAMS.resolve(), name, *settings])
+        link = addresses.link
         ip("link", "add", link, "type", "veth", "peer", "name", "eth0", "netns", str(self.init))
         ip("address", "add", f"{addresses.machine}/24", "dev", link)
         ip("link", "set", link, "up")

@@ -9,7 +9,7 @@ from rehearsal.kubernetes.addresses import Addresses
 from rehearsal.kubernetes.errors import KubernetesError
 from rehearsal.kubernetes.namespaces import Namespaces, ip
 
-__all__ = ["join", "link_name", "prepare"]
+__all__ = ["join", "prepare"]
 
 # Hosts of a ground know no way to a pod, so that they see the node's address, as behind any cluster.
 MASQUERADE = """
@@ -20,11 +20,6 @@ table ip rehearsal {
   }
 }
 """
-
-
-def link_name(addresses: Addresses) -> str:
-    """Return the machine's end of the link to the node; one for each range."""
-    return f"kube{addresses.whole.network_address.packed[2]}"
 
 
 def prepare(space: Namespaces, addresses: Addresses) -> None:
@@ -51,7 +46,7 @@ def join(space: Namespaces, addresses: Addresses, network: str, number: int) -> 
         raise KubernetesError(
             f"Another cluster is on the network {network} already. Fix: give each a ground of its own."
         )
-    outside, inside = f"{link_name(addresses)}g{number}", f"ground{number}"
+    outside, inside = f"{addresses.link}g{number}", f"ground{number}"
     prefix = ipaddress.ip_network(config["Subnet"]).prefixlen
     mtu = (device / "mtu").read_text().strip()
     ip("link", "add", outside, "mtu", mtu, "type", "veth", "peer", "name", inside, "mtu", mtu, "netns", str(space.init))

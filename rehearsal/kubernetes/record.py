@@ -1,5 +1,6 @@
 """What a cluster has made on this machine, and its removal: by its maker, or after the maker's death by the next."""
 
+import ipaddress
 import json
 import os
 import shutil
@@ -10,6 +11,7 @@ from typing import Self
 
 from rehearsal.ground.state import STATE_ROOT, exclusive, private_directory, process_start
 from rehearsal.kubernetes import cgroups
+from rehearsal.kubernetes.addresses import Addresses
 from rehearsal.kubernetes.errors import KubernetesError
 from rehearsal.kubernetes.processes import kill
 
@@ -78,7 +80,8 @@ class Record:
     def remove(self, root: Path) -> None:
         """End and remove everything. The link and the routes go with the node's network namespace."""
         kill(self.processes)
-        cgroups.remove(self.name)
+        if self.range:
+            cgroups.remove(Addresses(whole=ipaddress.IPv4Network(self.range)).link)
         shutil.rmtree(root / self.name)
 
 

@@ -1,5 +1,6 @@
 """The rehearsal's cluster keeps the promises of a cluster that the relay's manifests build on."""
 
+import ipaddress
 import json
 import signal
 import subprocess
@@ -13,6 +14,7 @@ from rehearsal.ground import Ground
 from rehearsal.ground.docker import docker
 from rehearsal.ground.state import CHECKOUT, process_start
 from rehearsal.kubernetes import Cluster, KubernetesError, cgroups, clean_leftovers
+from rehearsal.kubernetes.addresses import Addresses
 from rehearsal.kubernetes.images import one_program
 from rehearsal.kubernetes.record import CLUSTERS, Record
 from rehearsal.waiting import wait_for
@@ -178,7 +180,6 @@ def test_policies_are_enforced_in_both_directions(cluster: Cluster, namespace: s
     ingress = {"from": [only_friends], "ports": [{"port": 8080}]}
     cluster.apply([policy("in", namespace, "server", policyTypes=["Ingress"], ingress=[ingress])])
     becomes({"friend:8080": True, "friend:9090": False, "stranger:8080": False, "stranger:9090": False})
-    # A probe of the kubelet, which the rules never stop, and this machine, which they do.
     cluster.kubectl("delete", "networkpolicy", "in", "--namespace", namespace)
     egress = {"to": [{"ipBlock": {"cidr": f"{address}/32"}}], "ports": [{"port": 9090}]}
     cluster.apply([policy("out", namespace, "stranger", policyTypes=["Egress"], egress=[egress])])
@@ -187,7 +188,6 @@ def test_policies_are_enforced_in_both_directions(cluster: Cluster, namespace: s
 
 def test_pods_and_hosts_of_a_ground_reach_each_other(cluster: Cluster, namespace: str) -> None:
     with Ground("kubernetes-tests") as ground:
-        # From a file: `docker load` reads its standard input as a stream of one image only.
         docker(["load"], stdin=one_program("mailstack-busybox:tests", busybox()))
         try:
             cluster.import_image("mailstack-busybox:tests")
@@ -247,7 +247,8 @@ def test_a_killed_run_leaves_nothing_after_the_next_start(cluster: Cluster) -> N
     assert not (CLUSTERS / "node-tests-dying").exists()
     routes = json.loads(subprocess.run(["ip", "-json", "route"], capture_output=True, check=True).stdout)
     assert whole not in {route["dst"] for route in routes}
-    assert not any((top / "mailstack-node-tests-dying").exists() for top in cgroups.hierarchies())
+    group = cgroups.group(Addresses(whole=ipaddress.IPv4Network(whole)).link)
+    assert not any((top / group.lstrip("/")).exists() for top in cgroups.hierarchies())
     assert str(CLUSTERS) not in Path("/proc/mounts").read_text()
     # The living one is left alone.
     cluster.wait_ready()
