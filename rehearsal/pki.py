@@ -68,13 +68,13 @@ class PrivateCa:
     ) -> PemPair:
         """A certificate for host names, addresses or mail addresses; good for servers and clients.
 
-        ``common_name`` and ``organization`` are its subject where that is who somebody is, as in Kubernetes; without
-        them it is called by the first name.
+        ``common_name`` and ``organization`` are its subject where that is who somebody is, as in Kubernetes; otherwise
+        that is the first name.
 
         Raises:
             ValueError: no name was given.
         """
-        if not names and common_name is None:
+        if not names:
             raise ValueError("a certificate needs at least one name")
         leaf = self._ca.issue_cert(
             *names,

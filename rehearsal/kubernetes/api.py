@@ -56,9 +56,6 @@ class Api:
 
         ``options`` are further ones of ``kubectl apply``.
         """
-        text = (
-            objects
-            if isinstance(objects, str)
-            else json.dumps({"apiVersion": "v1", "kind": "List", "items": [*objects]})
-        )
+        # Not as one list: kubectl would check that by itself, and the server must.
+        text = objects if isinstance(objects, str) else "\n---\n".join(map(json.dumps, objects))
         return self.kubectl("apply", "--validate=strict", *options, "--filename=-", stdin=text)

@@ -224,6 +224,10 @@ class Cluster(Api):
         self.wait_for(("get", "node", NODE_NAME))
         self._daemon(
             "kube-router",
+            # Whose lease of leadership it is; as a pod it would be told.
+            "env",
+            "POD_NAMESPACE=kube-system",
+            "POD_NAME=kube-router",
             f"{BIN}/kube-router",
             f"--kubeconfig={pki}/policies.kubeconfig",
             f"--hostname-override={NODE_NAME}",

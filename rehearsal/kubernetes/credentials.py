@@ -22,6 +22,8 @@ CLIENTS = {
     "policies": ("policies", "system:masters"),
     "volumes": ("volumes", "system:masters"),
 }
+# A client needs no name of its own, but a certificate does.
+CLIENT = "client.invalid"
 API_NAMES = ("localhost", "kubernetes", "kubernetes.default", "kubernetes.default.svc")
 CLUSTER_DOMAIN = "cluster.local"
 
@@ -44,16 +46,16 @@ class Credentials:
         (folder / "ca.key").touch(mode=0o600)
         (folder / "ca.key").write_text(authority.key, encoding="ascii")
         (folder / "front-ca.crt").write_text(front.certificate, encoding="ascii")
-        front.issue(common_name="front-proxy-client").write(folder, "front-client")
+        front.issue(CLIENT, common_name="front-proxy-client").write(folder, "front-client")
         names = (*API_NAMES, f"kubernetes.default.svc.{CLUSTER_DOMAIN}", *addresses)
         authority.issue(*names, common_name="kube-apiserver").write(folder, "api-server")
-        authority.issue(common_name="service-accounts").write(folder, "service-accounts")
+        authority.issue(CLIENT, common_name="service-accounts").write(folder, "service-accounts")
         clients = dict(CLIENTS)
         if node is not None:
             authority.issue(*node).write(folder, "kubelet-server")
             clients["kubelet"] = (f"system:node:{node[0]}", "system:nodes")
         for name, (user, group) in clients.items():
-            pair = authority.issue(common_name=user, organization=group)
+            pair = authority.issue(CLIENT, common_name=user, organization=group)
             pair.write(folder, name)
             file = folder / f"{name}.kubeconfig"
             file.touch(mode=0o600)
