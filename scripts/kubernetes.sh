@@ -38,7 +38,7 @@ cannot() {
 
 # command and Debian package of what the node calls (and of what pods of the tests run), then headers and compiler of
 # what runc is built with
-readonly NEEDED=(nft:nftables ipset:ipset iptables:iptables ip:iproute2 sysctl:procps busybox:busybox-static)
+readonly NEEDED=(nft:nftables ipset:ipset iptables:iptables ip:iproute2 sysctl:procps /bin/busybox:busybox-static)
 readonly NEEDED_TO_BUILD=(gcc:gcc /usr/include/seccomp.h:libseccomp-dev)
 
 missing_packages() { # NAME:PACKAGE... -> the packages whose command or file is not there
@@ -76,6 +76,7 @@ programs() { # calls its argument once per program; those an API server needs co
   $node || return 0
   local plugin
   "$1" pause pause .
+  "$1" fetch fetch .
   for plugin in ipam/host-local main/loopback main/ptp meta/portmap; do
     "$1" "cni/${plugin#*/}" cni "$CNI/$plugin"
   done

@@ -20,7 +20,7 @@ from rehearsal.kubernetes.api import Api
 from rehearsal.kubernetes.control_plane import api_server, etcd
 from rehearsal.kubernetes.credentials import CLUSTER_DOMAIN, Credentials
 from rehearsal.kubernetes.errors import KubernetesError
-from rehearsal.kubernetes.images import canonical, one_program, save_from_docker
+from rehearsal.kubernetes.images import canonical, of_programs, save_from_docker
 from rehearsal.kubernetes.namespaces import BIN, HOME, Namespaces
 from rehearsal.kubernetes.node_files import CONTAINERD_SOCKET, PAUSE_IMAGE, node_files
 from rehearsal.kubernetes.processes import Daemons
@@ -207,7 +207,7 @@ class Cluster(Api):
         addresses, pki = self.addresses, f"{HOME}/pki"
         self._daemons.wait_until(self._ctr_answers, "answer of containerd", START_SECONDS)
         for image, name in ((PAUSE_IMAGE, "pause"), *ADDON_IMAGES):
-            self.load_image(one_program(image, PROGRAMS / name))
+            self.load_image(of_programs(image, PROGRAMS / name))
         self._daemon(
             "kubelet",
             f"{BIN}/kubelet",
@@ -286,7 +286,7 @@ class Cluster(Api):
         return subprocess.run(self._ctr("version"), capture_output=True, check=False, cwd="/").returncode == 0
 
     def load_image(self, image: bytes) -> None:
-        """Bring an image to the node that Docker does not have (``images.one_program``). Raises ``KubernetesError``."""
+        """Bring an image to the node that Docker does not have (``images.of_programs``). Raises ``KubernetesError``."""
         done = subprocess.run(self._import_argv(), input=image, capture_output=True, check=False, cwd="/")
         if done.returncode != 0:
             raise KubernetesError(f"containerd did not take an image: {done.stderr.decode(errors='replace').strip()}")
@@ -317,10 +317,7 @@ class Cluster(Api):
         ``resolver`` is the address of a DNS server on the ground that pods shall ask for names outside the cluster.
         Raises ``KubernetesError``.
         """
-        record = self._running
-        address = network.join(self._node, self.addresses, docker_network, len(record.grounds))
-        record.grounds.append(docker_network)
-        record.write(self._root)
+        address = network.join(self._node, self.addresses, docker_network)
         if resolver is not None:
             self._add_what_every_cluster_has(resolver)
             self.kubectl("rollout", "status", "deployment/coredns", "--namespace=kube-system")

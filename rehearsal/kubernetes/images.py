@@ -1,4 +1,4 @@
-"""Images of a node: those that are one program of ours, and those that Docker has."""
+"""Images of a node: those that are a program of ours, and those that Docker has."""
 
 import hashlib
 import io
@@ -10,23 +10,24 @@ from pathlib import Path
 
 from rehearsal.kubernetes.errors import KubernetesError
 
-__all__ = ["canonical", "one_program", "save_from_docker"]
+__all__ = ["canonical", "of_programs", "save_from_docker"]
 
 
-def one_program(name: str, program: Path) -> bytes:
-    """Return an image, as ``docker save`` writes one, whose only file and entry point is ``program``."""
+def of_programs(name: str, *programs: Path) -> bytes:
+    """Return an image, as ``docker save`` writes one, that holds ``programs`` only; the first is its entry point."""
     layer = io.BytesIO()
     with tarfile.open(fileobj=layer, mode="w") as archive:
-        record = tarfile.TarInfo(program.name)
-        record.mode = 0o755
-        content = program.read_bytes()
-        record.size = len(content)
-        archive.addfile(record, io.BytesIO(content))
+        for program in programs:
+            record = tarfile.TarInfo(program.name)
+            record.mode = 0o755
+            content = program.read_bytes()
+            record.size = len(content)
+            archive.addfile(record, io.BytesIO(content))
     config = json.dumps(
         {
             "architecture": "amd64",
             "os": "linux",
-            "config": {"Entrypoint": [f"/{program.name}"]},
+            "config": {"Entrypoint": [f"/{programs[0].name}"]},
             "rootfs": {"type": "layers", "diff_ids": [f"sha256:{hashlib.sha256(layer.getbuffer()).hexdigest()}"]},
         }
     ).encode()

@@ -51,6 +51,9 @@ while [ $# -gt 0 ]; do
   mount --bind "$file" "/proc/sys/$1"
   shift 2
 done
+# The kernel lets a pod with users of its own mount /proc only where a whole one is to be seen already.
+mkdir /run/proc
+mount -t proc proc /run/proc
 # Volumes of a pod are mounted by the kubelet and seen by the container runtime.
 mount --make-rshared /
 hostname "$name"

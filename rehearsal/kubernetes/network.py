@@ -1,6 +1,7 @@
 """Puts a node on the network of a ground, beside the ground's hosts."""
 
 import ipaddress
+import itertools
 from pathlib import Path
 
 from rehearsal.ground.docker import docker_json
@@ -11,6 +12,7 @@ from rehearsal.kubernetes.namespaces import Namespaces, ip
 
 __all__ = ["join", "prepare"]
 
+DEVICES = Path("/sys/class/net")
 # Hosts of a ground know no way to a pod, so that they see the node's address, as behind any cluster.
 MASQUERADE = """
 table ip rehearsal {
@@ -27,10 +29,10 @@ def prepare(space: Namespaces, addresses: Addresses) -> None:
     space.run(["nft", "--file", "-"], stdin=MASQUERADE % addresses.pods)
 
 
-def join(space: Namespaces, addresses: Addresses, network: str, number: int) -> str:
+def join(space: Namespaces, addresses: Addresses, network: str) -> str:
     """Plug the node into the bridge of a Docker network and return its address there.
 
-    ``number`` tells the grounds of a cluster apart. Raises ``KubernetesError`` where the network keeps no address for
+    What led to networks that are gone is removed first: the next ground may have their range. Raises ``KubernetesError`` where the network keeps no address for
     a node, or another cluster has it.
     """
     record = docker_json(["network", "inspect", network])[0]
@@ -41,11 +43,15 @@ def join(space: Namespaces, addresses: Addresses, network: str, number: int) -> 
             f"The Docker network {network} keeps no address for a node. Fix: use the network of a ground that is new."
         )
     bridge = record["Options"].get("com.docker.network.bridge.name") or f"br-{record['Id'][:12]}"
-    device = Path("/sys/class/net") / bridge
+    device = DEVICES / bridge
     if any(port.name.startswith("kube") for port in (device / "brif").iterdir()):
         raise KubernetesError(
             f"Another cluster is on the network {network} already. Fix: give each a ground of its own."
         )
+    for port in DEVICES.glob(f"{addresses.link}g*"):
+        if not (port / "master").exists():
+            ip("link", "delete", port.name)
+    number = next(number for number in itertools.count() if not (DEVICES / f"{addresses.link}g{number}").exists())
     outside, inside = f"{addresses.link}g{number}", f"ground{number}"
     prefix = ipaddress.ip_network(config["Subnet"]).prefixlen
     mtu = (device / "mtu").read_text().strip()

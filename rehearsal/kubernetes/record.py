@@ -33,8 +33,6 @@ class Record:
     keep: bool
     range: str = ""
     """Addresses of a node, CIDR; empty for an API server alone."""
-    grounds: list[str] = field(default_factory=list)
-    """Docker networks the node is on."""
     processes: list[tuple[int, str]] = field(default_factory=list)
     """Process id and start time of what has to be killed; the rest ends with it."""
 

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 import pytest
 
 from rehearsal.kubernetes import Cluster, missing
-from rehearsal.kubernetes.images import one_program
-from tests.kubernetes.toolbox import IMAGE, busybox
+from rehearsal.kubernetes.images import of_programs
+from tests.kubernetes.toolbox import IMAGE, TOOLS
 
 
 @pytest.fixture(scope="module")
@@ -16,7 +16,7 @@ def cluster() -> Iterator[Cluster]:
     if reason is not None:
         pytest.skip(reason)
     with Cluster("node-tests") as running:
-        running.load_image(one_program(IMAGE, busybox()))
+        running.load_image(of_programs(IMAGE, *TOOLS))
         yield running
 
 

@@ -15,10 +15,11 @@ from rehearsal.ground.docker import docker
 from rehearsal.ground.state import CHECKOUT, process_start
 from rehearsal.kubernetes import Cluster, KubernetesError, cgroups, clean_leftovers
 from rehearsal.kubernetes.addresses import Addresses
-from rehearsal.kubernetes.images import one_program
+from rehearsal.kubernetes.images import of_programs
+from rehearsal.kubernetes.programs import PROGRAMS
 from rehearsal.kubernetes.record import CLUSTERS, Record
 from rehearsal.waiting import wait_for
-from tests.kubernetes.toolbox import busybox, container, pod, serving, web_page
+from tests.kubernetes.toolbox import TOOLS, container, pod, serving, web_page
 
 pytestmark = pytest.mark.hosts
 
@@ -188,7 +189,7 @@ def test_policies_are_enforced_in_both_directions(cluster: Cluster, namespace: s
 
 def test_pods_and_hosts_of_a_ground_reach_each_other(cluster: Cluster, namespace: str) -> None:
     with Ground("kubernetes-tests") as ground:
-        docker(["load"], stdin=one_program("mailstack-busybox:tests", busybox()))
+        docker(["load"], stdin=of_programs("mailstack-busybox:tests", *TOOLS))
         try:
             cluster.import_image("mailstack-busybox:tests")
             stand_in = ground.create_service(
@@ -202,8 +203,7 @@ def test_pods_and_hosts_of_a_ground_reach_each_other(cluster: Cluster, namespace
             run_pods(cluster, namespace, here)
             assert web_page(cluster, namespace, "here", f"http://{stand_in.address}/") == "standin"
             port = cluster.get("service", "here", "--namespace", namespace)["spec"]["ports"][0]["nodePort"]
-            wget = ["/busybox", "wget", "-q", "-T", "5", "-O", "-", f"http://{node}:{port}/"]
-            assert ground.exec(stand_in, wget).stdout.strip() == "here"
+            assert ground.exec(stand_in, ["/fetch", f"http://{node}:{port}/"]).stdout.strip() == "here"
         finally:
             docker(["image", "rm", "--force", "mailstack-busybox:tests"])
 
@@ -217,8 +217,13 @@ def test_a_load_balancer_gets_an_address_that_answers(cluster: Cluster, namespac
         return next((entry["ip"] for entry in status.get("ingress", [])), None)
 
     address = wait_for(given, 20)
-    wget = [str(busybox()), "wget", "-q", "-T", "5", "-O", "-", f"http://{address}/"]
-    assert subprocess.run(wget, capture_output=True, text=True, check=True).stdout.strip() == "web"
+
+    def answer() -> str:
+        return subprocess.run(
+            [PROGRAMS / "fetch", f"http://{address}/"], capture_output=True, text=True, check=False
+        ).stdout.strip()
+
+    assert wait_for(lambda: answer() == "web", 20), answer()
 
 
 # A second cluster beside the first, and its owner is killed without a chance to clean up.

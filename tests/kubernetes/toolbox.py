@@ -1,22 +1,17 @@
-"""Small pods: one program of Debian's (busybox-static) is all their image holds."""
+"""Small pods: Debian's busybox and a program that fetches a page are all their image holds."""
 
-import shutil
 from pathlib import Path
 from typing import Any
 
 from rehearsal.kubernetes import Cluster
+from rehearsal.kubernetes.programs import PROGRAMS
 
-__all__ = ["IMAGE", "busybox", "container", "pod", "serving", "web_page"]
+__all__ = ["IMAGE", "TOOLS", "container", "pod", "serving", "web_page"]
 
 IMAGE = "rehearsal.invalid/busybox:1"
+# scripts/kubernetes.sh installs the one and builds the other.
+TOOLS = (Path("/bin/busybox"), PROGRAMS / "fetch")
 Object = dict[str, Any]
-
-
-def busybox() -> Path:
-    """Return the program, which scripts/kubernetes.sh installs."""
-    found = shutil.which("busybox")
-    assert found is not None
-    return Path(found)
 
 
 def container(script: str, **fields: Any) -> Object:
@@ -45,6 +40,5 @@ def serving(*ports: int) -> str:
 
 def web_page(cluster: Cluster, namespace: str, name: str, url: str) -> str | None:
     """Return what a pod gets from a URL, or None where it gets nothing within two seconds."""
-    wget = ("/busybox", "timeout", "3", "/busybox", "wget", "-q", "-T", "2", "-O", "-", url)
-    done = cluster.try_kubectl("exec", "--namespace", namespace, name, "--", *wget)
+    done = cluster.try_kubectl("exec", "--namespace", namespace, name, "--", "/fetch", url)
     return done.stdout.strip() if done.returncode == 0 else None
