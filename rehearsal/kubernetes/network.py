@@ -32,8 +32,8 @@ def prepare(space: Namespaces, addresses: Addresses) -> None:
 def join(space: Namespaces, addresses: Addresses, network: str) -> str:
     """Plug the node into the bridge of a Docker network and return its address there.
 
-    What led to networks that are gone is removed first: the next ground may have their range. Raises ``KubernetesError`` where the network keeps no address for
-    a node, or another cluster has it.
+    What led to networks that are gone is removed first: the next ground may have their range. Raises
+    ``KubernetesError`` where the network keeps no address for a node, or another cluster has it.
     """
     record = docker_json(["network", "inspect", network])[0]
     config = record["IPAM"]["Config"][0]
