@@ -2,6 +2,7 @@
 
 import ipaddress
 import itertools
+import subprocess
 from pathlib import Path
 
 from rehearsal.ground.docker import docker_json
@@ -10,7 +11,7 @@ from rehearsal.kubernetes.addresses import Addresses
 from rehearsal.kubernetes.errors import KubernetesError
 from rehearsal.kubernetes.namespaces import Namespaces, ip
 
-__all__ = ["join", "prepare"]
+__all__ = ["join", "prepare", "remove_links"]
 
 DEVICES = Path("/sys/class/net")
 # Hosts of a ground know no way to a pod, so that they see the node's address, as behind any cluster.
@@ -27,6 +28,19 @@ table ip rehearsal {
 def prepare(space: Namespaces, addresses: Addresses) -> None:
     """Translate what pods send to grounds."""
     space.run(["nft", "--file", "-"], stdin=MASQUERADE % addresses.pods)
+
+
+def remove_links(addresses: Addresses) -> None:
+    """Remove the machine's ends of a node's links, and with them the routes.
+
+    They go with the node's network namespace too, but the kernel takes its time, and the next cluster has their names.
+    """
+    for port in (DEVICES / addresses.link, *DEVICES.glob(f"{addresses.link}g*")):
+        subprocess.run(["ip", "link", "delete", port.name], capture_output=True, check=False)
+        if port.exists():
+            raise KubernetesError(
+                f"The link {port.name} cannot be removed. Fix: `ip link delete {port.name}`, as root."
+            )
 
 
 def join(space: Namespaces, addresses: Addresses, network: str) -> str:

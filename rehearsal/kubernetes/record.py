@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Self
 
 from rehearsal.ground.state import STATE_ROOT, exclusive, private_directory, process_start
-from rehearsal.kubernetes import cgroups
+from rehearsal.kubernetes import cgroups, network
 from rehearsal.kubernetes.addresses import Addresses
 from rehearsal.kubernetes.errors import KubernetesError
 from rehearsal.kubernetes.processes import kill
@@ -76,10 +76,12 @@ class Record:
         return not self.keep and process_start(self.owner) != self.owner_start
 
     def remove(self, root: Path) -> None:
-        """End and remove everything. The link and the routes go with the node's network namespace."""
+        """End and remove everything."""
         kill(self.processes)
         if self.range:
-            cgroups.remove(Addresses(whole=ipaddress.IPv4Network(self.range)).link)
+            addresses = Addresses(whole=ipaddress.IPv4Network(self.range))
+            network.remove_links(addresses)
+            cgroups.remove(addresses.link)
         shutil.rmtree(root / self.name)
 
 
