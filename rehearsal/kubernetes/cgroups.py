@@ -33,7 +33,8 @@ def hierarchies(root: Path = ROOT, mounts: Path = Path("/proc/self/mountinfo")) 
     found = []
     for line in mounts.read_text(encoding="utf-8").splitlines():
         before, _, after = line.partition(" - ")
-        if after.split()[0] == "cgroup":
+        # Beside version 1 there may be a hierarchy of version 2 without controllers; runc uses that one too.
+        if after.split()[0] in {"cgroup", "cgroup2"}:
             found.append(Path(before.split()[4]))
     return found
 

@@ -82,7 +82,7 @@ def test_control_groups_of_both_versions_are_found(tmp_path: Path) -> None:
     mounts = tmp_path / "mountinfo"
     mounts.write_text(MOUNTS_1)
     found = cgroups.hierarchies(tmp_path / "none", mounts)
-    assert [path.name for path in found] == ["memory", "cpu,cpuacct"]
+    assert [path.name for path in found] == ["memory", "cpu,cpuacct", "unified"]
     (tmp_path / "cgroup.controllers").write_text("cpu memory\n")
     assert cgroups.hierarchies(tmp_path, mounts) == [tmp_path]
 
