@@ -1,5 +1,5 @@
 # The commands of this project. Each does its own set-up and is safe to repeat.
-.PHONY: help demo demo-down demo-there test check lint bench engine setup lock
+.PHONY: help demo demo-down demo-there test check lint bench engine kubernetes kubernetes-plugin setup lock
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
 PYTHON := .venv/bin/python
@@ -25,6 +25,8 @@ help:
 	@echo "make check      lint, types, fast tests"
 	@echo "make bench      timings and throughput"
 	@echo "make engine     the real Pulumi CLI, built from the Go module proxy, where none is installed"
+	@echo "make kubernetes a real Kubernetes node, built from the Go module proxy, for tests and rehearsals"
+	@echo "make kubernetes-plugin  Pulumi's kubernetes plugin, built from the same"
 	@echo "make lock       refresh requirements*.txt from pyproject.toml"
 
 setup:
@@ -66,6 +68,12 @@ test: setup
 
 engine:
 	@scripts/engine.sh
+
+kubernetes:
+	@scripts/kubernetes.sh
+
+kubernetes-plugin:
+	@scripts/pulumi-kubernetes.sh
 
 bench: setup
 	$(PYTHON) -m rehearsal.bench.suite

@@ -53,20 +53,36 @@ class PrivateCa:
         """The CA certificate, PEM text."""
         return self._ca.cert_pem.bytes().decode("ascii")
 
+    @property
+    def key(self) -> str:
+        """The CA's private key, PEM text, for programs that issue certificates themselves."""
+        return self._ca.private_key_pem.bytes().decode("ascii")
+
     def issue(
         self,
         *names: str,
         not_before: dt.datetime | None = None,
         not_after: dt.datetime | None = None,
+        common_name: str | None = None,
+        organization: str | None = None,
     ) -> PemPair:
         """A certificate for host names, addresses or mail addresses; good for servers and clients.
+
+        ``common_name`` and ``organization`` are its subject where that is who somebody is, as in Kubernetes; otherwise
+        that is the first name.
 
         Raises:
             ValueError: no name was given.
         """
         if not names:
             raise ValueError("a certificate needs at least one name")
-        leaf = self._ca.issue_cert(*names, common_name=names[0], not_before=not_before, not_after=not_after)
+        leaf = self._ca.issue_cert(
+            *names,
+            common_name=common_name or names[0],
+            organization_name=organization,
+            not_before=not_before,
+            not_after=not_after,
+        )
         return PemPair(
             certificate="".join(blob.bytes().decode("ascii") for blob in leaf.cert_chain_pems),
             key=leaf.private_key_pem.bytes().decode("ascii"),

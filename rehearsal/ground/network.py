@@ -10,10 +10,13 @@ from rehearsal.ground.daemon import default_mtu
 from rehearsal.ground.docker import docker, docker_try
 from rehearsal.ground.errors import GroundError
 
-__all__ = ["POOL", "candidates", "create_network", "docker_networks", "machine_routes"]
+__all__ = ["NODE", "POOL", "candidates", "create_network", "docker_networks", "machine_routes"]
 
 POOL = ipaddress.IPv4Network("10.213.0.0/16")
 """Grounds get one /24 of this private range (RFC 1918) each."""
+
+NODE = "node"
+"""Name of the last address of a ground, which Docker gives to nobody: a Kubernetes node may take it."""
 
 
 def machine_routes(table: Path = Path("/proc/net/route")) -> list[ipaddress.IPv4Network]:
@@ -69,6 +72,7 @@ def create_network(name: str, *, seed: str, internet: bool, arguments: Sequence[
         result = docker_try(
             [
                 "network", "create", "--driver", "bridge", "--subnet", str(network), "--gateway", str(network[1]),
+                "--aux-address", f"{NODE}={network[-2]}",
                 "--opt", f"com.docker.network.driver.mtu={default_mtu()}", *options, *arguments, name,
             ]
         )  # fmt: skip

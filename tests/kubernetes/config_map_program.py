@@ -1,0 +1,13 @@
+"""The program of the plugin's test: one ConfigMap, through the SDK, on the API server of the configuration."""
+
+import pulumi
+import pulumi_kubernetes as kubernetes
+
+config = pulumi.Config()
+cluster = kubernetes.Provider("cluster", kubeconfig=config.require_secret("kubeconfig"))
+kubernetes.core.v1.ConfigMap(
+    "paint",
+    metadata={"name": "paint", "namespace": "default"},
+    data={"colour": config.require("colour")},
+    opts=pulumi.ResourceOptions(provider=cluster),
+)

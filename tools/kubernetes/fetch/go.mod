@@ -1,0 +1,3 @@
+module mailstack/tools/kubernetes/fetch
+
+go 1.26.0

@@ -1,0 +1,3 @@
+module mailstack/tools/kubernetes/pause
+
+go 1.26.0
