@@ -6,6 +6,7 @@ from typing import Any, Literal, TypeVar
 
 from mailstack.caddy.definition import CaddyDefinition
 from mailstack.dns import Record
+from mailstack.plan.relay_cluster import KubernetesRelay
 from mailstack.plan.shown import Secret, Seen, Shown, versioned
 from mailstack.postal.definition import PostalDefinition
 from mailstack.postfix.relay import RelayDefinition
@@ -102,11 +103,6 @@ class DnsPlan:
 @dataclass(frozen=True, kw_only=True)
 class DockerRelay:
     """The relay as a container of one Docker engine."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class KubernetesRelay:
-    """The relay as objects of a cluster."""
 
 
 @dataclass(frozen=True, kw_only=True)

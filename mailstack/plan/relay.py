@@ -8,7 +8,8 @@ from typing import Any, Literal
 
 from mailstack.plan.caddy import certificate_files
 from mailstack.plan.model import RelayPlan, RoleRun
-from mailstack.plan.shown import Secret, Shown, flat, shown_run
+from mailstack.plan.relay_kubernetes import PRIVATE_NETWORKS, plan_kubernetes_relay, shown_kubernetes
+from mailstack.plan.shown import Secret, Shown, flat
 from mailstack.postfix.relay import (
     RelayDefinition,
     RelayDefinitionError,
@@ -17,6 +18,7 @@ from mailstack.postfix.relay import (
     main_cf,
     role_settings,
 )
+from mailstack.reach.bundle import code_digest
 from mailstack.settings.model import Settings
 from mailstack.settings.names import bounce_domains, custom_return_path
 from mailstack.settings.problems import SettingsError, definition_problems
@@ -41,6 +43,8 @@ def plan_relay(settings: Settings) -> RelayPlan:
         definition = relay_definition(settings)
     except RelayDefinitionError as error:
         raise SettingsError(definition_problems("relay", str(error))) from None
+    if settings.relay.placement == "kubernetes":
+        return _on_kubernetes(settings, definition)
     if settings.relay.placement != "vm":
         return RelayPlan(definition=definition, shown={})
     runs = tuple(
@@ -57,6 +61,12 @@ def plan_relay(settings: Settings) -> RelayPlan:
     return RelayPlan(
         definition=definition, runs=runs, after_caddy=settings.submission_uses_caddy, shown=_shown(runs[0])
     )
+
+
+def _on_kubernetes(settings: Settings, definition: RelayDefinition) -> RelayPlan:
+    told = role_settings(definition)
+    placed = plan_kubernetes_relay(settings, definition, told, _secrets(settings))
+    return RelayPlan(definition=definition, kubernetes=placed, shown=_shown_settings(told) | shown_kubernetes(placed))
 
 
 # Two definitions that differ in everything: what they share of main.cf is the same for every stack.
@@ -131,16 +141,23 @@ def _shown(run: RoleRun) -> Shown:
 
     The engine cuts an unchanged text short and shows only the lines of a changed one that differ.
     """
-    told = {key: value for key, value in run.settings.items() if key not in NOT_SHOWN}
+    found: dict[str, str | Secret] = {"host": run.host, "on_destroy": run.on_destroy}
+    found |= _shown_settings(run.settings) | {name: Secret(text) for name, text in flat(run.secrets)}
+    return found | {f"code of role {run.role}": code_digest(run.role)}
+
+
+def _shown_settings(settings: Mapping[str, Any]) -> dict[str, str | Secret]:
+    told = {key: value for key, value in settings.items() if key not in NOT_SHOWN}
     parameters = dict(told.pop("main_cf"))
     services = [_service_line(service) for service in told.pop("master_cf")]
-    extra = run.settings["extra_parameters"]
+    extra = settings["extra_parameters"]
     fixed = {name: value for name, value in parameters.items() if name in _same_for_all() and name not in extra}
     told["main.cf"] = {name: value for name, value in parameters.items() if name not in fixed}
-    found: dict[str, str | Secret] = {"host": run.host, "on_destroy": run.on_destroy}
-    found["main.cf of every relay"] = "\n".join(f"{name} = {text}" for name, text in flat(fixed))
+    found: dict[str, str | Secret] = {
+        "main.cf of every relay": "\n".join(f"{name} = {text}" for name, text in flat(fixed))
+    }
     found["master.cf"] = "\n".join(services)
-    return found | shown_run(run.role, told, run.secrets)
+    return found | dict(flat(told))
 
 
 def _service_line(service: Mapping[str, Any]) -> str:
@@ -246,6 +263,8 @@ def _sender_domains(settings: Settings) -> tuple[str, ...]:
 
 def _client_networks(settings: Settings) -> tuple[str, ...]:
     listed = settings.relay.client_networks
+    if settings.relay.placement == "kubernetes" and not listed:
+        return PRIVATE_NETWORKS[len(settings.relay_listen_addresses) > 1]
     if not _listens_on_container_network(settings) or settings.postal is None:
         return listed
     return tuple(dict.fromkeys((*listed, settings.postal.docker.network)))

@@ -32,7 +32,7 @@ class Settings(Section):
 
     environment: Literal["local", "staging", "prod"] = Field(description="How strict the rules are.")
     ssh: Ssh = Field(default=Ssh(), description="How Pulumi logs in.")
-    hosts: dict[LogicalName, Host] = Field(min_length=1, description="The machines, by a name of your choice.")
+    hosts: dict[LogicalName, Host] = Field(default={}, description="The machines, by a name of your choice.")
     domains: tuple[Domain, ...] = Field(min_length=1, description="The domains mail is sent from.")
     domains_file: str | None = Field(
         default=None,
@@ -105,6 +105,9 @@ class Settings(Section):
         """Return the addresses the relay listens on."""
         if self.relay.listen_addresses is not None:
             return self.relay.listen_addresses
+        if self.relay.placement == "kubernetes":
+            dual = self.relay.kubernetes is not None and self.relay.kubernetes.dual_stack
+            return ("0.0.0.0", "::") if dual else ("0.0.0.0",)  # noqa: S104 - a pod's; network policies guard it
         if self.postal is not None and self.postal_shares_relay_host and self.postal.sending.path == "postfix":
             return ("127.0.0.1", self.postal.gateway)
         return ("127.0.0.1",)

@@ -54,8 +54,8 @@ class Submission(Section):
 class Relay(Section):
     """The Postfix relay in front of the upstream."""
 
-    placement: Literal["vm", "none"] = Field(
-        default="vm", description="Where Postfix runs. none: no Postfix, Postal talks to the upstream itself."
+    placement: Literal["vm", "kubernetes", "none"] = Field(
+        default="vm", description="Where Postfix runs. none: nowhere, Postal talks to the upstream itself."
     )
     host: LogicalName | None = Field(default=None, description="Which of `hosts` the mail leaves from.")
     hosts: tuple[LogicalName, ...] = Field(default=(), description="Several of `hosts`, instead of `host`.")

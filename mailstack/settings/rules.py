@@ -9,6 +9,7 @@ from mailstack.settings.hosts_rules import HOSTS_RULES
 from mailstack.settings.model import Settings
 from mailstack.settings.postal_rules import POSTAL_RULES
 from mailstack.settings.problems import Problem
+from mailstack.settings.relay_kubernetes_rules import RELAY_KUBERNETES_RULES
 from mailstack.settings.relay_rule_rules import RELAY_RULE_RULES
 from mailstack.settings.relay_rules import RELAY_RULES
 from mailstack.settings.upstream_rules import UPSTREAM_RULES
@@ -19,6 +20,7 @@ RULES: tuple[Callable[[Settings], Iterator[Problem]], ...] = (
     *HOSTS_RULES,
     *DOMAINS_RULES,
     *RELAY_RULES,
+    *RELAY_KUBERNETES_RULES,
     *UPSTREAM_RULES,
     *RELAY_RULE_RULES,
     *DNS_RULES,
