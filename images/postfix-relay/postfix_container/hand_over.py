@@ -81,14 +81,14 @@ def siblings(asked: HandOver, own: Collection[str]) -> tuple[str, ...]:
     return tuple(f"[{address}]:{asked.port}" for address in others)
 
 
-def commands(next_hops: Sequence[str], host_name: str) -> Sequence[Sequence[str]]:
+def commands(next_hops: Sequence[str], own_name: str) -> Sequence[Sequence[str]]:
     """Return what makes every message go to the first of ``next_hops`` that takes it, from the next reload on.
 
-    With none of them nothing goes anywhere. ``host_name`` is this container's own: all siblings greet with one name,
-    and who is greeted with its own name takes that for a loop.
+    With none of them nothing goes anywhere. ``own_name`` is this container's alone: all siblings greet with one name,
+    and who is greeted with its own takes that for a loop.
     """
     place = f"{SERVICE}/unix"
-    options = {**OPTIONS, "myhostname": f"{host_name}.$mydomain"}
+    options = {**OPTIONS, "myhostname": own_name}
     limits = {
         "destination_concurrency_limit": SESSIONS,
         "initial_destination_concurrency": SESSIONS,

@@ -157,7 +157,8 @@ class Supervisor:
         self._end(stop_at, pid)
 
     def _point_at(self, next_hops: Sequence[str]) -> None:
-        for command in hand_over.commands(next_hops, socket.gethostname()):
+        own_name = f"{socket.gethostname().partition('.')[0]}.{self._configuration.settings['hostname']}"
+        for command in hand_over.commands(next_hops, own_name):
             self._postfix(*command)
 
     def _reserve(self) -> float:
