@@ -4,8 +4,8 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from mailstack.kubernetes.objects import Placed, Stage, digest, manifest
-from mailstack.kubernetes.relay_definition import METRICS_PORT, SMTP_PORT, RelayOnCluster
+from mailstack.kubernetes.objects import Placed, Stage, digest, manifest, selector
+from mailstack.kubernetes.relay_definition import APPLICATION, METRICS_PORT, SMTP_PORT, RelayOnCluster
 from mailstack.kubernetes.relay_pods import QUEUE, container, pod, seconds_to_end, volumes
 from mailstack.kubernetes.relay_policies import policies
 
@@ -51,8 +51,8 @@ def _objects(relay: RelayOnCluster, secrets: Mapping[str, str], secrets_version:
     yield Placed(name="disruption-budget", manifest=_disruption_budget(relay), stage=Stage.ACCESS)
     if relay.scaling is not None:
         yield Placed(name="autoscaler", manifest=_autoscaler(relay), stage=Stage.ACCESS)
-    for found in relay.monitoring:
-        yield Placed(name=f"monitoring-{found['kind'].lower()}", manifest=found, stage=Stage.ACCESS)
+    if relay.monitoring_objects:
+        yield Placed(name="service-monitor", manifest=_service_monitor(relay), stage=Stage.ACCESS)
     for number in relay.drain_volumes:
         yield Placed(name=f"drain-{number}", manifest=_drain(relay, number, *names), stage=Stage.ERRAND)
 
@@ -218,6 +218,21 @@ def _autoscaler(relay: RelayOnCluster) -> dict[str, Any]:
                     "policies": [{"type": "Pods", "value": 2, "periodSeconds": 60}],
                 },
             },
+        },
+    )
+
+
+def _service_monitor(relay: RelayOnCluster) -> dict[str, Any]:
+    """Return what lets the operator's Prometheus read every pod behind the headless service."""
+    return manifest(
+        "ServiceMonitor",
+        relay.name,
+        relay.namespace,
+        version="monitoring.coreos.com/v1",
+        labels=relay.labels(),
+        spec={
+            "selector": {"matchLabels": selector(APPLICATION, relay.name, "pods")},
+            "endpoints": [{"port": "metrics", "interval": "30s"}],
         },
     )
 

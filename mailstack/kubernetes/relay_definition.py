@@ -65,8 +65,8 @@ class RelayOnCluster:
     client_namespace_labels: Mapping[str, str]
     egress: Egress
     monitoring_namespace: str | None = None
-    # Objects of kinds that not every cluster knows: those of the Prometheus operator, and Grafana's.
-    monitoring: tuple[Mapping[str, Any], ...] = ()
+    # Whether the cluster knows the kinds of the Prometheus operator.
+    monitoring_objects: bool = False
     further_labels: Mapping[str, str] = field(default_factory=dict)
     service_annotations: Mapping[str, str] = field(default_factory=dict)
     cluster_domain: str = "cluster.local"

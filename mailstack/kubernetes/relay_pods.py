@@ -65,6 +65,7 @@ def container(relay: RelayOnCluster, secret_name: str | None, action: str = "run
         mounts.append({"name": "secrets", "mountPath": "/run/secrets/mailstack", "readOnly": True})
     if relay.authorities is not None:
         mounts.append({"name": "authorities", "mountPath": "/etc/ssl/certs", "readOnly": True})
+    watched = action == "run" and relay.monitoring_namespace is not None
     return {
         "name": "postfix",
         "image": relay.image,
@@ -73,6 +74,7 @@ def container(relay: RelayOnCluster, secret_name: str | None, action: str = "run
         "env": [
             {"name": "GRACE_SECONDS", "value": str(relay.grace_seconds)},
             {"name": "LOG_FORMAT", "value": "json"},
+            {"name": "METRICS_PORT", "value": str(METRICS_PORT if watched else 0)},
         ],
         "resources": {name: dict(amounts) for name, amounts in relay.resources.items() if amounts},
         "securityContext": {

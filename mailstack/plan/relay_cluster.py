@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 from mailstack.kubernetes.objects import Placed, digest
 from mailstack.kubernetes.relay import relay_objects
@@ -43,6 +42,6 @@ class KubernetesRelay:
         }
         return relay_objects(self.relay, self.secrets, digest(versions))
 
-    def with_monitoring(self, objects: tuple[Mapping[str, Any], ...]) -> "KubernetesRelay":
-        """Return the same with objects of kinds that the cluster has been found to know."""
-        return replace(self, relay=replace(self.relay, monitoring=objects))
+    def with_monitoring(self) -> "KubernetesRelay":
+        """Return the same with the objects whose kinds the cluster has been found to know."""
+        return replace(self, relay=replace(self.relay, monitoring_objects=True))

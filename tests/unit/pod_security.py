@@ -9,11 +9,13 @@ from typing import Any
 __all__ = ["beyond_baseline", "beyond_restricted"]
 
 BASELINE_CAPABILITIES = frozenset(
-    "AUDIT_WRITE CHOWN DAC_OVERRIDE FOWNER FSETID KILL MKNOD NET_BIND_SERVICE SETFCAP SETGID SETPCAP SETUID "
-    "SYS_CHROOT".split()
-)
+    {
+        "AUDIT_WRITE", "CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "KILL", "MKNOD", "NET_BIND_SERVICE", "SETFCAP",
+        "SETGID", "SETPCAP", "SETUID", "SYS_CHROOT",
+    }
+)  # fmt: skip
 RESTRICTED_VOLUMES = frozenset(
-    "configMap csi downwardAPI emptyDir ephemeral persistentVolumeClaim projected secret".split()
+    ["configMap", "csi", "downwardAPI", "emptyDir", "ephemeral", "persistentVolumeClaim", "projected", "secret"]
 )
 SAFE_SECCOMP = ("RuntimeDefault", "Localhost")
 

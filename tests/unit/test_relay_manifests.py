@@ -91,7 +91,7 @@ def test_no_pod_has_a_token_a_group_for_its_volume_or_a_secret_in_its_environmen
         assert spec["automountServiceAccountToken"] is False
         assert "fsGroup" not in spec["securityContext"]
         for container in spec["containers"]:
-            assert {entry["name"] for entry in container["env"]} == {"GRACE_SECONDS", "LOG_FORMAT"}
+            assert {entry["name"] for entry in container["env"]} == {"GRACE_SECONDS", "LOG_FORMAT", "METRICS_PORT"}
             assert container["image"] == IMAGE
 
 
@@ -283,6 +283,6 @@ def test_applications_are_told_the_service() -> None:
 
 def test_dual_stack_is_listened_to_and_trusted() -> None:
     plan = plan_of({"relay.kubernetes.dual_stack": True})
-    assert plan.relay.definition.listen_addresses == ("0.0.0.0", "::")  # noqa: S104 - of a pod
+    assert plan.relay.definition.listen_addresses == ("0.0.0.0", "::")
     assert "fd00::/8" in plan.relay.definition.client_networks
     assert plan.relay.definition.ip_protocol == "ipv4", "as the upstream knows us"
