@@ -17,6 +17,8 @@ from tests.images.test_relay_image import CAPABILITIES, UPSTREAM, WRITABLE, Site
 
 pytestmark = pytest.mark.hosts
 
+# A busy machine starts a container in a minute. A relay's own time, and how long a test waits for anything at most.
+GRACE, PATIENCE = 90, 150
 # One connection for all: what is put off must be there quickly. Arguments: address, first number, how many.
 FILL = """
 import smtplib, sys
@@ -52,7 +54,7 @@ class Family:
         self.addresses: list[str] = []
 
     def start(
-        self, number: int, *, action: str = "run", keeps_below: int = 1, grace: int = 30, smtputf8: bool = True
+        self, number: int, *, action: str = "run", keeps_below: int = 1, grace: int = GRACE, smtputf8: bool = True
     ) -> Service:
         volume = f"mailstack-hand-over-{self.folder.name}-{number}"
         if volume not in self.volumes:
@@ -81,7 +83,11 @@ class Family:
         self.addresses.append(made.address)
         known = rule(made.address)
         self.site.google.put_rule({**known, "allowed_ips": [f"{address}/32" for address in self.addresses]})
-        return self.site.ready(made) if action == "run" else made
+        deadline = time.monotonic() + PATIENCE
+        while action == "run" and self.site.health(made) != "healthy":
+            assert time.monotonic() < deadline, (self.site.health(made), self.site.log(made))
+            time.sleep(0.5)
+        return made
 
     def fill(self, relay: Service, count: int, *, first: int = 0) -> set[str]:
         """Let a relay accept messages, and wait until all are put off."""
@@ -90,8 +96,8 @@ class Family:
         self.waits(relay, count)
         return accepted
 
-    def waits(self, relay: Service, count: int, seconds: float = 60) -> None:
-        deadline = time.monotonic() + seconds
+    def waits(self, relay: Service, count: int) -> None:
+        deadline = time.monotonic() + PATIENCE
         while len(self.queue(relay)) != count or self.queues(relay) - {"deferred"}:
             assert time.monotonic() < deadline, (len(self.queue(relay)), self.site.log(relay)[-2000:])
             time.sleep(0.3)
@@ -113,8 +119,10 @@ class Family:
             found.update(re.findall(r"^Subject: (\S+)", text, re.MULTILINE))
         return found
 
-    def stop(self, relays: Sequence[Service], seconds: int = 35) -> None:
-        docker(["stop", "--time", str(seconds), *(relay.container_id for relay in relays)], timeout=seconds + 30)
+    def stop(self, relays: Sequence[Service]) -> None:
+        identities = [relay.container_id for relay in relays]
+        docker(["stop", "--time", str(PATIENCE), *identities], timeout=PATIENCE + 30)
+        assert {docker(["inspect", "--format", "{{.State.ExitCode}}", one]) for one in identities} == {"0"}, "in time"
 
     def again(self, relay: Service, number: int) -> Service:
         """Start a container on the volume of one that has ended."""
@@ -160,9 +168,7 @@ def test_what_was_put_off_is_at_the_sibling_once_and_delivered_once(family: Fami
         first, second = family.start(0), family.start(1)
         accepted = family.fill(second, 200)
         assert len(accepted) == 200
-        started = time.monotonic()
         family.stop([second])
-        assert time.monotonic() - started < 30, "in less than its grace"
         assert family.queue(first) == Counter(dict.fromkeys(accepted, 1))
         assert "200 messages go to siblings" in family.site.log(second)
         assert "0 messages stay in the queue" in family.site.log(second)
@@ -208,7 +214,7 @@ def test_a_kill_in_the_middle_doubles_no_more_than_is_between_two_sessions(famil
         first, second = family.start(0), family.start(1)
         accepted = family.fill(second, 300)
         docker(["kill", "--signal", "TERM", second.container_id])
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + PATIENCE
         while not family.listing(first):
             assert time.monotonic() < deadline, family.site.log(second)[-2000:]
             time.sleep(0.02)

@@ -175,7 +175,7 @@ def test_another_number_of_pods_changes_no_pod() -> None:
     assert (two["spec"]["replicas"], four["spec"]["replicas"]) == (2, 4)
     assert two["spec"]["template"] == four["spec"]["template"]
     shown = [plan_of({"relay.kubernetes.replicas": count}).relay.shown for count in (2, 4)]
-    differing = {name for name in shown[0] | shown[1] if shown[0].get(name) != shown[1].get(name)}
+    differing = {name for name in {**shown[0], **shown[1]} if shown[0].get(name) != shown[1].get(name)}
     assert differing == {"StatefulSet postfix-relay/spec/replicas"}, "one line for a reviewer"
 
 
