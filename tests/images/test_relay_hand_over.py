@@ -18,7 +18,7 @@ from tests.images.test_relay_image import CAPABILITIES, UPSTREAM, WRITABLE, Site
 pytestmark = pytest.mark.hosts
 
 # A busy machine starts a container in a minute. A relay's own time, and how long a test waits for anything at most.
-GRACE, PATIENCE = 90, 150
+GRACE, PATIENCE = 120, 300
 # One connection for all: what is put off must be there quickly. Arguments: address, first number, how many.
 FILL = """
 import smtplib, sys

@@ -49,9 +49,11 @@ def beyond_restricted(spec: Mapping[str, Any]) -> Iterator[str]:
         context = container.get("securityContext", {})
         if context.get("allowPrivilegeEscalation") is not False:
             yield "allowPrivilegeEscalation"
-        if not context.get("runAsNonRoot", pod.get("runAsNonRoot", False)):
+        # Root in a user namespace is nobody outside of it: since 1.33 these two are not asked for there.
+        outside = spec.get("hostUsers", True)
+        if outside and not context.get("runAsNonRoot", pod.get("runAsNonRoot", False)):
             yield "runAsNonRoot"
-        if context.get("runAsUser", pod.get("runAsUser")) == 0:
+        if outside and context.get("runAsUser", pod.get("runAsUser")) == 0:
             yield "runAsUser"
         capabilities = context.get("capabilities", {})
         if "ALL" not in capabilities.get("drop", ()):

@@ -137,7 +137,11 @@ def test_a_service_monitor_finds_the_metrics_of_every_pod(api: ApiServer) -> Non
 
 @pytest.mark.parametrize(
     ("user", "why"),
-    [({"token": "wrong"}, "403"), ({"exec": {"command": "aws"}}, "by a program"), ({"tokenFile": "/nowhere"}, "does not answer")],
+    [
+        ({"token": "wrong"}, "403"),
+        ({"exec": {"command": "aws"}}, "by a program"),
+        ({"tokenFile": "/nowhere"}, "does not answer"),
+    ],
 )
 def test_a_login_that_does_not_work_is_no_answer(api: ApiServer, user: dict[str, Any], why: str) -> None:
     with pytest.raises(KubernetesUnknownError, match=why):
