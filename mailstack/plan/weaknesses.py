@@ -37,6 +37,12 @@ def weaknesses(settings: Settings) -> list[str]:
         )
     if settings.relay_rule is not None and settings.relay_rule.allowed_senders == "any-address":
         found.append("relay_rule.allowed_senders is any-address: a stolen relay could send in anyone's name")
+    cluster = settings.relay.kubernetes
+    if cluster is not None and cluster.ephemeral_queue:
+        found.append(
+            "relay.kubernetes.ephemeral_queue is true: accepted mail is lost with its pod, unless another takes it in "
+            "time"
+        )
     found += _postal_weaknesses(settings)
     for name, host in settings.hosts.items():
         reached: dict[str, Host | Jump] = {f"hosts.{name}": host}

@@ -287,3 +287,8 @@ def test_dual_stack_is_listened_to_and_trusted() -> None:
     assert plan.relay.definition.listen_addresses == ("0.0.0.0", "::")
     assert "fd00::/8" in plan.relay.definition.client_networks
     assert plan.relay.definition.ip_protocol == "ipv4", "as the upstream knows us"
+
+
+def test_a_queue_that_may_be_lost_is_told_at_every_update() -> None:
+    assert [text for text in plan_of({"relay.kubernetes.ephemeral_queue": True}).warnings if "ephemeral_queue" in text]
+    assert not [text for text in plan_of({}).warnings if "ephemeral_queue" in text]
