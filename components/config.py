@@ -14,6 +14,7 @@ from components import OWN_PROCESS
 from components.previous import read_previous
 from mailstack.plan import Plan, load_plan
 from mailstack.plan.first_day import Surroundings, first_day
+from mailstack.plan.relay_monitoring import SERVICE_MONITOR, plan_monitoring
 from mailstack.reach.cloudflare import CLOUDFLARE_API
 from mailstack.settings.problems import SettingsError
 from mailstack.settings.stackfile import PROJECT_FOLDER
@@ -56,6 +57,8 @@ def read_plan() -> Plan:
         plan, notes = first_day(plan, previous.ours(plan.dns.zones), _surroundings())
     except SettingsError as error:
         raise pulumi.RunError(str(error)) from None
+    plan, unwatched = plan_monitoring(plan, watched=previous.has(SERVICE_MONITOR), environment=os.environ)
+    notes += unwatched
     for sentence in (*notes, *_slow_back_end(len(plan.dns.records) if plan.dns.cloudflare is not None else 0)):
         pulumi.log.warn(sentence)
     return plan.continued(previous.placed()).versioned(previous.seen())

@@ -64,6 +64,10 @@ class Previous:
             zones=texts,
         )
 
+    def has(self, kind: str) -> bool:
+        """Tell whether the last update left a resource of that type."""
+        return any(True for _ in self._of_type(kind))
+
     def _of_type(self, prefix: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
         for urn, resource in self._resources.items():
             if resource["type"].startswith(prefix):

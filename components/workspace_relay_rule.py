@@ -49,7 +49,8 @@ class WorkspaceRelayRule(Component):
     """Console steps to follow by hand, and a proof that they were followed."""
 
     console_steps: pulumi.Output[str]
-    probe: pulumi.Output[dict[str, Any]]
+    # None where no host of the stack is one that mail leaves from: nobody could ask the way the relay does.
+    probe: pulumi.Output[dict[str, Any]] | None
     probes: pulumi.Output[dict[str, Any]]
 
     def __init__(self, name: str, args: WorkspaceRelayRuleArgs, opts: pulumi.ResourceOptions | None = None) -> None:
@@ -61,5 +62,6 @@ class WorkspaceRelayRule(Component):
             run.host: summary(args.hosts[run.host].run(run, self._child())).apply(_verdict) for run in args.plan.runs
         }
         self.probes = pulumi.Output.all(**verdicts)
-        self.probe = self.probes.apply(_worst)
-        self.register_outputs({"console_steps": self.console_steps, "probe": self.probe, "probes": self.probes})
+        self.probe = self.probes.apply(_worst) if verdicts else None
+        probed = {} if self.probe is None else {"probe": self.probe, "probes": self.probes}
+        self.register_outputs({"console_steps": self.console_steps, **probed})

@@ -6,6 +6,7 @@ from typing import Any, Literal, TypeVar
 
 from mailstack.caddy.definition import CaddyDefinition
 from mailstack.dns import Record
+from mailstack.plan.relay_cluster import KubernetesRelay
 from mailstack.plan.relay_container import DockerRelay
 from mailstack.plan.shown import Secret, Seen, Shown, versioned
 from mailstack.postal.definition import PostalDefinition
@@ -114,10 +115,6 @@ class DnsPlan:
 
 
 @dataclass(frozen=True, kw_only=True)
-class KubernetesRelay:
-    """The relay as objects of a cluster."""
-
-
 @dataclass(frozen=True, kw_only=True)
 class RelayPlan:
     """The relay: the definition every placement renders main.cf from, and what brings it to its place.

@@ -11,6 +11,7 @@ from mailstack.plan.caddy import certificate_files
 from mailstack.plan.metrics import metrics_settings
 from mailstack.plan.model import RELAY_RUN, RelayPlan, RoleRun
 from mailstack.plan.relay_docker import plan_docker_relay, process_limit, shown_container
+from mailstack.plan.relay_kubernetes import PRIVATE_NETWORKS, plan_kubernetes_relay, shown_kubernetes
 from mailstack.plan.shown import Secret, Shown, flat, shown_for_all
 from mailstack.postfix.relay import (
     PROOF_HELO,
@@ -50,6 +51,8 @@ def plan_relay(settings: Settings) -> RelayPlan:
         raise SettingsError(definition_problems("relay", str(error))) from None
     if settings.relay.placement == "docker":
         return _in_docker(settings, definition)
+    if settings.relay.placement == "kubernetes":
+        return _on_kubernetes(settings, definition)
     if settings.relay.placement != "vm":
         return RelayPlan(definition=definition, shown={})
     proof = _proof(settings, definition)
@@ -116,6 +119,20 @@ def _proof(settings: Settings, definition: RelayDefinition) -> dict[str, Any]:
         "on_failure": proof.on_failure,
         "replies": [] if google is None else probe_replies(),
     }
+
+
+def _on_kubernetes(settings: Settings, definition: RelayDefinition) -> RelayPlan:
+    told = role_settings(definition)
+    placed = plan_kubernetes_relay(settings, definition, told, _secrets(settings))
+    host = placed.relay.host
+    return RelayPlan(
+        definition=definition,
+        smtp_host=host,
+        smtp_hosts=(host,),
+        kubernetes=placed,
+        smtp_environment=smtp_environment(settings, definition, host),
+        shown=_shown_settings(told) | shown_kubernetes(placed),
+    )
 
 
 # Two definitions that differ in everything: what they share of main.cf is the same for every stack.
@@ -346,6 +363,8 @@ def _client_networks(settings: Settings, host: str | None) -> tuple[str, ...]:
     listed = settings.relay.client_networks
     if settings.relay.placement == "docker":
         return tuple(dict.fromkeys((settings.relay_docker.network.subnet, *listed)))
+    if settings.relay.placement == "kubernetes" and not listed:
+        return PRIVATE_NETWORKS[len(settings.relay_listen_addresses) > 1]
     if not _listens_on_container_network(settings, host) or settings.postal is None:
         return listed
     return tuple(dict.fromkeys((*listed, settings.postal.docker.network)))

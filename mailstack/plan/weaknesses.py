@@ -45,6 +45,12 @@ def weaknesses(settings: Settings) -> list[str]:
     proof = settings.relay_proof
     if settings.relay.hosts and proof is not None and proof.on_failure == "warn":
         found.append("relay.proof.on_failure is warn: a change that does not deliver reaches every host of the relay")
+    pods = settings.relay.kubernetes
+    if pods is not None and pods.ephemeral_queue:
+        found.append(
+            "relay.kubernetes.ephemeral_queue is true: accepted mail is lost with its pod, unless another takes it in "
+            "time"
+        )
     found += _postal_weaknesses(settings)
     cluster = settings.cluster
     if cluster is not None and len(cluster.hosts) > 1 and cluster.ca_sha256 is None:

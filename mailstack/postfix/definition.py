@@ -19,6 +19,8 @@ ADDRESS = re.compile(r"[^\s@\x00-\x1f]+@[^\s@]+\Z")
 NOT_POSIX = re.compile(r"\(\?|\\[a-zA-Z0-9]|[*+?}]\?")
 # Networks wider than these would make the relay open for a good part of the Internet.
 BROADEST_PREFIX = {4: 8, 6: 16}
+# Half of them is nobody's, the other half is for everybody's own networks: RFC 4193.
+UNIQUE_LOCAL = ipaddress.IPv6Network("fc00::/7")
 
 # What extra_parameters may not set: the setting that owns it, or why nobody may.
 PROTECTED_PARAMETERS: Mapping[str, str] = {
@@ -334,7 +336,8 @@ def _network_problems(definition: RelayDefinition) -> Iterator[str]:
         except ValueError as error:
             yield f"client_networks {text!r}: must be a network such as 10.1.0.0/16 ({error})"
             continue
-        if network.prefixlen < BROADEST_PREFIX[network.version]:
+        local = network.version == 6 and network.subnet_of(UNIQUE_LOCAL)
+        if network.prefixlen < BROADEST_PREFIX[network.version] and not local:
             yield (
                 f"client_networks {text!r}: must not be broader than /{BROADEST_PREFIX[network.version]}, "
                 "that would be an open relay"

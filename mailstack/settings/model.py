@@ -115,6 +115,9 @@ class Settings(Section):
         """Return the addresses the relay listens on, those of all its hosts; in a container, all of its networks."""
         if self.relay.placement == "docker":
             return ("0.0.0.0",)  # noqa: S104 - its networks are internal
+        if self.relay.placement == "kubernetes" and self.relay.listen_addresses is None:
+            dual = self.relay.kubernetes is not None and self.relay.kubernetes.dual_stack
+            return ("0.0.0.0", "::") if dual else ("0.0.0.0",)  # noqa: S104 - a pod's; network policies guard it
         if self.relay.listen_addresses is not None or not self.relay.host_names:
             return self.relay.listen_addresses or ("127.0.0.1",)
         found = (address for name in self.relay.host_names for address in self.relay_listens_on(name))
@@ -122,7 +125,7 @@ class Settings(Section):
 
     def relay_listens_on(self, name: str) -> tuple[str, ...]:
         """Return the addresses the relay listens on, on its host ``name``; of several hosts each has its own."""
-        if self.relay.placement == "docker":
+        if self.relay.placement in {"docker", "kubernetes"}:
             return self.relay_listen_addresses
         if self.relay.listen_addresses is not None:
             return self.relay.listen_addresses

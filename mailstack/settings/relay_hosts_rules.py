@@ -21,12 +21,15 @@ def relay_hosts(settings: Settings) -> Iterator[Problem]:
             fix="keep one of the two keys",
         )
         return
-    if not relay.host_names and relay.placement in {"vm", "none"}:
+    on_host = relay.placement in {"vm", "none"}
+    if not settings.hosts and on_host:
+        yield Problem(field="hosts", value="", rule="is required: at least one entry", fix="add it: add an entry")
+    elif not relay.host_names and on_host:
         yield Problem(
             field="relay.host",
             value="",
             rule="is required: the host mail leaves from",
-            fix=one_of(settings.hosts, "") if settings.hosts else "declare it in hosts",
+            fix=one_of(settings.hosts, ""),
         )
     for name in duplicates(relay.hosts):
         yield Problem(field="relay.hosts", value=name, rule="is listed twice", fix="remove one")

@@ -57,9 +57,10 @@ class Submission(Section):
 class Relay(Section):
     """The Postfix relay in front of the upstream."""
 
-    placement: Literal["vm", "docker", "none"] = Field(
+    placement: Literal["vm", "docker", "kubernetes", "none"] = Field(
         default="vm",
-        description="Where Postfix runs. docker: in a container. none: nowhere, Postal talks to the upstream itself.",
+        description="Where Postfix runs. docker: in a container. kubernetes: on a cluster. "
+        "none: nowhere, Postal talks to the upstream itself.",
     )
     host: LogicalName | None = Field(default=None, description="Which of `hosts` the mail leaves from.")
     hosts: tuple[LogicalName, ...] = Field(

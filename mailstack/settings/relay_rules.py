@@ -75,7 +75,8 @@ def _relay_reach(settings: Settings) -> Iterator[Problem]:
     container_side = None if settings.postal is None else ipaddress.ip_address(settings.postal.gateway)
     outside = [address for address in addresses if not address.is_loopback and address != container_side]
     yield from _listening("relay.listen_addresses", relay.listen_addresses or ())
-    if outside and not relay.client_networks:
+    # A cluster has a default of its own: see mailstack.plan.relay_kubernetes.
+    if outside and not relay.client_networks and relay.placement != "kubernetes":
         yield Problem(
             field="relay.client_networks",
             value="",

@@ -13,6 +13,7 @@ from mailstack.settings.postal_rules import POSTAL_RULES
 from mailstack.settings.problems import Problem
 from mailstack.settings.relay_docker_rules import RELAY_DOCKER_RULES
 from mailstack.settings.relay_image_rules import RELAY_IMAGE_RULES
+from mailstack.settings.relay_kubernetes_rules import RELAY_KUBERNETES_RULES
 from mailstack.settings.relay_rule_rules import RELAY_RULE_RULES
 from mailstack.settings.relay_rules import RELAY_RULES
 from mailstack.settings.upstream_rules import UPSTREAM_RULES
@@ -26,6 +27,7 @@ RULES: tuple[Callable[[Settings], Iterator[Problem]], ...] = (
     *METRICS_RULES,
     *RELAY_IMAGE_RULES,
     *RELAY_DOCKER_RULES,
+    *RELAY_KUBERNETES_RULES,
     *UPSTREAM_RULES,
     *RELAY_RULE_RULES,
     *DNS_RULES,

@@ -40,12 +40,14 @@ __all__ = [
     "LogicalName",
     "LoginName",
     "LongSecret",
+    "ObjectName",
     "OneLineSecret",
     "OwnerName",
     "Permalink",
     "Port",
     "PostalVersion",
     "PrivateKey",
+    "Quantity",
     "RegistryName",
     "Schedule",
     "Selector",
@@ -468,5 +470,21 @@ LabelValue = Annotated[
         r"([A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?)?",
         "must be the value of a Kubernetes label",
         "use letters, digits and inner . _ -, 63 at most; numbers and true in quotes",
+    ),
+]
+ObjectName = Annotated[
+    str,
+    _pattern(
+        r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?",
+        "must be a name of Kubernetes: small letters, digits and inner hyphens, 63 at most (RFC 1123)",
+        "write the name only, such as mail or priority-1",
+    ),
+]
+Quantity = Annotated[
+    str,
+    _pattern(
+        r"[1-9][0-9]{0,14}(\.[0-9]{1,3})?(m|k|M|G|T|Ki|Mi|Gi|Ti)?",
+        "must be a quantity of Kubernetes, larger than 0",
+        'write it in quotes, such as "100m" of a core, "256Mi" or "2Gi"',
     ),
 ]

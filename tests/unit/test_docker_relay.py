@@ -112,12 +112,12 @@ class FakeApi:
     """An engine on which everything is as declared, but for what a test changes."""
 
     def __init__(self, relay: DockerRelay) -> None:
-        networks = {relay.network.name: {}, relay.egress.name: {}}
+        networks: dict[str, Any] = {relay.network.name: {}, relay.egress.name: {}}
         self.answers: dict[str, Any] = {
             f"/networks/{each.name}": {"Internal": each.internal, "IPAM": {"Config": [{"Subnet": each.subnet}]}}
             for each in (relay.network, relay.egress)
         }
-        self.container = {
+        self.container: dict[str, Any] = {
             "State": {"Running": True, "Status": "running", "ExitCode": 0, "Health": {"Status": "healthy"}},
             "Image": "sha256:1",
             "HostConfig": {

@@ -1,6 +1,7 @@
-"""``run`` is the container's main process, ``health`` its probe, ``check`` tries a configuration and starts nothing.
+"""``run`` is the container's main process, ``health`` and ``alive`` its probes, ``check`` only tries a configuration.
 
-``receive`` takes what was uploaded, puts it where ``run`` looks for it, and tries it.
+``receive`` takes what was uploaded, puts it where ``run`` looks for it, and tries it. ``drain`` takes no mail: it hands
+the queue it finds to the siblings and ends.
 """
 
 import argparse
@@ -16,10 +17,11 @@ from postfix_container.supervisor import Supervisor
 def main() -> int:
     """Do what the first argument says and return the exit code."""
     parser = argparse.ArgumentParser(prog="postfix-relay", description=__doc__)
-    parser.add_argument("action", nargs="?", default="run", choices=("run", "health", "check", "receive"))
+    actions = ("run", "health", "alive", "check", "receive", "drain")
+    parser.add_argument("action", nargs="?", default="run", choices=actions)
     action = parser.parse_args().action
-    if action == "health":
-        trouble = health.trouble()
+    if action in {"health", "alive"}:
+        trouble = health.trouble() if action == "health" else health.dead()
         sys.stdout.write(f"{trouble or 'healthy'}\n")
         return 1 if trouble else 0
     try:
@@ -33,7 +35,11 @@ def main() -> int:
     if action in {"check", "receive"}:
         sys.stdout.write("the configuration is one that Postfix takes\n")
         return 0
-    return Supervisor(configuration).run()
+    if action == "drain" and configuration.hand_over is None:
+        sys.stderr.write("postfix-relay does not start: there is no hand_over in its settings, so nobody to drain to\n")
+        return 1
+    supervisor = Supervisor(configuration)
+    return supervisor.drain() if action == "drain" else supervisor.run()
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 import json
 import re
+import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any, Literal
 
 from mailstack.postfix.relay import role_settings
 from postfix_container import paths
+from postfix_container.hand_over import HandOver, hand_over_of
 from postfix_container.variables import KNOWN, VariablesError, from_variables
 
 __all__ = ["Configuration", "ConfigurationError", "read_configuration"]
@@ -27,8 +29,8 @@ class ConfigurationError(ValueError):
 class Configuration:
     """``settings`` are those of ``mailstack.postfix.relay.role_settings``, ``secrets`` what goes with them.
 
-    ``grace_seconds`` is the time between the request to stop and the end. Metrics are served on ``metrics_port``;
-    0: they are not.
+    ``grace_seconds`` is the time between the request to stop and the end; ``hand_over`` who takes what is left then.
+    Metrics are served on ``metrics_port``; 0: they are not.
     """
 
     settings: Mapping[str, Any]
@@ -36,6 +38,7 @@ class Configuration:
     log_format: Literal["plain", "json"] = "plain"
     grace_seconds: int = GRACE_SECONDS
     metrics_port: int = METRICS_PORT
+    hand_over: HandOver | None = None
 
 
 def read_configuration(
@@ -52,12 +55,17 @@ def read_configuration(
     if not (grace.isascii() and grace.isdigit() and int(grace) > 0):
         raise ConfigurationError(f"GRACE_SECONDS is {grace}: must be a number of seconds")
     found, known = _mounted(environment, settings, secrets) if settings.exists() else _by_hand(environment)
+    try:
+        hand_over = hand_over_of(found, socket.gethostname())
+    except ValueError as error:
+        raise ConfigurationError(f"{settings}: {error}") from None
     return Configuration(
         settings=found,
         secrets=known,
         log_format="json" if log_format == "json" else "plain",
         grace_seconds=int(grace),
         metrics_port=_metrics_port(environment, found),
+        hand_over=hand_over,
     )
 
 

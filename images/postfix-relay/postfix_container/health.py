@@ -7,7 +7,7 @@ from postfix_container import paths
 from postfix_container.logs import PROBE_ADDRESS
 from postfix_container.processes import children, listeners, master
 
-__all__ = ["trouble"]
+__all__ = ["dead", "trouble"]
 
 TIMEOUT_SECONDS = 5.0
 # What runs all the time; the others, the log daemon too, end when they are idle and are started when needed, and the
@@ -21,13 +21,9 @@ def trouble() -> str | None:
     """Return what is wrong, None for a relay that accepts mail."""
     if paths.DRAINING.exists():
         return "it is shutting down"
-    running = master()
-    if running is None:
-        return "Postfix does not run"
-    names = set(children(running))
-    missing = [name for name in ALWAYS if name not in names]
-    if missing:
-        return f"not running: {', '.join(missing)}"
+    ended = dead()
+    if ended is not None:
+        return ended
     if paths.FAULTS.exists() and time.time() - paths.FAULTS.stat().st_mtime < FAULT_SECONDS:
         return paths.FAULTS.read_text(encoding="utf-8").strip()
     for port in listeners():
@@ -35,6 +31,16 @@ def trouble() -> str | None:
         if not answer.startswith("220 "):
             return f"port {port}: {answer}"
     return None
+
+
+def dead() -> str | None:
+    """Return what only a new start mends, None otherwise. Load, and what a daemon complains about, do not count."""
+    running = master()
+    if running is None:
+        return "Postfix does not run"
+    names = set(children(running))
+    missing = [name for name in ALWAYS if name not in names]
+    return f"not running: {', '.join(missing)}" if missing else None
 
 
 def _greeting(port: int) -> str:

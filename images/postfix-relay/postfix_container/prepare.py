@@ -3,6 +3,7 @@
 import shutil
 import subprocess
 from collections.abc import Sequence
+from pathlib import Path
 
 from mailstack.postfix.files import COMPILED_SUFFIXES, FAULTS, backdate, parameters_of, postfix_files
 from mailstack.postfix.platforms import platform_of, reference_values
@@ -20,6 +21,8 @@ COMMENT = (
 
 def prepare(configuration: Configuration) -> None:
     """Write and check everything. Raises ConfigurationError with Postfix's own words for what it refuses."""
+    for folder in (paths.CONFIGURATION, paths.DATA, paths.QUEUE):
+        _own(folder)
     shutil.copytree(paths.SHIPPED, paths.CONFIGURATION, dirs_exist_ok=True)
     main_cf = paths.CONFIGURATION / "main.cf"
     main_cf.write_text("")
@@ -47,6 +50,14 @@ def prepare(configuration: Configuration) -> None:
         _complain(["postconf", listing])
     _run(["postfix", "post-install", "create-missing"])
     _complain(["postfix", "check"])
+
+
+def _own(folder: Path) -> None:
+    """Let root alone write to a mount, which may come writable for everybody. What Postfix has taken over stays."""
+    if folder == paths.QUEUE and folder.stat().st_uid != 0:
+        shutil.chown(folder, 0, 0)
+    if folder.stat().st_uid == 0:
+        folder.chmod(0o755)
 
 
 def _compile(sources: Sequence[str], kind: str) -> None:

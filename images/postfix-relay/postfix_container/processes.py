@@ -6,7 +6,7 @@ from pathlib import Path
 
 from postfix_container import paths
 
-__all__ = ["children", "listeners", "master", "sessions", "waiting"]
+__all__ = ["children", "held", "listeners", "master", "queued", "sessions", "waiting"]
 
 ESTABLISHED = "01"
 # What is being accepted or sent; deferred mail waits in its own directory and is not in hand.
@@ -62,4 +62,18 @@ def sessions(ports: list[int]) -> int:
 
 def waiting() -> int:
     """Return how many messages are in hand: accepted, and neither delivered nor put off."""
-    return sum(len(files) for name in IN_HAND for _, _, files in os.walk(paths.QUEUE / name))
+    return _messages(*IN_HAND)
+
+
+def queued() -> int:
+    """Return how many messages wait for their delivery, those that were put off too."""
+    return _messages(*IN_HAND, "deferred")
+
+
+def held() -> int:
+    """Return how many messages somebody has put on hold; no delivery is tried until they are released by hand."""
+    return _messages("hold")
+
+
+def _messages(*queues: str) -> int:
+    return sum(len(files) for name in queues for _, _, files in os.walk(paths.QUEUE / name))

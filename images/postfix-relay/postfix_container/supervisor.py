@@ -1,25 +1,27 @@
 """The container's main process: starts Postfix, passes its log on, and ends it in an orderly way.
 
-Asked to stop (SIGTERM, SIGINT), it refuses new mail, lets what is in hand be finished, and leaves the rest in the
-queue, whose volume the next container goes on with. The queue is never flushed: what was put off would be tried all at
-once.
+Asked to stop (SIGTERM, SIGINT), it refuses new mail and lets what is in hand be finished. The rest it leaves in the
+queue, whose volume the next container goes on with, or hands it to siblings where the settings say so. Towards the
+upstream the queue is never flushed: what was put off would be tried all at once.
 """
 
 import contextlib
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from mailstack.postfix.files import backdate
-from postfix_container import paths
+from postfix_container import hand_over, paths
 from postfix_container.configuration import Configuration
 from postfix_container.logs import fault, formatted
 from postfix_container.metrics import start_metrics
-from postfix_container.processes import listeners, sessions, waiting
+from postfix_container.networks import own_addresses
+from postfix_container.processes import held, listeners, master, queued, sessions, waiting
 
 __all__ = ["Supervisor"]
 
@@ -27,6 +29,14 @@ TICK_SECONDS = 0.1
 # Of the grace, for Postfix to end once it is told to: it lets deliveries come to their next step.
 RESERVE_SECONDS = 6.0
 REFUSAL = "421 4.3.2 this relay is shutting down, try again"
+REFUSING = (
+    "postconf",
+    "-e",
+    "smtpd_delay_reject = no",
+    f"smtpd_client_restrictions = check_client_access static:{{{REFUSAL}}}",
+)
+# While siblings are asked again and again; the upstream is not.
+FLUSH_SECONDS = 5.0
 
 
 class Supervisor:
@@ -40,6 +50,34 @@ class Supervisor:
 
     def run(self) -> int:
         """Return the exit code: 0 when it was asked to stop, 1 when Postfix ended by itself."""
+        postfix, reader = self._start()
+        while self._stop_at is None and self._alive(postfix.pid):
+            time.sleep(TICK_SECONDS)
+        if self._stop_at is None:
+            reader.join(timeout=1.0)
+            self._say("Postfix has ended by itself")
+            return 1
+        self._drain(self._stop_at, postfix.pid)
+        reader.join(timeout=1.0)
+        return 0
+
+    def drain(self) -> int:
+        """Hand the queue to siblings, within the grace. Return 0 when nothing is left, 1 otherwise."""
+        self._postfix(*REFUSING)
+        # Nothing may go to the upstream from here: what was put off would be tried at once.
+        self._point_at(())
+        self._backdate()
+        postfix, reader = self._start()
+        paths.DRAINING.touch()
+        stop_at = time.monotonic() + self._configuration.grace_seconds
+        while self._alive(postfix.pid) and master() is None and time.monotonic() < stop_at:
+            time.sleep(TICK_SECONDS)
+        self._flush_until(stop_at - self._reserve(), postfix.pid)
+        self._end(stop_at, postfix.pid)
+        reader.join(timeout=1.0)
+        return 1 if queued() or held() else 0
+
+    def _start(self) -> "tuple[subprocess.Popen[bytes], threading.Thread]":
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._asked_to_stop)
         paths.FAULTS.parent.mkdir(parents=True, exist_ok=True)
@@ -56,15 +94,7 @@ class Supervisor:
         )
         reader = threading.Thread(target=self._pass_on, args=(postfix, count), daemon=True)
         reader.start()
-        while self._stop_at is None and self._alive(postfix.pid):
-            time.sleep(TICK_SECONDS)
-        if self._stop_at is None:
-            reader.join(timeout=1.0)
-            self._say("Postfix has ended by itself")
-            return 1
-        self._drain(self._stop_at, postfix.pid)
-        reader.join(timeout=1.0)
-        return 0
+        return postfix, reader
 
     def _asked_to_stop(self, _number: int, _frame: object) -> None:
         if self._stop_at is None:
@@ -111,18 +141,59 @@ class Supervisor:
         paths.DRAINING.touch()
         ports = listeners()
         self._say(f"stopping: no new mail; {waiting()} messages in hand")
-        refusing = ("smtpd_delay_reject = no", f"smtpd_client_restrictions = check_client_access static:{{{REFUSAL}}}")
-        self._postfix("postconf", "-e", *refusing)
-        backdate(str(paths.CONFIGURATION / "main.cf"))
-        self._postfix("postfix", "reload")
-        deadline = stop_at - min(RESERVE_SECONDS, self._configuration.grace_seconds / 2)
+        self._postfix(*REFUSING)
+        self._reload()
+        asked = self._configuration.hand_over
+        hands_over = asked is not None and not asked.keeps
+        deadline = stop_at - self._reserve()
+        begun = time.monotonic()
+        first = begun + (deadline - begun) / 2 if hands_over else deadline
         # A client may keep a connection open and say nothing: it gets half of the time.
-        idle_deadline = time.monotonic() + (deadline - time.monotonic()) / 2
-        while self._alive(pid) and time.monotonic() < deadline:
+        idle_deadline = begun + (first - begun) / 2
+        while self._alive(pid) and time.monotonic() < first:
             if not waiting() and (not sessions(ports) or time.monotonic() >= idle_deadline):
                 break
             time.sleep(TICK_SECONDS)
-        self._say(f"stopping: {waiting()} messages in hand stay in the queue")
+        if hands_over and queued():
+            self._say(f"stopping: {queued()} messages go to siblings")
+            self._flush_until(deadline, pid)
+        self._end(stop_at, pid)
+
+    def _point_at(self, next_hops: Sequence[str]) -> None:
+        own_name = f"{socket.gethostname().partition('.')[0]}.{self._configuration.settings['hostname']}"
+        for command in hand_over.commands(next_hops, own_name):
+            self._postfix(*command)
+
+    def _reserve(self) -> float:
+        return min(RESERVE_SECONDS, self._configuration.grace_seconds / 2)
+
+    def _reload(self) -> None:
+        self._backdate()
+        self._postfix("postfix", "reload")
+
+    def _backdate(self) -> None:
+        for name in ("main.cf", "master.cf"):
+            backdate(str(paths.CONFIGURATION / name))
+
+    def _flush_until(self, deadline: float, pid: int) -> None:
+        """Hand what is queued to siblings, until they have all or ``deadline``; they may come and go meanwhile."""
+        asked, next_time = self._configuration.hand_over, 0.0
+        known: frozenset[str] = frozenset()
+        while asked is not None and self._alive(pid) and queued() and time.monotonic() < deadline:
+            if time.monotonic() >= next_time and not (known and waiting()):
+                found = hand_over.siblings(asked, own_addresses())
+                if found and known != frozenset(found):
+                    self._point_at(found)
+                    self._reload()
+                    known = frozenset(found)
+                if known:
+                    self._postfix("postqueue", "-f")
+                next_time = time.monotonic() + FLUSH_SECONDS
+            time.sleep(TICK_SECONDS)
+
+    def _end(self, stop_at: float, pid: int) -> None:
+        """Stop Postfix, at the latest at ``stop_at``."""
+        self._say(f"stopping: {queued() + held()} messages stay in the queue")
         self._postfix("postfix", "stop")
         while self._alive(pid) and time.monotonic() < stop_at:
             time.sleep(TICK_SECONDS)

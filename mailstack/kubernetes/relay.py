@@ -1,0 +1,268 @@
+"""Every object of the relay on a cluster."""
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from mailstack.kubernetes.objects import Placed, Stage, digest, manifest, selector
+from mailstack.kubernetes.relay_definition import APPLICATION, METRICS_PORT, SMTP_PORT, RelayOnCluster
+from mailstack.kubernetes.relay_pods import QUEUE, container, pod, seconds_to_end, volumes
+from mailstack.kubernetes.relay_policies import policies
+from mailstack.monitoring.kubernetes import dashboard_config_map, prometheus_rule, service_monitor
+
+__all__ = ["relay_objects"]
+
+# The API takes no longer period (HPAScalingPolicy).
+LONGEST_PERIOD = 1800
+# A job is tried so often, each time for the grace.
+DRAIN_TRIES = 6
+KEPT_REVISIONS = 3
+
+
+def relay_objects(relay: RelayOnCluster, secrets: Mapping[str, str], secrets_version: str) -> tuple[Placed, ...]:
+    """Return all objects. ``secrets`` maps each of ``secret_files`` to its text.
+
+    Settings and secrets are in objects that never change, whose names tell the version: a new version is one roll of
+    the pods, and a pod of before that starts again in the middle of it finds what it had. ``secrets_version`` is that
+    of the secrets: a count, never a digest, which would help whoever guesses passwords.
+    """
+    return tuple(_objects(relay, secrets, secrets_version))
+
+
+def _objects(relay: RelayOnCluster, secrets: Mapping[str, str], secrets_version: str) -> Iterator[Placed]:
+    if relay.create_namespace:
+        # With the namespace its volumes would go, and mail that nobody has delivered yet.
+        yield Placed(name="namespace", manifest=_namespace(relay), stage=Stage.NAMESPACE, stays=relay.durable)
+    settings = _settings(relay)
+    secret_name = f"{relay.name}-{secrets_version}" if relay.secret_files else None
+    yield Placed(name="service-account", manifest=_account(relay), stage=Stage.BASIS)
+    yield Placed(name="settings", manifest=settings, stage=Stage.BASIS)
+    if secret_name is not None:
+        yield Placed(name="secrets", manifest=_secret(relay, secret_name, secrets), stage=Stage.BASIS)
+    for policy in policies(relay):
+        short = policy["metadata"]["name"].removeprefix(f"{relay.name}-")
+        yield Placed(name=f"policy-{short}", manifest=policy, stage=Stage.BASIS)
+    yield Placed(name="pods", manifest=_headless(relay), stage=Stage.BASIS)
+    # A number that the autoscaler has changed is its own; ours is for the first pods only.
+    theirs = ("spec.replicas",) if relay.scaling is not None else ()
+    names = settings["metadata"]["name"], secret_name
+    make = _stateful_set if relay.durable else _deployment
+    yield Placed(name="workload", manifest=make(relay, *names), stage=Stage.WORKLOAD, theirs=theirs)
+    yield Placed(name="service", manifest=_service(relay), stage=Stage.ACCESS)
+    yield Placed(name="disruption-budget", manifest=_disruption_budget(relay), stage=Stage.ACCESS)
+    if relay.scaling is not None:
+        yield Placed(name="autoscaler", manifest=_autoscaler(relay), stage=Stage.ACCESS)
+    if relay.monitoring_namespace is not None:
+        dashboard = dashboard_config_map(f"{relay.name}-dashboard", relay.namespace, labels=relay.labels())
+        yield Placed(name="dashboard", manifest=dashboard, stage=Stage.ACCESS)
+    if relay.monitoring_objects:
+        rule = prometheus_rule(relay.name, relay.namespace, labels=relay.labels())
+        yield Placed(name="service-monitor", manifest=_service_monitor(relay), stage=Stage.ACCESS)
+        yield Placed(name="alerts", manifest=rule, stage=Stage.ACCESS)
+    for number in relay.drain_volumes:
+        yield Placed(name=f"drain-{number}", manifest=_drain(relay, number, *names), stage=Stage.ERRAND)
+
+
+def _namespace(relay: RelayOnCluster) -> dict[str, Any]:
+    """Return the namespace. Postfix's master is root and starts its daemons as others: that is `baseline`.
+
+    `restricted` allows NET_BIND_SERVICE alone and no root; what else of it can be kept, the pods keep.
+    """
+    modes = {"enforce": "baseline", "audit": "restricted", "warn": "restricted"}
+    levels = {f"pod-security.kubernetes.io/{mode}": level for mode, level in modes.items()}
+    return manifest("Namespace", relay.namespace, None, labels={**relay.labels(), **levels})
+
+
+def _account(relay: RelayOnCluster) -> dict[str, Any]:
+    return manifest(
+        "ServiceAccount", relay.name, relay.namespace, labels=relay.labels(), automountServiceAccountToken=False
+    )
+
+
+def _settings(relay: RelayOnCluster) -> dict[str, Any]:
+    asked = {"host": relay.siblings, "port": SMTP_PORT, "keeps_below": relay.keeps_below}
+    settings = {**relay.settings, "hand_over": asked}
+    data = {"relay.json": json.dumps(settings, indent=1, ensure_ascii=False) + "\n"}
+    if relay.authorities is not None:
+        data["authorities.pem"] = relay.authorities
+    name = f"{relay.name}-{digest(data)}"
+    return manifest("ConfigMap", name, relay.namespace, labels=relay.labels(), immutable=True, data=data)
+
+
+def _secret(relay: RelayOnCluster, name: str, secrets: Mapping[str, str]) -> dict[str, Any]:
+    texts = {file: secrets[file] for file in relay.secret_files}
+    return manifest(
+        "Secret", name, relay.namespace, labels=relay.labels(), type="Opaque", immutable=True, stringData=texts
+    )
+
+
+def _stateful_set(relay: RelayOnCluster, settings_name: str, secret_name: str | None) -> dict[str, Any]:
+    claim: dict[str, Any] = {
+        "accessModes": ["ReadWriteOnce"],
+        "resources": {"requests": {"storage": relay.queue_size}},
+    }
+    if relay.storage_class is not None:
+        claim["storageClassName"] = relay.storage_class
+    return manifest(
+        "StatefulSet",
+        relay.name,
+        relay.namespace,
+        version="apps/v1",
+        labels=relay.labels(),
+        spec={
+            "replicas": _first_replicas(relay),
+            "serviceName": relay.headless_name,
+            "selector": {"matchLabels": relay.pods},
+            # They need no order among themselves, and one that does not start must not stop the others. An update
+            # still takes one at a time: maxUnavailable is 1 unless said otherwise.
+            "podManagementPolicy": "Parallel",
+            "updateStrategy": {"type": "RollingUpdate"},
+            "revisionHistoryLimit": KEPT_REVISIONS,
+            # What could not be handed over is on them.
+            "persistentVolumeClaimRetentionPolicy": {"whenDeleted": "Retain", "whenScaled": "Retain"},
+            "template": pod(relay, settings_name, secret_name, None),
+            "volumeClaimTemplates": [{"metadata": {"name": QUEUE, "labels": relay.pods}, "spec": claim}],
+        },
+    )
+
+
+def _deployment(relay: RelayOnCluster, settings_name: str, secret_name: str | None) -> dict[str, Any]:
+    return manifest(
+        "Deployment",
+        relay.name,
+        relay.namespace,
+        version="apps/v1",
+        labels=relay.labels(),
+        spec={
+            "replicas": _first_replicas(relay),
+            "selector": {"matchLabels": relay.pods},
+            # A pod without a volume needs somebody to hand its queue to: the new one is there first.
+            "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}},
+            "revisionHistoryLimit": KEPT_REVISIONS,
+            "template": pod(relay, settings_name, secret_name, {"emptyDir": {}}),
+        },
+    )
+
+
+def _first_replicas(relay: RelayOnCluster) -> int:
+    return relay.replicas if relay.scaling is None else relay.scaling.least
+
+
+def _headless(relay: RelayOnCluster) -> dict[str, Any]:
+    """Return the service that has the address of each pod. Of each that is ready: mail is handed to those only."""
+    ports = [{"name": "smtp", "port": SMTP_PORT, "targetPort": "smtp", "protocol": "TCP"}]
+    if relay.monitoring_namespace is not None:
+        ports.append({"name": "metrics", "port": METRICS_PORT, "targetPort": "metrics", "protocol": "TCP"})
+    return manifest(
+        "Service",
+        relay.headless_name,
+        relay.namespace,
+        labels=relay.labels("pods"),
+        spec={"clusterIP": "None", "selector": relay.pods, "ports": ports, **_families(relay)},
+    )
+
+
+def _service(relay: RelayOnCluster) -> dict[str, Any]:
+    ports = [{"name": "smtp", "port": SMTP_PORT, "targetPort": "smtp", "protocol": "TCP"}]
+    return manifest(
+        "Service",
+        relay.name,
+        relay.namespace,
+        labels=relay.labels(),
+        annotations=relay.service_annotations,
+        spec={"type": "ClusterIP", "selector": relay.pods, "ports": ports, **_families(relay)},
+    )
+
+
+def _families(relay: RelayOnCluster) -> dict[str, Any]:
+    if relay.dual_stack:
+        return {"ipFamilyPolicy": "PreferDualStack"}
+    return {"ipFamilyPolicy": "SingleStack", "ipFamilies": ["IPv4"]}
+
+
+def _disruption_budget(relay: RelayOnCluster) -> dict[str, Any]:
+    return manifest(
+        "PodDisruptionBudget",
+        relay.name,
+        relay.namespace,
+        version="policy/v1",
+        labels=relay.labels(),
+        spec={
+            "maxUnavailable": 1,
+            "selector": {"matchLabels": relay.pods},
+            # One that does not work anyway does not keep a node from being drained.
+            "unhealthyPodEvictionPolicy": "AlwaysAllow",
+        },
+    )
+
+
+def _autoscaler(relay: RelayOnCluster) -> dict[str, Any]:
+    scaling = relay.scaling
+    assert scaling is not None  # noqa: S101 - tells the type checker what the caller has made sure of
+    # One after the other: the next does not go before the last has handed its queue over.
+    slowly = {"type": "Pods", "value": 1, "periodSeconds": min(LONGEST_PERIOD, 2 * seconds_to_end(relay))}
+    target = {"apiVersion": "apps/v1", "kind": "StatefulSet" if relay.durable else "Deployment", "name": relay.name}
+    use = {"type": "Utilization", "averageUtilization": scaling.cpu_percent}
+    return manifest(
+        "HorizontalPodAutoscaler",
+        relay.name,
+        relay.namespace,
+        version="autoscaling/v2",
+        labels=relay.labels(),
+        spec={
+            "scaleTargetRef": target,
+            "minReplicas": scaling.least,
+            "maxReplicas": scaling.most,
+            "metrics": [{"type": "Resource", "resource": {"name": "cpu", "target": use}}],
+            "behavior": {
+                "scaleDown": {
+                    "stabilizationWindowSeconds": scaling.stabilization_seconds,
+                    "policies": [slowly],
+                },
+                "scaleUp": {
+                    "stabilizationWindowSeconds": 0,
+                    "policies": [{"type": "Pods", "value": 2, "periodSeconds": 60}],
+                },
+            },
+        },
+    )
+
+
+def _service_monitor(relay: RelayOnCluster) -> dict[str, Any]:
+    """Return what lets the operator's Prometheus read every pod behind the headless service."""
+    pods = selector(APPLICATION, relay.name, "pods")
+    return service_monitor(relay.name, relay.namespace, selector=pods, labels=relay.labels())
+
+
+def _drain(relay: RelayOnCluster, number: int, settings_name: str, secret_name: str | None) -> dict[str, Any]:
+    """Return the job that hands over what is on the volume of pod ``number``, which is gone for good.
+
+    Should that pod come back, one of the two waits: Postfix locks its queue, and most volumes are for one node.
+    """
+    claim = {"persistentVolumeClaim": {"claimName": f"{QUEUE}-{relay.name}-{number}"}}
+    version = digest([relay.image, settings_name, secret_name])
+    spec = {
+        "restartPolicy": "Never",
+        "serviceAccountName": relay.name,
+        "automountServiceAccountToken": False,
+        "enableServiceLinks": False,
+        **({"hostUsers": False} if relay.user_namespaces else {}),
+        "securityContext": {"seccompProfile": {"type": "RuntimeDefault"}},
+        **({"imagePullSecrets": [{"name": relay.image_pull_secret}]} if relay.image_pull_secret else {}),
+        "terminationGracePeriodSeconds": seconds_to_end(relay),
+        "containers": [container(relay, secret_name, "drain")],
+        "volumes": volumes(relay, settings_name, secret_name, claim),
+    }
+    return manifest(
+        "Job",
+        f"{relay.name}-drain-{number}-{version}",
+        relay.namespace,
+        version="batch/v1",
+        labels=relay.labels("drain"),
+        spec={
+            "backoffLimit": DRAIN_TRIES - 1,
+            "completions": 1,
+            "parallelism": 1,
+            "template": {"metadata": {"labels": relay.labels("drain")}, "spec": spec},
+        },
+    )

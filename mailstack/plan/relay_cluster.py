@@ -1,0 +1,47 @@
+"""The relay as objects of a cluster: the part of the plan that placement ``kubernetes`` has."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from mailstack.kubernetes.objects import Placed, digest
+from mailstack.kubernetes.relay import relay_objects
+from mailstack.kubernetes.relay_definition import RelayOnCluster
+from mailstack.plan.shown import Secret, Shown
+
+__all__ = ["ClusterAccess", "KubernetesRelay"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClusterAccess:
+    """Which cluster, and how to log in there.
+
+    ``kubeconfig`` None: that of a cluster of this stack, where it has one, else the file of who runs Pulumi. Of its
+    contexts ``context``, None for the current one. ``identifier`` stays while it is the same cluster.
+    """
+
+    identifier: str
+    kubeconfig: str | None = field(default=None, repr=False)
+    context: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class KubernetesRelay:
+    """``relay`` is what runs, ``secrets`` the text of each of its secret files; ``on_destroy`` as for a host."""
+
+    access: ClusterAccess
+    relay: RelayOnCluster
+    secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
+    keep: bool = False
+
+    def objects(self, shown: Shown) -> tuple[Placed, ...]:
+        """Return every object. ``shown`` is the plan's, with the versions of its secrets (``shown.versioned``)."""
+        versions = {
+            name: told.version
+            for name, told in shown.items()
+            if name in self.relay.secret_files and isinstance(told, Secret)
+        }
+        return relay_objects(self.relay, self.secrets, digest(versions))
+
+    def with_monitoring(self) -> "KubernetesRelay":
+        """Return the same with the objects whose kinds the cluster has been found to know."""
+        return replace(self, relay=replace(self.relay, monitoring_objects=True))
