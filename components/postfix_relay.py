@@ -1,10 +1,10 @@
 """Postfix in front of the upstream: on VMs, in a container of a Docker engine, or on a Kubernetes cluster.
 
 Owns: the Postfix installation of its hosts, or the container with its networks and queue, or the cluster's objects.
-Does not own: the upstream's account, the DNS name it greets with. Precondition: a host has passed its preflight. On a VM a
-change of any setting re-runs the role: the new configuration is checked beside the old one and replaces it only when
-Postfix accepts it; queued mail stays. On destroy the role puts back what was there before, or refuses while mail is
-queued (docs/how-to/postfix-relay.md, "Remove it"). Elsewhere the queue's volumes stay (docs/how-to/relay-in-docker.md,
+Does not own: the upstream's account, the DNS name it greets with. Precondition: a host has passed its preflight. On a
+VM a change of any setting re-runs the role: the new configuration is checked beside the old one and replaces it only
+when Postfix accepts it; queued mail stays. On destroy the role puts back what was there before, or refuses while mail
+is queued (docs/how-to/postfix-relay.md, "Remove it"). Elsewhere the queue's volumes stay (relay-in-docker.md,
 relay-on-kubernetes.md). Several hosts are a chain: each waits for the one before, which has proved that it accepts and
 delivers. A failure ends the chain there, and what is removed goes one after the other too, from the end.
 """

@@ -18,25 +18,11 @@ from rehearsal.container_checks import container_checks
 from rehearsal.ground import Host
 from rehearsal.postal_checks import application_checks, port_checks, web_checks
 from rehearsal.site import Check, Site, short
+from rehearsal.submitting import submit
 
-__all__ = ["run_checks", "submit", "table"]
+__all__ = ["run_checks", "table"]
 
 ARRIVAL_SECONDS = 60
-# Runs on the relay host, as an application there would. Arguments: address, port, EHLO, sender, recipient, token.
-SUBMIT = """
-import smtplib, sys
-address, port, helo, sender, recipient, token = sys.argv[1:]
-with smtplib.SMTP(address, int(port), local_hostname=helo, timeout=20) as smtp:
-    try:
-        smtp.sendmail(sender, [recipient], "From: <%s>\\r\\nTo: <%s>\\r\\nSubject: %s\\r\\n\\r\\n%s\\r\\n"
-                      % (sender or "postmaster@" + helo, recipient, token, token))
-    except smtplib.SMTPSenderRefused as error:
-        print("refused %d %s" % (error.smtp_code, error.smtp_error.decode())); sys.exit(3)
-    except smtplib.SMTPRecipientsRefused as error:
-        code, text = list(error.recipients.values())[0]
-        print("refused %d %s" % (code, text.decode())); sys.exit(3)
-print("accepted")
-"""
 
 
 def run_checks(site: Site, say: Callable[[str], None]) -> list[Check]:
@@ -61,21 +47,6 @@ def table(checks: list[Check]) -> list[str]:
     """Return the checks as lines of aligned text: result, name, evidence."""
     width = max(len(check.name) for check in checks)
     return [f"{'ok  ' if check.passed else 'FAIL'}  {check.name:<{width}}  {check.evidence}" for check in checks]
-
-
-def submit(
-    site: Site, sender: str, recipient: str, token: str, helo: str = "app.rehearsal.test", *, relay: Host | None = None
-) -> str:
-    """Hand a message to a relay, the first one unless told, from its own host or network.
-
-    Return ``accepted`` or ``refused CODE TEXT``.
-    """
-    definition = site.plan.relay.definition
-    address = definition.listen_addresses[0] if site.place is None else site.plan.relay.smtp_host
-    place = "127.0.0.1" if address in {"0.0.0.0", "::"} else address
-    arguments = [place, str(definition.listen_port), helo, sender, recipient, token]
-    host = relay or site.beside_relay()
-    return site.ground.exec(host, ["python3", "-", *arguments], input=SUBMIT, check=False).stdout.strip()
 
 
 def _dns(site: Site) -> Iterator[Check]:

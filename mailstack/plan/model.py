@@ -115,7 +115,6 @@ class DnsPlan:
 
 
 @dataclass(frozen=True, kw_only=True)
-@dataclass(frozen=True, kw_only=True)
 class RelayPlan:
     """The relay: the definition every placement renders main.cf from, and what brings it to its place.
 

@@ -69,8 +69,8 @@ def shown_for_all(by_host: Mapping[str, Shown]) -> Shown:
 
     Of a text with several lines that differs, the lines that all have are shown once too.
     """
-    if len(by_host) == 1:
-        return next(iter(by_host.values()))
+    if len(by_host) < 2:
+        return next(iter(by_host.values()), {})
     first = next(iter(by_host.values()))
     same = {name: text for name, text in first.items() if all(shown.get(name) == text for shown in by_host.values())}
     found: dict[str, str | Secret] = dict(same)

@@ -4,21 +4,9 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, SecretStr
 
+from mailstack.settings.cluster_types import ClusterVersion, LabelName, LabelValue, RegistryName, Sha256
 from mailstack.settings.section import Section
-from mailstack.settings.types import (
-    AbsolutePath,
-    ClusterVersion,
-    HostAddress,
-    IpNetwork,
-    LabelName,
-    LabelValue,
-    LogicalName,
-    OneLineSecret,
-    RegistryName,
-    Sha256,
-    WebUrl,
-    broken,
-)
+from mailstack.settings.types import AbsolutePath, HostAddress, IpNetwork, LogicalName, OneLineSecret, WebUrl, broken
 
 __all__ = ["AirgapImages", "Architecture", "Cluster", "Registry"]
 

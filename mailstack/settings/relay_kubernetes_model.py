@@ -5,18 +5,9 @@ from typing import Annotated, Literal
 import yaml
 from pydantic import AfterValidator, Field, SecretStr
 
+from mailstack.settings.cluster_types import LabelName, LabelValue, ObjectName, Quantity
 from mailstack.settings.section import Section
-from mailstack.settings.types import (
-    Certificate,
-    DomainName,
-    IpNetwork,
-    LabelName,
-    LabelValue,
-    ObjectName,
-    Port,
-    Quantity,
-    broken,
-)
+from mailstack.settings.types import Certificate, DomainName, IpNetwork, Port, broken
 
 __all__ = ["Autoscaling", "Monitoring", "NetworkPolicies", "RelayKubernetes", "RelayQueue", "RelayResources"]
 

@@ -18,7 +18,6 @@ __all__ = [
     "BuildPlatform",
     "Certificate",
     "CloudflareId",
-    "ClusterVersion",
     "ContainerName",
     "CredentialKey",
     "DockerEndpoint",
@@ -35,29 +34,24 @@ __all__ = [
     "IpNetwork",
     "Ipv4",
     "Ipv6",
-    "LabelName",
-    "LabelValue",
     "LogicalName",
     "LoginName",
     "LongSecret",
-    "ObjectName",
     "OneLineSecret",
     "OwnerName",
     "Permalink",
     "Port",
     "PostalVersion",
     "PrivateKey",
-    "Quantity",
-    "RegistryName",
     "Schedule",
     "Selector",
     "ServiceName",
-    "Sha256",
     "ShortText",
     "SpfTarget",
     "UserName",
     "WebUrl",
     "broken",
+    "matching",
 ]
 
 CONTROL = re.compile(r"[\x00-\x1f\x7f\x85\u2028\u2029]")
@@ -278,7 +272,9 @@ def _permalink(value: Any) -> str:
     return text
 
 
-def _pattern(pattern: str, rule: str, fix: str) -> BeforeValidator:
+def matching(pattern: str, rule: str, fix: str) -> BeforeValidator:
+    """Return what takes a text that matches ``pattern`` as a whole, and tells ``rule`` and ``fix`` for any other."""
+
     def parse(value: Any) -> str:
         text = _text(value, rule, fix)
         if not re.fullmatch(pattern, text):
@@ -310,7 +306,7 @@ Permalink = Annotated[str, BeforeValidator(_permalink)]
 Port = Annotated[int, Field(ge=1, le=65535)]
 Selector = Annotated[
     str,
-    _pattern(
+    matching(
         # RFC 6376 §3.1 knows no underscore, yet signers use it: the DNS rules warn.
         r"(?!.*\._domainkey)[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?(\.[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?)*",
         "must be a DKIM selector: letters, digits, inner hyphens (RFC 6376 §3.1)",
@@ -319,7 +315,7 @@ Selector = Annotated[
 ]
 LogicalName = Annotated[
     str,
-    _pattern(
+    matching(
         r"[a-z][a-z0-9-]{0,39}",
         "must be a short name: a small letter, then small letters, digits and hyphens, 40 at most",
         "rename it; the name is part of Pulumi's resource names",
@@ -327,7 +323,7 @@ LogicalName = Annotated[
 ]
 LoginName = Annotated[
     str,
-    _pattern(
+    matching(
         r"[a-zA-Z0-9][a-zA-Z0-9._@+-]{0,63}",
         "must be a login name: letters, digits and . _ @ + - only, 64 at most",
         "write it without blanks and colons, such as printer2 or shop@example.com",
@@ -335,11 +331,11 @@ LoginName = Annotated[
 ]
 UserName = Annotated[
     str,
-    _pattern(r"[a-z_][a-z0-9_-]{0,31}", "must be a Unix user name", "write the login name, such as root or admin"),
+    matching(r"[a-z_][a-z0-9_-]{0,31}", "must be a Unix user name", "write the login name, such as root or admin"),
 ]
 CloudflareId = Annotated[
     str,
-    _pattern(
+    matching(
         r"[0-9a-f]{32}",
         "must be a Cloudflare zone ID: 32 hexadecimal digits",
         "copy it from the zone's overview page, right-hand column",
@@ -347,13 +343,13 @@ CloudflareId = Annotated[
 ]
 AbsolutePath = Annotated[
     str,
-    _pattern(
+    matching(
         r"/[A-Za-z0-9._/@+-]+", "must be an absolute path on the host, without blanks", "write it from the root on"
     ),
 ]
 ImageName = Annotated[
     str,
-    _pattern(
+    matching(
         r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?(:[0-9]+)?(/[a-z0-9]+([._-]+[a-z0-9]+)*)*(:[A-Za-z0-9_][A-Za-z0-9_.-]{0,127})?",
         "must be a container image: registry/path",
         "write it as ghcr.io/postalserver/postal, without https://",
@@ -361,7 +357,7 @@ ImageName = Annotated[
 ]
 ImageReference = Annotated[
     str,
-    _pattern(
+    matching(
         r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?(:[0-9]+)?(/[a-z0-9]+([._-]+[a-z0-9]+)*)*"
         r"(:(?!latest(@|$))[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}(@sha256:[0-9a-f]{64})?|@sha256:[0-9a-f]{64})",
         "must be a container image with a tag other than latest, or a digest: a moving name changes under you",
@@ -370,7 +366,7 @@ ImageReference = Annotated[
 ]
 HostAndPort = Annotated[
     str,
-    _pattern(
+    matching(
         r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?(:[0-9]{1,5})?",
         "must be the name of a registry, with a port where it is not 443",
         "write it as registry.example.com, without https:// and without a path",
@@ -378,7 +374,7 @@ HostAndPort = Annotated[
 ]
 BuildPlatform = Annotated[
     str,
-    _pattern(
+    matching(
         r"linux/[a-z0-9]+(/v[0-9])?",
         "must be a platform: linux/ and an architecture",
         "write linux/amd64 or linux/arm64; `docker version` shows the engine's",
@@ -386,7 +382,7 @@ BuildPlatform = Annotated[
 ]
 ContainerName = Annotated[
     str,
-    _pattern(
+    matching(
         r"[a-z0-9][a-z0-9-]{1,62}",
         "must be a name for Docker and DNS: small letters, digits and hyphens, 2 to 63",
         "rename it, such as postfix-relay",
@@ -394,7 +390,7 @@ ContainerName = Annotated[
 ]
 DockerEndpoint = Annotated[
     str,
-    _pattern(
+    matching(
         r"unix:///[A-Za-z0-9._/@+-]+|tcp://([A-Za-z0-9.-]+|\[[0-9A-Fa-f:]+\]):[0-9]{1,5}",
         "must be unix:// and a socket, or tcp:// with host and port",
         "write unix:///var/run/docker.sock; for ssh declare the machine in hosts and name it in relay.host",
@@ -402,7 +398,7 @@ DockerEndpoint = Annotated[
 ]
 ShortText = Annotated[
     str,
-    _pattern(
+    matching(
         r"[^\x00-\x1f\x7f\x85\u2028\u2029]{1,100}",
         "must be one line of text, 100 characters at most",
         "write it in quotes",
@@ -410,7 +406,7 @@ ShortText = Annotated[
 ]
 ImageDigest = Annotated[
     str,
-    _pattern(
+    matching(
         r"sha256:[0-9a-f]{64}",
         "must be an image digest: sha256: and 64 hexadecimal digits",
         "copy it from `docker buildx imagetools inspect IMAGE`",
@@ -418,7 +414,7 @@ ImageDigest = Annotated[
 ]
 WebUrl = Annotated[
     str,
-    _pattern(
+    matching(
         r"https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?(/[^\s\"\x00-\x1f]*)?",
         "must be a URL with http or https",
         "write it as https://example.com/path",
@@ -426,65 +422,9 @@ WebUrl = Annotated[
 ]
 Schedule = Annotated[
     str,
-    _pattern(
+    matching(
         r"[A-Za-z0-9*,:./ -]{3,80}",
         "must be a systemd calendar expression (systemd.time(7))",
         "write it as `daily` or `*-*-* 02:30:00`",
-    ),
-]
-ClusterVersion = Annotated[
-    str,
-    _pattern(
-        r"v1\.[1-9][0-9]?\.[0-9]{1,2}\+k3s[1-9][0-9]?",
-        "must be an exact release of k3s, such as v1.33.5+k3s1",
-        "copy the tag from the releases page; a channel such as stable would change under you",
-    ),
-]
-Sha256 = Annotated[
-    str,
-    _pattern(
-        r"[0-9a-f]{64}",
-        "must be a SHA-256: 64 hexadecimal digits, in small letters",
-        "copy the first word of what sha256sum prints; releases have sha256sum-<architecture>.txt",
-    ),
-]
-RegistryName = Annotated[
-    str,
-    _pattern(
-        r"\*|[a-z0-9]([a-z0-9.-]*[a-z0-9])?(:[0-9]{1,5})?",
-        "must be a registry as in an image's name, or * for all",
-        "write it as docker.io or registry.example.com:5000, without https://",
-    ),
-]
-LabelName = Annotated[
-    str,
-    _pattern(
-        r"([a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?",
-        "must be the name of a Kubernetes label: prefix/name or name",
-        "use letters, digits and inner . _ -; 63 at most in the name",
-    ),
-]
-LabelValue = Annotated[
-    str,
-    _pattern(
-        r"([A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?)?",
-        "must be the value of a Kubernetes label",
-        "use letters, digits and inner . _ -, 63 at most; numbers and true in quotes",
-    ),
-]
-ObjectName = Annotated[
-    str,
-    _pattern(
-        r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?",
-        "must be a name of Kubernetes: small letters, digits and inner hyphens, 63 at most (RFC 1123)",
-        "write the name only, such as mail or priority-1",
-    ),
-]
-Quantity = Annotated[
-    str,
-    _pattern(
-        r"[1-9][0-9]{0,14}(\.[0-9]{1,3})?(m|k|M|G|T|Ki|Mi|Gi|Ti)?",
-        "must be a quantity of Kubernetes, larger than 0",
-        'write it in quotes, such as "100m" of a core, "256Mi" or "2Gi"',
     ),
 ]

@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 
 from mailstack.settings.initialise import rehearsal_config
-from rehearsal.checks import submit
 from rehearsal.container_place import ContainerPlace
 from rehearsal.engine import Engine, EngineError
 from rehearsal.ground.docker import docker, docker_try
 from rehearsal.rehearse import Rehearsal
+from rehearsal.submitting import submit
 from tests.engine.conftest import ROOT
 from tests.engine.stage import DONE, PLANNED
 

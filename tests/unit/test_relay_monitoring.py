@@ -97,7 +97,7 @@ def monitors(found: tuple[Placed, ...]) -> list[str]:
 
 def test_a_cluster_with_the_operator_gets_a_service_monitor(api: ApiServer) -> None:
     found, notes = watched(api)
-    assert monitors(found) == ["ServiceMonitor"]
+    assert monitors(found) == ["ServiceMonitor", "PrometheusRule"]
     assert notes == ""
 
 
@@ -114,11 +114,11 @@ def test_a_cluster_that_does_not_answer_keeps_what_it_has_and_gets_nothing_new()
     assert "was not seen" in notes
     assert TOKEN not in notes
     found, notes = watched(None, before=True)
-    assert monitors(found) == ["ServiceMonitor"]
+    assert monitors(found) == ["ServiceMonitor", "PrometheusRule"]
     assert "what is there stays" in notes
 
 
-@pytest.mark.parametrize(("asked", "kinds"), [("yes", ["ServiceMonitor"]), ("no", [])])
+@pytest.mark.parametrize(("asked", "kinds"), [("yes", ["ServiceMonitor", "PrometheusRule"]), ("no", [])])
 def test_who_says_it_is_believed_and_nobody_is_asked(asked: str, kinds: list[str]) -> None:
     found, notes = watched(None, objects=asked)
     assert monitors(found) == kinds
