@@ -1,4 +1,4 @@
-"""The program of the plugin's test: one ConfigMap, through the SDK, on the API server whose kubeconfig is the secret `key`."""
+"""The program of the plugin's test: one ConfigMap, on the API server whose kubeconfig is the secret `key`."""
 
 import pulumi
 import pulumi_kubernetes as kubernetes
