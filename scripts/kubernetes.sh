@@ -5,7 +5,8 @@
 #
 # Usage: scripts/kubernetes.sh [--if-built] [--api-server]
 #   --if-built    only say whether it is there; build and install nothing
-#   --api-server  only etcd, kube-apiserver and kubectl: enough to have objects checked, needs neither root nor a kernel
+#   --api-server  only etcd, kubectl, kube-apiserver and what deletes (kube-controller-manager): enough to have objects
+#                 checked, and needs no root
 #
 # Where: .tools/kubernetes/bin (and bin/cni). A stamp per program lies in .tools/kubernetes/stamps.
 # Environment: KUBERNETES_JOBS  processors the compiler may use (default: all); it is niced in any case
@@ -73,6 +74,7 @@ programs() { # calls its argument once per program; those an API server needs co
   "$1" etcd control go.etcd.io/etcd/server/v3
   "$1" kubectl control "$KUBERNETES/kubectl" "$RELEASE"
   "$1" kube-apiserver control "$KUBERNETES/kube-apiserver" "$RELEASE"
+  "$1" kube-controller-manager control "$KUBERNETES/kube-controller-manager" "$RELEASE"
   $node || return 0
   local plugin
   "$1" pause pause .
@@ -85,7 +87,6 @@ programs() { # calls its argument once per program; those an API server needs co
   "$1" containerd-shim-runc-v2 containerd "$CONTAINERD/containerd-shim-runc-v2"
   "$1" ctr containerd "$CONTAINERD/ctr" "" -tags "$FEW_SNAPSHOTTERS"
   "$1" kubelet control "$KUBERNETES/kubelet" "$RELEASE"
-  "$1" kube-controller-manager control "$KUBERNETES/kube-controller-manager" "$RELEASE"
   "$1" kube-scheduler control "$KUBERNETES/kube-scheduler" "$RELEASE"
   "$1" kube-proxy control "$KUBERNETES/kube-proxy" "$RELEASE"
   "$1" coredns coredns .

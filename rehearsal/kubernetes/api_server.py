@@ -1,4 +1,4 @@
-"""An API server with its store and nothing else: it checks and keeps objects, and nobody acts on them."""
+"""An API server with its store and what deletes: it checks and keeps objects, and nobody acts on them."""
 
 import logging
 from collections.abc import Callable
@@ -8,7 +8,7 @@ from typing import Self
 
 from rehearsal.ground.ports import free_port
 from rehearsal.kubernetes.api import Api
-from rehearsal.kubernetes.control_plane import api_server, etcd
+from rehearsal.kubernetes.control_plane import DELETERS, api_server, etcd
 from rehearsal.kubernetes.credentials import Credentials
 from rehearsal.kubernetes.processes import Daemons
 from rehearsal.kubernetes.record import CLUSTERS, Record, clean_leftovers
@@ -28,8 +28,9 @@ ADVERTISED = "198.51.100.1"
 class ApiServer(Api):
     """etcd and kube-apiserver on loopback ports. Needs no root.
 
-    Schema, defaults, ``fieldValidation=Strict``, Pod Security, quotas and RBAC are those of any cluster. No controller
-    runs: a Deployment gets no pods, a namespace no service account; so the admission that asks for one is off.
+    Schema, defaults, ``fieldValidation=Strict``, Pod Security and RBAC are those of any cluster. Only the controllers
+    run that finish deletions (of namespaces, and in the foreground, as Pulumi deletes): a Deployment gets no pods, a
+    namespace no service account; so the admission that asks for one is off.
     """
 
     def __init__(self, name: str, log: Callable[[str], None] = _LOG.info, *, root: Path = CLUSTERS) -> None:
@@ -61,6 +62,10 @@ class ApiServer(Api):
                 record.processes.append(self._daemons.start(name, argv))
                 record.write(self._root)
             self._daemons.wait_until(self._accepts, "answer of the API server", READY_SECONDS)
+            # As the administrator: the manager itself may not delete, and has no service accounts to act as.
+            deleters = [*DELETERS, f"--kubeconfig={self.kubeconfig_path}"]
+            record.processes.append(self._daemons.start("kube-controller-manager", deleters))
+            record.write(self._root)
         except BaseException:
             self.stop()
             raise

@@ -4,9 +4,17 @@ from pathlib import Path
 
 from rehearsal.kubernetes.programs import PROGRAMS
 
-__all__ = ["api_server", "etcd"]
+__all__ = ["DELETERS", "api_server", "etcd"]
 
 Argv = list[str | Path]
+
+DELETERS: Argv = [
+    PROGRAMS / "kube-controller-manager",
+    "--controllers=garbage-collector-controller,namespace-controller",
+    "--leader-elect=false",
+    "--secure-port=0",
+]
+"""Only the controllers that finish a deletion; the caller adds the kubeconfig."""
 
 
 def etcd(data: str | Path, client_port: int = 2379, peer_port: int = 2380) -> Argv:

@@ -67,6 +67,14 @@ def test_pod_security_warns_and_refuses(api: ApiServer) -> None:
         api.apply([pod])
 
 
+def test_a_deletion_in_the_foreground_ends(api: ApiServer) -> None:
+    api.kubectl("create", "namespace", "gone")
+    api.kubectl("create", "configmap", "paint", "--namespace=gone")
+    api.kubectl("delete", "configmap", "paint", "--namespace=gone", "--cascade=foreground", "--timeout=30s")
+    api.kubectl("delete", "namespace", "gone", "--timeout=30s")
+    assert api.try_kubectl("get", "namespace", "gone").returncode != 0
+
+
 DYING = """
 import os
 from rehearsal.kubernetes import ApiServer
@@ -79,7 +87,7 @@ def test_a_killed_run_leaves_nothing_after_the_next_start(api: ApiServer) -> Non
     subprocess.run([sys.executable, "-c", DYING], cwd=CHECKOUT, check=False)
     record = Record.read(CLUSTERS / "api-server-tests-dying")
     assert record is not None
-    assert len(record.processes) == 2
+    assert len(record.processes) == 3
     assert clean_leftovers(lambda _line: None) == ("api-server-tests-dying",)
     assert not any(process_start(pid) == started for pid, started in record.processes)
     assert not (CLUSTERS / "api-server-tests-dying").exists()

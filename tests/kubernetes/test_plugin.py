@@ -34,7 +34,7 @@ def test_a_resource_is_made_kept_compared_and_removed(tmp_path: Path) -> None:
     with ApiServer("plugin-tests") as api:
 
         def paint(colour: str) -> None:
-            engine.configure({"kubeconfig": api.kubeconfig, "colour": colour}, "paint")
+            engine.configure({"key": api.kubeconfig, "colour": colour}, "paint")
 
         def painted() -> str:
             return str(api.get("configmap", "paint")["data"]["colour"])
