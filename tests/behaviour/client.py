@@ -75,7 +75,7 @@ class Sender(threading.Thread):
         if self.smtp is None:
             addresses = self.asked["addresses"]
             self.turn += 1
-            smtp = smtplib.SMTP(timeout=20, local_hostname="app.example.com")
+            smtp = smtplib.SMTP(timeout=20, local_hostname="app.mailstack.test")
             expect(smtp.connect(addresses[self.turn % len(addresses)], self.asked["port"]), 220)
             expect(smtp.ehlo())
             self.smtp, self.used = smtp, 0

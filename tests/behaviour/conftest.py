@@ -5,10 +5,11 @@ from collections.abc import Iterator
 import pytest
 
 from rehearsal.ground import Ground
+from tests.behaviour.docker_engine import DockerPlace
 from tests.behaviour.place import Place
 from tests.behaviour.vm import VmPlace
 
-PLACES: dict[str, type[Place]] = {"vm": VmPlace}
+PLACES: dict[str, type[Place]] = {"vm": VmPlace, "docker": DockerPlace}
 
 
 @pytest.fixture(
@@ -19,7 +20,9 @@ def made(request: pytest.FixtureRequest) -> Iterator[Place]:
     kind: str = request.param
     module = request.module.__name__.rpartition("_")[2]
     with Ground(f"{kind}-{module}") as ground:
-        yield PLACES[kind](ground)
+        place = PLACES[kind](ground)
+        yield place
+        place.close()
 
 
 @pytest.fixture

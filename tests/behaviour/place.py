@@ -12,29 +12,33 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mailstack.postfix.relay import RelayDefinition
-from mailstack.upstreams import PRESETS
+from mailstack.plan import Plan, load_plan
+from mailstack.settings.initialise import rehearsal_config
 from rehearsal.ground import Ground, Service
 from rehearsal.pki import PrivateCa, ServerPki, make_server_pki
 from rehearsal.standins import start_google
 from rehearsal.waiting import wait_for
 
-__all__ = ["DEFINITION", "PASSWORD", "UPSTREAM", "USER", "Load", "Place", "Sent"]
+__all__ = ["PASSWORD", "UPSTREAM", "USER", "Load", "Place", "Sent", "login"]
 
 UPSTREAM = "smtp-relay.gmail.com"
-USER, PASSWORD = "relay@example.com", "p#ss word \\ $x"
+USER, PASSWORD = "relay@mailstack.test", "p#ss word \\ $x"
 CLIENT = (Path(__file__).parent / "client.py").read_text(encoding="utf-8")
 # Beyond this nothing a test waits for is worth waiting for on a busy machine.
 PATIENCE_SECONDS = 90
 
-# Everything but where it listens and who its clients are: that belongs to the place.
-DEFINITION = RelayDefinition(
-    hostname="relay.example.com",
-    sender_domains=("example.com",),
-    masquerade_domains=("example.com",),
-    upstream_host=UPSTREAM,
-    temporary_reply_patterns=PRESETS["google-workspace"].temporary_replies,
-)
+# Everything but where it runs and who its clients are: that belongs to the place.
+RELAY = {
+    "hostname": "relay.mailstack.test",
+    "masquerade_domains": ["mailstack.test"],
+    "upstream": {"preset": "google-workspace"},
+}
+LOCAL = Path(__file__).parents[2] / "Pulumi.local.yaml"
+
+
+def login(password: str) -> dict[str, Any]:
+    """Return the part of the relay's settings with which it logs in."""
+    return {"upstream": {"preset": "google-workspace", "auth": "sasl", "username": USER, "password": password}}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,22 +80,62 @@ class Load(threading.Thread):
 class Place(ABC):
     """One relay between an application and the stand-in for Google, on a ground of its own."""
 
-    # Deliveries that an orderly stop may cut off after the upstream has taken them: they arrive twice.
-    cut_off_by_stop = 0
+    @property
+    def cut_off_by_stop(self) -> int:
+        """Deliveries that an orderly stop may cut off after the upstream has taken them: they arrive twice."""
+        return 0
+
+    @property
+    def sessions(self) -> int:
+        """How many deliveries may be under way at once."""
+        return self.plan().relay.definition.concurrency
 
     def __init__(self, ground: Ground) -> None:
         """Start upstream and application; the relay comes with ``apply``."""
         self.ground = ground
-        self.pki: ServerPki = make_server_pki(UPSTREAM, ca=PrivateCa())
-        self.google = start_google(ground, self.pki, self.rule(), host_name=UPSTREAM, service="google")
-        self.app = ground.create_service("app", ["sleep", "infinity"])
-        self.stranger = ground.create_service("stranger", ["sleep", "infinity"])
+        self.authority = PrivateCa()
+        self.pki: ServerPki = make_server_pki(UPSTREAM, ca=self.authority)
+        self.granted = self.rule(allowed_ips=[str(ground.subnet)])
+        self.google = start_google(ground, self.pki, self.granted, host_name=UPSTREAM, service="upstream")
+        self.app = self._application()
+        self.stranger = self._stranger()
+
+    def _application(self) -> Service:
+        return self.ground.create_service("app", ["sleep", "infinity"])
+
+    def _stranger(self) -> Service:
+        return self.ground.create_service("stranger", ["sleep", "infinity"])
+
+    def grant(self, **changes: Any) -> None:
+        """Let Google have the usual rule with ``changes``."""
+        self.granted = self.rule(**changes)
+        self.google.put_rule(self.granted)
+
+    def raw(self, changes: Mapping[str, Any]) -> dict[str, Any]:
+        """Return a stack of nothing but the relay; ``changes`` are keys of ``relay``."""
+        stack = rehearsal_config(LOCAL)
+        domain = {**stack["domains"][0], "dkim": stack["domains"][0]["dkim"][:1]}
+        placed = self.placed({**RELAY, **changes})
+        return {"environment": "local", "domains": [domain], "dns": {"provider": "none"}, **placed}
+
+    def plan(self, **changes: Any) -> Plan:
+        """Return the plan of that stack."""
+        return load_plan(self.raw(changes))
+
+    @abstractmethod
+    def placed(self, relay: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the sections of the stack that say where ``relay`` runs."""
+
+    @property
+    def egress(self) -> str:
+        """The network that mail leaves from."""
+        return str(self.ground.subnet)
 
     def rule(self, **changes: Any) -> dict[str, Any]:
         """Return Google's rule: it knows the addresses of the ground."""
         return {
-            "domains": ["example.com"],
-            "allowed_ips": [str(self.ground.subnet)],
+            "domains": ["mailstack.test"],
+            "allowed_ips": changes.get("allowed_ips") or [self.egress],
             "allowed_senders": "domain-addresses",
             "registered_users": [],
             "require_tls": True,
@@ -105,9 +149,17 @@ class Place(ABC):
     def addresses(self) -> Sequence[str]:
         """Where applications connect, each with port 25."""
 
+    @property
+    def stranger_addresses(self) -> Sequence[str]:
+        """Where somebody connects who is no client."""
+        return self.addresses
+
+    def close(self) -> None:  # noqa: B027 - most places have nothing of the kind
+        """Remove what the ground does not know of."""
+
     @abstractmethod
-    def apply(self, definition: RelayDefinition = DEFINITION, password: str | None = None) -> None:
-        """Bring the relay to a definition the way an update does, mail in the queue or not; return once it greets."""
+    def apply(self, **changes: Any) -> None:
+        """Bring the relay to changed settings the way an update does, mail or no mail; return once it greets."""
 
     @abstractmethod
     def stop(self) -> None:
@@ -136,7 +188,7 @@ class Place(ABC):
     def messages(self, subjects: Sequence[str], *, client: Service | None = None, **changes: Any) -> list[Sent]:
         """Send one message each from an application; ``changes`` are keys of ``client``'s input."""
         asked = {
-            "addresses": list(self.addresses), "port": 25, "sender": "app@example.com", "from": "app@example.com",
+            "addresses": list(self.addresses), "port": 25, "sender": "app@mailstack.test", "from": "app@mailstack.test",
             "recipient": "someone@recipient.test", "subjects": list(subjects), "threads": 1, "seconds": 20, **changes,
         }  # fmt: skip
         command = ["python3", "-c", CLIENT]
@@ -151,7 +203,7 @@ class Place(ABC):
 
     def send_as_stranger(self, subject: str) -> Sent:
         """Send one message from a machine that is not among the clients."""
-        return self.send(subject, client=self.stranger, seconds=0)
+        return self.send(subject, client=self.stranger, addresses=list(self.stranger_addresses), seconds=0)
 
     def load(self, count: int, *, threads: int = 8, seconds: int = 120) -> Load:
         """Send many messages, in the background."""
@@ -177,7 +229,7 @@ class Place(ABC):
     def settled(self) -> "Place":
         """Return the place with the plain relay, nothing in the queue, and a willing upstream."""
         self.google.clear_faults()
-        self.google.put_rule(self.rule())
+        self.grant()
         self.apply()
         self.forget()
         self.google.reset()

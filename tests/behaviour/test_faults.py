@@ -5,13 +5,12 @@ section 4.5.4.1; RFC 1047). So a message may arrive twice where an application l
 relay was ended between the upstream's answer and its own note of it: as many as it had in hand at that moment.
 """
 
-import dataclasses
 import time
 from collections.abc import Callable
 
 import pytest
 
-from tests.behaviour.place import DEFINITION, Load, Place
+from tests.behaviour.place import Load, Place
 
 pytestmark = pytest.mark.hosts
 
@@ -59,7 +58,7 @@ def test_the_upstream_is_away_for_a_minute(place: Place, proven: Callable[[Load,
     time.sleep(60)
     place.google.clear_faults()
     # Sessions that were cut after the content, before the answer: at most all there were.
-    proven(load, DEFINITION.concurrency)
+    proven(load, place.sessions)
 
 
 def test_the_relay_is_restarted_in_order(place: Place, proven: Callable[[Load, int], None]) -> None:
@@ -73,10 +72,10 @@ def test_the_relay_is_killed(place: Place, proven: Callable[[Load, int], None]) 
     load = begun(place)
     place.kill()
     place.start()
-    proven(load, DEFINITION.concurrency)
+    proven(load, place.sessions)
 
 
 def test_a_changed_definition_is_brought_out(place: Place, proven: Callable[[Load, int], None]) -> None:
     load = begun(place)
-    place.apply(dataclasses.replace(DEFINITION, message_size_limit_bytes=5_000_000))
+    place.apply(message_size_mb=5)
     proven(load, place.cut_off_by_stop)

@@ -1,16 +1,14 @@
 """What the relay promises, wherever it runs. These tests run unchanged against every placement."""
 
-import dataclasses
 import time
 
 import pytest
 
-from tests.behaviour.place import DEFINITION, PASSWORD, USER, Place
+from tests.behaviour.place import PASSWORD, USER, Place, login
 
 pytestmark = pytest.mark.hosts
 
 NEW_PASSWORD = "new pass: =2 ü"
-WITH_LOGIN = dataclasses.replace(DEFINITION, sasl_username=USER)
 # For so long Postfix keeps an idle connection to the upstream; a later one logs in afresh.
 CONNECTION_CACHE_SECONDS = 11
 
@@ -20,7 +18,7 @@ def test_mail_leaves_over_verified_tls_under_the_name_the_upstream_knows(place: 
     assert sent.outcome == "accepted", sent
     place.wait(lambda: place.arrived() == {"hello": 1}, "the message")
     [message] = place.google.messages()
-    assert message.ehlo == "relay.example.com"
+    assert message.ehlo == "relay.mailstack.test"
     assert message.tls is not None
     place.wait(lambda: "Verified TLS connection established to smtp-relay.gmail.com" in place.log(), "the log")
     assert "someone" not in str(place.queued())
@@ -63,17 +61,17 @@ def test_a_full_queue_survives_the_end_of_the_relay(place: Place, how: str) -> N
 
 
 def test_a_password_is_rotated_while_mail_waits_for_it(place: Place) -> None:
-    place.google.put_rule(place.rule(require_smtp_auth=True))
-    place.apply(WITH_LOGIN, PASSWORD)
+    place.grant(require_smtp_auth=True)
+    place.apply(**login(PASSWORD))
     assert place.send("with the old one").outcome == "accepted"
     place.wait(lambda: place.arrived() == {"with the old one": 1}, "mail with the old password")
-    place.google.put_rule(place.rule(require_smtp_auth=True, smtp_auth_users={USER: NEW_PASSWORD}))
+    place.grant(require_smtp_auth=True, smtp_auth_users={USER: NEW_PASSWORD})
     place.wait(lambda: not place.queued(), "the queue to empty")
     time.sleep(CONNECTION_CACHE_SECONDS)
     waiting = ["one", "two", "three"]
     assert {sent.outcome for sent in place.messages(waiting)} == {"accepted"}
     place.wait(lambda: "535" in str(place.queued()) and len(place.queued()) == 3, "mail to wait for the password")
-    place.apply(WITH_LOGIN, NEW_PASSWORD)
+    place.apply(**login(NEW_PASSWORD))
     place.retry_now()
     place.wait(lambda: set(waiting) <= set(place.arrived()), "the waiting mail")
     assert set(place.arrived().values()) == {1}
@@ -84,10 +82,10 @@ def test_a_password_is_rotated_while_mail_waits_for_it(place: Place) -> None:
     "sender",
     [
         "someone@elsewhere.test",
-        "someone@notexample.com",
-        "someone@example.com.elsewhere.test",
-        "someone%example.com@elsewhere.test",
-        '"someone@example.com"@elsewhere.test',
+        "someone@notmailstack.test",
+        "someone@mailstack.test.elsewhere.test",
+        "someone%mailstack.test@elsewhere.test",
+        '"someone@mailstack.test"@elsewhere.test',
     ],
 )
 def test_a_foreign_sender_is_refused(place: Place, sender: str) -> None:
@@ -99,10 +97,10 @@ def test_a_foreign_sender_is_refused(place: Place, sender: str) -> None:
 @pytest.mark.parametrize(
     "recipient",
     [
-        "someone%recipient.test@relay.example.com",
-        "@relay.example.com:someone@recipient.test",
-        "recipient.test!someone@relay.example.com",
-        '"someone@recipient.test"@relay.example.com',
+        "someone%recipient.test@relay.mailstack.test",
+        "@relay.mailstack.test:someone@recipient.test",
+        "recipient.test!someone@relay.mailstack.test",
+        '"someone@recipient.test"@relay.mailstack.test',
     ],
 )
 def test_routing_tricks_in_recipients_do_not_open_the_relay(place: Place, recipient: str) -> None:
@@ -125,11 +123,11 @@ def test_the_null_sender_passes(place: Place) -> None:
 
 
 def test_host_names_are_cut_off_senders(place: Place) -> None:
-    sent = place.send("masquerade", sender="app@web7.example.com", **{"from": "app@web7.example.com"})
+    sent = place.send("masquerade", sender="app@web7.mailstack.test", **{"from": "app@web7.mailstack.test"})
     assert sent.outcome == "accepted", sent
     place.wait(lambda: place.arrived() == {"masquerade": 1}, "the message")
     [message] = place.google.messages()
-    assert (message.mail_from, message.header("From")) == ("app@example.com", "<app@example.com>")
+    assert (message.mail_from, message.header("From")) == ("app@mailstack.test", "<app@mailstack.test>")
 
 
 @pytest.mark.parametrize("scope", ["customer", "user"])

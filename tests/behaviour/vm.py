@@ -1,10 +1,10 @@
 """The relay on a virtual machine: role ``postfix_relay`` on a host with systemd."""
 
-import dataclasses
+from collections.abc import Mapping
+from typing import Any
 
-from mailstack.postfix.relay import RelayDefinition, role_settings
 from rehearsal.ground import Ground
-from tests.behaviour.place import DEFINITION, Place
+from tests.behaviour.place import Place
 from tests.roles.support import run_role
 
 __all__ = ["VmPlace"]
@@ -13,28 +13,34 @@ __all__ = ["VmPlace"]
 class VmPlace(Place):
     """One host."""
 
-    # `postfix stop` ends deliveries where they stand: what the upstream has just taken is sent again.
-    cut_off_by_stop = DEFINITION.concurrency
-
     def __init__(self, ground: Ground) -> None:
         """Boot the host; it trusts the upstream's authority."""
         super().__init__(ground)
         self._host = ground.create_host(
-            "relay", hostname="relay.example.com", ca_certificates=[self.pki.ca_certificate], unsafe_dpkg=True
+            "relay", hostname="relay.mailstack.test", ca_certificates=[self.authority.certificate], unsafe_dpkg=True
         )
+
+    def placed(self, relay: Mapping[str, Any]) -> dict[str, Any]:
+        host = {"address": self._host.address, "public_ipv4": "192.0.2.10"}
+        listening = {
+            "host": "mail1",
+            "listen_addresses": ["127.0.0.1", self._host.address],
+            "client_networks": [f"{self.app.address}/32"],
+        }
+        return {"hosts": {"mail1": host}, "relay": {**relay, **listening}}
 
     @property
     def addresses(self) -> list[str]:
         return [self._host.address]
 
-    def apply(self, definition: RelayDefinition = DEFINITION, password: str | None = None) -> None:
-        placed = dataclasses.replace(
-            definition,
-            listen_addresses=("127.0.0.1", self._host.address),
-            client_networks=(f"{self.app.address}/32",),
-        )
-        secrets = {} if password is None else {"sasl_password": password}
-        done = run_role(self.ground, self._host, "postfix_relay", role_settings(placed), secrets)
+    @property
+    def cut_off_by_stop(self) -> int:
+        # `postfix stop` ends deliveries where they stand: what the upstream has just taken is sent again.
+        return self.sessions
+
+    def apply(self, **changes: Any) -> None:
+        [run] = self.plan(**changes).relay.runs
+        done = run_role(self.ground, self._host, run.role, run.settings, run.secrets)
         assert done.code == 0, done.progress
 
     def stop(self) -> None:
