@@ -24,7 +24,7 @@ UNIQUE_LOCAL = ipaddress.IPv6Network("fc00::/7")
 
 # What extra_parameters may not set: the setting that owns it, or why nobody may.
 PROTECTED_PARAMETERS: Mapping[str, str] = {
-    "address_verify_map": "use relay.proof",
+    "address_verify_map": "the proof asks afresh each time",
     "address_verify_sender": "use relay.proof.sender",
     "alias_database": "the relay delivers nothing locally",
     "alias_maps": "the relay delivers nothing locally",
@@ -67,6 +67,8 @@ PROTECTED_PARAMETERS: Mapping[str, str] = {
     "smtpd_authorized_xclient_hosts": "clients cannot claim another address",
     "smtpd_authorized_xforward_hosts": "clients cannot claim another address",
     "smtpd_client_restrictions": "use client_networks",
+    "smtpd_data_restrictions": "use client_networks",
+    "smtpd_end_of_data_restrictions": "use sender_domains",
     "smtpd_recipient_restrictions": "use client_networks",
     "smtpd_relay_restrictions": "use client_networks",
     "smtpd_sender_restrictions": "use sender_domains",

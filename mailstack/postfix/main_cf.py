@@ -90,6 +90,10 @@ REASONS: Mapping[str, str] = {
     "smtpd_tls_security_level": "No certificate is managed here. Clients are on this host or in named networks.",
     "message_size_limit": "The upstream's limit: too large is refused here and now, not bounced later.",
     "address_verify_map": "Answers of the proof are not kept on disk; see smtpd_recipient_restrictions.",
+    "smtpd_end_of_data_restrictions": (
+        "Postfix takes address_verify_sender as a recipient from anybody, whatever the lists above say. So client and "
+        "sender are asked for once more, at DATA and after it."
+    ),
     "address_verify_poll_count": "The proof waits for its answer this many times a second, instead of three times 3 s.",
     "smtp_delivery_status_filter": (
         "A daily quota comes as 5xx but clears by itself: such mail waits. Every other 5xx stays permanent."
@@ -141,7 +145,10 @@ def main_cf(definition: RelayDefinition) -> dict[str, Value]:
         "smtpd_helo_required": True,
         "disable_vrfy_command": True,
         "strict_rfc821_envelopes": definition.strict_envelopes,
-        "smtpd_data_restrictions": ("reject_unauth_pipelining",),
+        "smtpd_data_restrictions": (
+            "reject_unauth_pipelining",
+            *(() if definition.proof_sender is None else ("permit_mynetworks", "reject")),
+        ),
         "allow_percent_hack": False,
         "swap_bangpath": False,
         "allow_untrusted_routing": False,
@@ -244,6 +251,7 @@ def _proof(definition: RelayDefinition) -> dict[str, Value]:
         for what in ("expire", "refresh")
     }
     return {
+        "smtpd_end_of_data_restrictions": (f"check_sender_access $default_database_type:{MAPS}/senders", "reject"),
         "address_verify_map": "",
         "address_verify_sender": definition.proof_sender,
         "address_verify_poll_count": 30,

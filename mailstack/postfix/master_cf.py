@@ -116,6 +116,7 @@ def _submission_services(definition: RelayDefinition) -> list[Service]:
         "smtpd_sasl_security_options": "noanonymous",
         "smtpd_client_restrictions": ("permit_sasl_authenticated", "permit_mynetworks", "reject"),
         "smtpd_relay_restrictions": ("permit_sasl_authenticated", "permit_mynetworks", "reject"),
+        **_data_restrictions(definition),
         # Guessing costs time, and a host may try a few times a minute only.
         "smtpd_client_auth_rate_limit": 10,
         "smtpd_soft_error_limit": 1,
@@ -136,6 +137,14 @@ def _submission_services(definition: RelayDefinition) -> list[Service]:
             options = {"smtpd_tls_security_level": "encrypt", "smtpd_tls_wrappermode": True, **common}
             found.append(Service(f"{place}:{port}", "inet", "smtpd", private="n", options=options))
     return found
+
+
+def _data_restrictions(definition: RelayDefinition) -> dict[str, Value]:
+    """Return who may go on to DATA, where main.cf asks that there too (see its smtpd_end_of_data_restrictions)."""
+    if definition.proof_sender is None:
+        return {}
+    allowed = ("reject_unauth_pipelining", "permit_sasl_authenticated", "permit_mynetworks", "reject")
+    return {"smtpd_data_restrictions": allowed}
 
 
 def _bounce_service(definition: RelayDefinition) -> list[Service]:

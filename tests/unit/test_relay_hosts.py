@@ -195,6 +195,26 @@ def test_hosts_prove_themselves_and_one_host_only_where_asked() -> None:
     assert (proof["on_failure"], proof["wait_seconds"], proof["recipient"]) == ("warn", 0, "ops@example.org")
 
 
+def test_with_the_proof_client_and_sender_are_asked_for_at_data_too(plan: Plan) -> None:
+    """Postfix exempts the proof's sender, as a recipient, from every list before."""
+    parameters = main_cf(plan.relay.definition)
+    assert parameters["smtpd_data_restrictions"] == ("reject_unauth_pipelining", "permit_mynetworks", "reject")
+    assert "reject" in str(parameters["smtpd_end_of_data_restrictions"])
+    raw = two_hosts()
+    certificate = {"certificate_file": "/etc/ssl/relay.pem", "key_file": "/etc/ssl/relay.key"}
+    raw["relay"]["submission"] = SUBMISSION | {"certificate": certificate}
+    services = master_cf(load_plan(raw).relay.definition)
+    logins = [service for service in services if service.name.endswith((":587", ":465"))]
+    assert len(logins) == 2
+    for service in logins:
+        assert service.options["smtpd_data_restrictions"] == (
+            "reject_unauth_pipelining", "permit_sasl_authenticated", "permit_mynetworks", "reject",
+        )  # fmt: skip
+    assert main_cf(relay_definition(load_plan(example()).settings))["smtpd_data_restrictions"] == (
+        "reject_unauth_pipelining",
+    )
+
+
 def test_the_relay_rules_probe_sender_is_the_proofs_too() -> None:
     raw = two_hosts()
     raw["relay_rule"]["probe"]["sender"] = "relay@example.org"
