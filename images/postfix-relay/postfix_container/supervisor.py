@@ -19,7 +19,6 @@ from mailstack.postfix.files import backdate
 from postfix_container import hand_over, paths
 from postfix_container.configuration import Configuration
 from postfix_container.logs import fault, formatted
-from postfix_container.metrics import start_metrics
 from postfix_container.networks import own_addresses
 from postfix_container.processes import held, listeners, master, queued, sessions, waiting
 
@@ -83,6 +82,8 @@ class Supervisor:
         paths.FAULTS.parent.mkdir(parents=True, exist_ok=True)
         for mark in (paths.DRAINING, paths.FAULTS):
             mark.unlink(missing_ok=True)
+        from postfix_container.metrics import start_metrics  # noqa: PLC0415 - the probe needs no HTTP server
+
         count = start_metrics(self._configuration.settings, self._configuration.metrics_port, self._say)
         # A session of its own: a terminal's Ctrl+C is for this process alone, which then stops Postfix in order.
         postfix = subprocess.Popen(
