@@ -47,7 +47,8 @@ if plan.postal is not None:
 if plan.relay_rule is not None:
     rule = WorkspaceRelayRule("relay-rule", WorkspaceRelayRuleArgs(plan=plan.relay_rule, hosts=hosts))
     pulumi.export("relay_rule_console_steps", rule.console_steps)
-    pulumi.export("relay_rule_probe", rule.probe)
+    if rule.probe is not None:
+        pulumi.export("relay_rule_probe", rule.probe)
 
 dns.publish_mail(after=ready)
 pulumi.export("contract_version", 1)

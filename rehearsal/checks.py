@@ -106,7 +106,7 @@ def _ask(address: str, port: int, record: Record) -> list[str]:
 
 
 def _rule(site: Site) -> Iterator[Check]:
-    if site.settings.relay_rule is None:
+    if site.plan.relay_rule is None or not site.plan.relay_rule.runs:
         return
     probe = site.outputs.get("relay_rule_probe") or {}
     evidence = f"{probe.get('target')}: {probe.get('tls_version')}, recipient accepted, nothing sent"
