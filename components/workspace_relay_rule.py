@@ -54,7 +54,7 @@ class WorkspaceRelayRule(Component):
     probes: pulumi.Output[dict[str, Any]]
 
     def __init__(self, name: str, args: WorkspaceRelayRuleArgs, opts: pulumi.ResourceOptions | None = None) -> None:
-        """Tell the steps and probe the upstream."""
+        """Tell the steps and probe the upstream, where a host of ours is where the mail leaves from."""
         super().__init__(name, args.plan.shown, opts)
         self.console_steps = pulumi.Output.from_input(args.plan.console_steps)
         # Each address has to be in the rule: every host asks for itself.

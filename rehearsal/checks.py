@@ -85,7 +85,7 @@ def _ask(address: str, port: int, record: Record) -> list[str]:
 
 
 def _rule(site: Site) -> Iterator[Check]:
-    if site.settings.relay_rule is None:
+    if site.plan.relay_rule is None or not site.plan.relay_rule.runs:
         return
     probes = site.outputs.get("relay_rule_probes") or {}
     for host, probe in (probes or {"": {}}).items():

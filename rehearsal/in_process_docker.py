@@ -33,7 +33,8 @@ class InProcessDocker:
         """Make what the resource describes; a container or network of its name goes first. Raises PluginError."""
         self._log(f"{name}: on the Docker engine")
         # Without a state, a name made up would be another one in each run.
-        told = self._provider.check(kind, whole({"name": name, **inputs}), old={}, name=name)
+        own = f"{inputs['hostname']}-{name}" if inputs.get("hostname") else name
+        told = self._provider.check(kind, whole({"name": own, **inputs}), old={}, name=name)
         if kind in {CONTAINER, NETWORK}:
             self._provider.remove_of_name(kind, told)
         return self._provider.create(kind, told, preview=False, log=_Lines(name, self._log))

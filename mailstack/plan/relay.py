@@ -10,7 +10,7 @@ from mailstack.plan.applications import compose_snippet, smtp_environment
 from mailstack.plan.caddy import certificate_files
 from mailstack.plan.metrics import metrics_settings
 from mailstack.plan.model import RELAY_RUN, RelayPlan, RoleRun
-from mailstack.plan.relay_docker import plan_docker_relay, process_limit, shown_container
+from mailstack.plan.relay_docker import plan_docker_relay, processes, shown_container
 from mailstack.plan.relay_kubernetes import PRIVATE_NETWORKS, plan_kubernetes_relay, shown_kubernetes
 from mailstack.plan.shown import Secret, Shown, flat, shown_for_all
 from mailstack.postfix.relay import (
@@ -272,7 +272,7 @@ def relay_definition(settings: Settings, host: str | None = None) -> RelayDefini
         masquerade_domains=relay.masquerade_domains,
         message_size_limit_bytes=settings.message_size_bytes,
         recipient_limit=provider.recipients_per_transaction,
-        concurrency=relay.concurrency or provider.concurrency,
+        concurrency=_concurrency(settings),
         ip_protocol=protocol,
         temporary_reply_patterns=tuple(dict.fromkeys(patterns)),
         queue_lifetime_hours=relay.queue_lifetime_hours,
@@ -292,7 +292,17 @@ def relay_definition(settings: Settings, host: str | None = None) -> RelayDefini
 
 def _extra_parameters(settings: Settings) -> Mapping[str, str | int | bool]:
     declared = settings.relay.extra_parameters
-    return process_limit(settings) | declared if settings.relay.placement == "docker" else declared
+    if settings.relay.placement != "docker":
+        return declared
+    return {"default_process_limit": processes(settings), **declared}
+
+
+def _concurrency(settings: Settings) -> int:
+    """Return how many sessions there are to the upstream at most: in a container, what its memory has room for."""
+    usual = settings.relay.upstream.provider.concurrency
+    if settings.relay.placement == "docker":
+        usual = min(usual, processes(settings))
+    return settings.relay.concurrency or usual
 
 
 def _further(settings: Settings) -> Iterator[RelayUpstream]:

@@ -1,4 +1,4 @@
-"""What the relay is as a container of one Docker engine: plain, frozen data, and the sizes it comes in."""
+"""What the relay is as a container of one Docker engine: plain, frozen data."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -6,38 +6,13 @@ from dataclasses import dataclass, field
 from mailstack.plan.relay_image import ImagePlan
 from mailstack.reach.docker_api import EngineAccess
 
-__all__ = ["CAPABILITIES", "TIERS", "WRITABLE", "DockerRelay", "NetworkPlan", "Published", "Tier", "tier_for"]
+__all__ = ["CAPABILITIES", "WRITABLE", "DockerRelay", "NetworkPlan", "Published"]
 
 # The smallest set that Postfix works with (images/postfix-relay/README.md), in the spelling that every engine gives
 # back: another spelling would be a difference in every preview.
 CAPABILITIES = ("CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_KILL", "CAP_SETGID", "CAP_SETUID")
 # In memory, part of the container's; the rest of the root is read-only, the queue is a volume.
 WRITABLE = ("/etc/postfix", "/run", "/tmp", "/var/lib/postfix")  # noqa: S108 - of the container
-
-
-@dataclass(frozen=True, kw_only=True)
-class Tier:
-    """Memory for up to so many messages a day, and how many processes of a kind fit into it.
-
-    Measured (docs/benchmarks.md): 40 MB at rest, and about 5 MB for each client served at the same time. ``processes``
-    is Postfix's default_process_limit: further clients wait for their turn instead of having a process killed.
-    """
-
-    messages: int | None
-    megabytes: int
-    processes: int
-
-
-TIERS = (
-    Tier(messages=100, megabytes=128, processes=10),
-    Tier(messages=1000, megabytes=256, processes=30),
-    Tier(messages=None, megabytes=512, processes=80),
-)
-
-
-def tier_for(messages_per_day: int) -> Tier:
-    """Return the smallest tier for ``messages_per_day``."""
-    return next(tier for tier in TIERS if tier.messages is None or messages_per_day <= tier.messages)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,22 +5,23 @@ from collections.abc import Mapping
 from typing import Any
 
 from mailstack.plan.hosts import connection_of
-from mailstack.plan.relay_container import DockerRelay, NetworkPlan, Published, tier_for
+from mailstack.plan.relay_container import DockerRelay, NetworkPlan, Published
 from mailstack.plan.relay_image import plan_image
 from mailstack.plan.shown import Secret
 from mailstack.reach.docker_api import EngineAccess, ssh_options
 from mailstack.settings.model import Settings
 from mailstack.settings.relay_docker_model import AGENT, RelayDocker
+from mailstack.settings.relay_tiers import tier_for
 
-__all__ = ["RESERVE_SECONDS", "plan_docker_relay", "process_limit", "shown_container"]
+__all__ = ["RESERVE_SECONDS", "plan_docker_relay", "processes", "shown_container"]
 
 # Between the end of the relay's own grace and the engine's patience.
 RESERVE_SECONDS = 5
 
 
-def process_limit(settings: Settings) -> dict[str, int]:
-    """Return the parameter of main.cf that keeps the relay within its memory."""
-    return {"default_process_limit": tier_for(settings.relay_docker.messages_per_day).processes}
+def processes(settings: Settings) -> int:
+    """Return how many processes of a kind keep the relay within its memory."""
+    return tier_for(settings.relay_docker.messages_per_day).processes
 
 
 def plan_docker_relay(settings: Settings, told: Mapping[str, Any], secrets: Mapping[str, Any]) -> DockerRelay:

@@ -7,6 +7,7 @@ from itertools import combinations
 from mailstack.settings.model import Settings
 from mailstack.settings.problems import Problem
 from mailstack.settings.relay_docker_model import RelayDocker
+from mailstack.settings.relay_tiers import tier_for
 
 __all__ = ["RELAY_DOCKER_RULES"]
 
@@ -18,7 +19,7 @@ SMALLEST_NETWORK, WIDEST_NETWORK = 28, 16
 def _placed(settings: Settings) -> Iterator[Problem]:
     relay = settings.relay
     if relay.placement == "docker":
-        for rule in (_engine, _over_ssh, _networks, _reach, _publish, _not_here, _on_destroy, _addresses):
+        for rule in (_engine, _over_ssh, _networks, _reach, _publish, _not_here, _memory, _on_destroy, _addresses):
             yield from rule(settings, settings.relay_docker)
     elif relay.docker is not None:
         yield Problem(
@@ -201,6 +202,17 @@ def _not_here(settings: Settings, docker: RelayDocker) -> Iterator[Problem]:
             value="docker",
             rule="is not where Postal looks for a relay: it finds one by a name in public DNS only",
             fix=f"use placement vm, or set postal.sending.path to direct; {docker.name} serves containers by its name",
+        )
+
+
+def _memory(settings: Settings, docker: RelayDocker) -> Iterator[Problem]:
+    tier, wanted = tier_for(docker.messages_per_day), settings.relay.concurrency
+    if wanted is not None and wanted > tier.processes:
+        yield Problem(
+            field="relay.concurrency",
+            value=str(wanted),
+            rule=f"is more than {tier.megabytes} MB of memory have room for, which is {tier.processes}",
+            fix=f"use {tier.processes} or less, or raise relay.docker.messages_per_day",
         )
 
 

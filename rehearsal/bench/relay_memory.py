@@ -17,8 +17,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from mailstack.plan.relay_container import CAPABILITIES, TIERS, WRITABLE
+from mailstack.plan.relay_container import CAPABILITIES, WRITABLE
 from mailstack.postfix.relay import RelayDefinition, role_settings
+from mailstack.settings.relay_tiers import TIERS
 from rehearsal.endpoints import google_rule
 from rehearsal.ground import Ground, Service
 from rehearsal.ground.docker import docker, docker_try

@@ -11,7 +11,7 @@ from pulumi.runtime import settings as runtime_settings
 from pulumi.runtime.mocks import MockMonitor
 
 from tests.graph.recording import Recorder, is_secret, plain, run_graph
-from tests.unit.docker_examples import PASSWORD, docker_example
+from tests.unit.docker_examples import PASSWORD, docker_example, local_example
 
 Graph = tuple[Recorder, dict[str, Any], list[str]]
 CONTAINER = "docker:index/container:Container"
@@ -99,3 +99,10 @@ def test_a_stack_without_such_a_relay_does_not_import_the_sdk() -> None:
         "run_graph(example()); sys.exit('pulumi_docker' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
+
+
+def test_an_engine_that_is_no_host_needs_none_and_nothing_probes_from_it() -> None:
+    recorder, outputs = run_graph(local_example())
+    assert not recorder.of_type("command:remote:Command")
+    assert "relay_rule_console_steps" in outputs
+    assert "relay_rule_probe" not in outputs

@@ -2,22 +2,20 @@
 
 import io
 import json
-import shutil
-import subprocess
 import tarfile
-from pathlib import Path
 from typing import Any, cast
 
 import pytest
 import yaml
 
 from mailstack.plan import Plan, load_plan
-from mailstack.plan.relay_container import CAPABILITIES, DockerRelay, tier_for
+from mailstack.plan.relay_container import CAPABILITIES, DockerRelay
 from mailstack.plan.relay_image import code_files, image_code_digest, plan_image
 from mailstack.postfix.relay import main_cf
 from mailstack.reach.docker_api import DockerApi
 from mailstack.reach.docker_drift import docker_drift
 from mailstack.settings.relay_image_model import RelayImage
+from mailstack.settings.relay_tiers import tier_for
 from tests.unit.docker_examples import PASSWORD, docker_example, local_example
 from tests.unit.stack_examples import HOST_KEY, example
 
@@ -82,17 +80,6 @@ def test_every_placement_tells_applications_the_same_variables() -> None:
     snippet = yaml.safe_load(str(told.compose_snippet))
     assert snippet["services"]["app"]["environment"]["SMTP_FROM_NAME"] == "Shop $$1", "compose would look for $1"
     assert snippet["networks"]["mail"] == {"name": "mailstack-mail", "external": True}
-
-
-def test_compose_takes_the_snippet(tmp_path: Path) -> None:
-    program = shutil.which("docker-compose")
-    if program is None:
-        pytest.skip("no docker-compose here")
-    snippet = yaml.safe_load(str(load_plan(docker_example()).relay.compose_snippet))
-    snippet["services"]["app"]["image"] = "app"
-    (tmp_path / "compose.yaml").write_text(yaml.safe_dump(snippet))
-    done = subprocess.run([program, "-f", str(tmp_path / "compose.yaml"), "config"], capture_output=True, check=False)
-    assert done.returncode == 0, done.stderr
 
 
 def test_the_tag_changes_exactly_when_what_goes_into_the_image_does() -> None:

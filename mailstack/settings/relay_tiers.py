@@ -1,0 +1,30 @@
+"""The sizes a relay in a container comes in."""
+
+from dataclasses import dataclass
+
+__all__ = ["TIERS", "Tier", "tier_for"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tier:
+    """Memory for up to so many messages a day, and how many processes of a kind fit into it.
+
+    Measured (docs/benchmarks.md): 40 MB at rest, and about 5 MB for each client served at the same time. ``processes``
+    is Postfix's default_process_limit: further clients wait for their turn instead of having a process killed.
+    """
+
+    messages: int | None
+    megabytes: int
+    processes: int
+
+
+TIERS = (
+    Tier(messages=100, megabytes=128, processes=10),
+    Tier(messages=1000, megabytes=256, processes=30),
+    Tier(messages=None, megabytes=512, processes=80),
+)
+
+
+def tier_for(messages_per_day: int) -> Tier:
+    """Return the smallest tier for ``messages_per_day``."""
+    return next(tier for tier in TIERS if tier.messages is None or messages_per_day <= tier.messages)
