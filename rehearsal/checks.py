@@ -16,25 +16,11 @@ from mailstack.dns.zone import rdata_text
 from rehearsal.container_checks import container_checks
 from rehearsal.postal_checks import application_checks, port_checks, web_checks
 from rehearsal.site import Check, Site, short
+from rehearsal.submit import submit
 
-__all__ = ["run_checks", "submit", "table"]
+__all__ = ["run_checks", "table"]
 
 ARRIVAL_SECONDS = 60
-# Runs on the relay host, as an application there would. Arguments: address, port, EHLO, sender, recipient, token.
-SUBMIT = """
-import smtplib, sys
-address, port, helo, sender, recipient, token = sys.argv[1:]
-with smtplib.SMTP(address, int(port), local_hostname=helo, timeout=20) as smtp:
-    try:
-        smtp.sendmail(sender, [recipient], "From: <%s>\\r\\nTo: <%s>\\r\\nSubject: %s\\r\\n\\r\\n%s\\r\\n"
-                      % (sender or "postmaster@" + helo, recipient, token, token))
-    except smtplib.SMTPSenderRefused as error:
-        print("refused %d %s" % (error.smtp_code, error.smtp_error.decode())); sys.exit(3)
-    except smtplib.SMTPRecipientsRefused as error:
-        code, text = list(error.recipients.values())[0]
-        print("refused %d %s" % (code, text.decode())); sys.exit(3)
-print("accepted")
-"""
 
 
 def run_checks(site: Site, say: Callable[[str], None]) -> list[Check]:
@@ -59,15 +45,6 @@ def table(checks: list[Check]) -> list[str]:
     """Return the checks as lines of aligned text: result, name, evidence."""
     width = max(len(check.name) for check in checks)
     return [f"{'ok  ' if check.passed else 'FAIL'}  {check.name:<{width}}  {check.evidence}" for check in checks]
-
-
-def submit(site: Site, sender: str, recipient: str, token: str, helo: str = "app.rehearsal.test") -> str:
-    """Hand a message to the relay from its own host or network; return ``accepted`` or ``refused CODE TEXT``."""
-    definition = site.plan.relay.definition
-    address = site.plan.relay.smtp_environment["SMTP_HOST"]
-    place = "127.0.0.1" if address in {"0.0.0.0", "::"} else address
-    arguments = [place, str(definition.listen_port), helo, sender, recipient, token]
-    return site.ground.exec(site.beside_relay(), ["python3", "-", *arguments], input=SUBMIT, check=False).stdout.strip()
 
 
 def _dns(site: Site) -> Iterator[Check]:

@@ -4,6 +4,7 @@ import secrets
 from collections.abc import Iterator
 
 from rehearsal.site import Check, Site, short
+from rehearsal.submit import submit
 from rehearsal.waiting import wait_for
 
 __all__ = ["container_checks"]
@@ -53,8 +54,6 @@ def container_checks(site: Site) -> Iterator[Check]:
 
 def _survives(site: Site) -> Check:
     """Queue a message, kill Postfix, and see the message arrive once the engine has started the container again."""
-    from rehearsal.checks import submit  # noqa: PLC0415 - which runs these checks
-
     place = site.place
     if place is None:
         raise LookupError("the relay is in no container")

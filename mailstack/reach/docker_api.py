@@ -1,6 +1,6 @@
 """The API of a Docker engine: on this machine, over SSH, or over TLS. Standard library only.
 
-Source: docs.docker.com/reference/api/engine, and for ``ssh://`` cli/connhelper of github.com/docker/cli: the far side
+Source: docs.docker.com/reference/api/engine, and for ``ssh://`` package connhelper of github.com/docker/cli: the far side
 of the connection is ``docker system dial-stdio``, started by the ssh program.
 """
 

@@ -34,7 +34,7 @@ class RelayImage(Section):
         description="Image that is there already, with tag or digest. Absent: built from images/postfix-relay.",
     )
     name: ImageName = Field(
-        default="mailstack/postfix-relay", description="Name of the built image; the tag is made of its code."
+        default="mailstack-postfix-relay", description="Name of the built image; the tag is made of its code."
     )
     base: ImageReference | None = Field(
         default=None, description="Debian it is built on. Absent: Debian 12 as the Dockerfile pins it."

@@ -11,12 +11,12 @@ import pytest
 import yaml
 
 from mailstack.settings.initialise import rehearsal_config
-from rehearsal.checks import submit
 from rehearsal.container_place import ContainerPlace
 from rehearsal.engine import Engine, EngineError
 from rehearsal.ground.docker import docker, docker_try
 from rehearsal.images import ensure_docker_host_image
 from rehearsal.rehearse import Rehearsal
+from rehearsal.submit import submit
 from tests.engine.conftest import ROOT
 from tests.engine.stage import DONE, PLANNED
 

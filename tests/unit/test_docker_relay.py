@@ -84,7 +84,7 @@ def test_every_placement_tells_applications_the_same_variables() -> None:
 
 def test_the_tag_changes_exactly_when_what_goes_into_the_image_does() -> None:
     name = plan_image(RelayImage()).name
-    assert name == plan_image(RelayImage(name="mailstack/postfix-relay", build_network="host")).name
+    assert name == plan_image(RelayImage(name="mailstack-postfix-relay", build_network="host")).name
     others = (RelayImage(rebuild="2026-12"), RelayImage(base="debian:12.1"), RelayImage(platform="linux/arm64"))
     assert len({name, *(plan_image(other).name for other in others)}) == 4
 
