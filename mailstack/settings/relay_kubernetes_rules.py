@@ -50,13 +50,6 @@ def _placement(settings: Settings) -> Iterator[Problem]:
             rule="is required: the cluster pulls the relay's image from a registry",
             fix=IMAGE_FIX,
         )
-    elif _moves(relay.image.reference):
-        yield Problem(
-            field="relay.image.reference",
-            value=relay.image.reference,
-            rule="must say which version: pods that start later would run another one",
-            fix="add a tag other than latest, or @sha256: and the digest",
-        )
     if settings.postal is not None and settings.postal.sending.path == "postfix":
         yield Problem(
             field="relay.placement",
@@ -65,12 +58,6 @@ def _placement(settings: Settings) -> Iterator[Problem]:
             fix="let a host run the relay (placement vm), and give the cluster's relay a stack of its own",
         )
     yield from _host_only(settings)
-
-
-def _moves(reference: str) -> bool:
-    _, at, _digest = reference.partition("@")
-    last = reference.rpartition("/")[2]
-    return not at and (":" not in last or last.endswith(":latest"))
 
 
 def _host_only(settings: Settings) -> Iterator[Problem]:
