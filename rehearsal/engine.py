@@ -26,12 +26,13 @@ __all__ = ["Cli", "Engine", "EngineError", "find_cli"]
 
 ROOT = Path(__file__).resolve().parent.parent
 BUILT = ROOT / ".tools/engine/bin/pulumi"
+SHOWN_CHARACTERS = 4000
 # Commands that run the program, and so need to know where it is.
 WITH_PROGRAM = frozenset({"up", "preview", "destroy", "refresh"})
 
 
 class EngineError(RuntimeError):
-    """A Pulumi command failed; the text is the end of what it printed."""
+    """A Pulumi command failed; the text is the end of its reasons."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -172,8 +173,8 @@ class Engine:
                     self._log(f"  {line.rstrip()}")
             errors = process.stderr.read() if process.stderr is not None else ""
         if process.returncode != 0:
-            text = ("".join(lines) + errors).strip()
-            raise EngineError(f"pulumi {arguments[0]} failed with exit code {process.returncode}\n{text[-4000:]}")
+            text = _reasons(("".join(lines) + errors).strip())
+            raise EngineError(f"pulumi {arguments[0]} failed with exit code {process.returncode}\n{text}")
         return "".join(lines)
 
     @contextmanager
@@ -195,6 +196,12 @@ class Engine:
                 yield f"127.0.0.1:{port}"
             finally:
                 host.terminate()
+
+
+def _reasons(text: str) -> str:
+    """Return what the engine gives as reasons, without the outputs it lists after them; else the end of the text."""
+    _, heading, told = text.partition("\nDiagnostics:\n")
+    return (told.partition("\nOutputs:\n")[0] if heading else text)[-SHOWN_CHARACTERS:]
 
 
 def _own_home(folder: Path) -> Path:
