@@ -45,7 +45,7 @@ class DockerPlace(Place):
         assert docker_relay is not None
         return [self._container.inspect()["NetworkSettings"]["Networks"][docker_relay.egress.name]["IPAddress"]]
 
-    def apply(self, **changes: Any) -> None:
+    def update(self, **changes: Any) -> None:
         run_program("behaviour", engine_config(self.raw(changes)), InProcessBackend(print))
         self._container.join(self.plan(**changes), self.google, self.granted)
         self.google.put_rule(self.granted)  # joined, the container is known by its address alone
@@ -68,7 +68,7 @@ class DockerPlace(Place):
         return self._container.log()
 
     def forget(self) -> None:
-        self.run("postsuper", "-d", "ALL")  # the log is that of a new container already
+        self.run("postsuper", "-d", "ALL")
 
     def close(self) -> None:
         remove_container_place(self.ground.name)

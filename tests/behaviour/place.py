@@ -93,6 +93,7 @@ class Place(ABC):
     def __init__(self, ground: Ground) -> None:
         """Start upstream and application; the relay comes with ``apply``."""
         self.ground = ground
+        self._applied: Mapping[str, Any] | None = None
         self.authority = PrivateCa()
         self.pki: ServerPki = make_server_pki(UPSTREAM, ca=self.authority)
         self.granted = self.rule(allowed_ips=[str(ground.subnet)])
@@ -157,9 +158,14 @@ class Place(ABC):
     def close(self) -> None:  # noqa: B027 - most places have nothing of the kind
         """Remove what the ground does not know of."""
 
-    @abstractmethod
     def apply(self, **changes: Any) -> None:
         """Bring the relay to changed settings the way an update does, mail or no mail; return once it greets."""
+        self._applied = changes
+        self.update(**changes)
+
+    @abstractmethod
+    def update(self, **changes: Any) -> None:
+        """Do what ``apply`` says."""
 
     @abstractmethod
     def stop(self) -> None:
@@ -179,11 +185,11 @@ class Place(ABC):
 
     @abstractmethod
     def log(self) -> str:
-        """Return what Postfix has logged since ``forget``, as far as the place keeps it."""
+        """Return what Postfix has logged, as far as the place keeps it."""
 
     @abstractmethod
     def forget(self) -> None:
-        """Empty queue and log."""
+        """Empty the queue, and the log where that can be done."""
 
     def messages(self, subjects: Sequence[str], *, client: Service | None = None, **changes: Any) -> list[Sent]:
         """Send one message each from an application; ``changes`` are keys of ``client``'s input."""
@@ -230,7 +236,8 @@ class Place(ABC):
         """Return the place with the plain relay, nothing in the queue, and a willing upstream."""
         self.google.clear_faults()
         self.grant()
-        self.apply()
+        if self._applied != {}:
+            self.apply()
         self.forget()
         self.google.reset()
         return self

@@ -38,7 +38,7 @@ class VmPlace(Place):
         # `postfix stop` ends deliveries where they stand: what the upstream has just taken is sent again.
         return self.sessions
 
-    def apply(self, **changes: Any) -> None:
+    def update(self, **changes: Any) -> None:
         [run] = self.plan(**changes).relay.runs
         done = run_role(self.ground, self._host, run.role, run.settings, run.secrets)
         assert done.code == 0, done.progress
