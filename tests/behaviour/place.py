@@ -86,6 +86,11 @@ class Place(ABC):
         return 0
 
     @property
+    def cut_off_by_change(self) -> int:
+        """The same of an update."""
+        return self.cut_off_by_stop
+
+    @property
     def sessions(self) -> int:
         """How many deliveries may be under way at once."""
         return self.plan().relay.definition.concurrency

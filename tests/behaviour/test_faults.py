@@ -78,4 +78,4 @@ def test_the_relay_is_killed(place: Place, proven: Callable[[Load, int], None]) 
 def test_a_changed_definition_is_brought_out(place: Place, proven: Callable[[Load, int], None]) -> None:
     load = begun(place)
     place.apply(message_size_mb=5)
-    proven(load, place.cut_off_by_stop)
+    proven(load, place.cut_off_by_change)
