@@ -1,7 +1,7 @@
 """The API of a Docker engine: on this machine, over SSH, or over TLS. Standard library only.
 
-Source: docs.docker.com/reference/api/engine, and for ``ssh://`` package connhelper of github.com/docker/cli: the far side
-of the connection is ``docker system dial-stdio``, started by the ssh program.
+Source: docs.docker.com/reference/api/engine, and for ``ssh://`` package connhelper of github.com/docker/cli: the far
+side of the connection is ``docker system dial-stdio``, started by the ssh program.
 """
 
 import contextlib
