@@ -9,7 +9,7 @@ __all__ = ["TIERS", "Tier", "tier_for"]
 class Tier:
     """Memory for up to so many messages a day, and how many processes of a kind fit into it.
 
-    Measured (docs/benchmarks.md): 25 to 40 MB at rest, and about 3 MB for each client served at the same time, with what
+    Measured (docs/benchmarks.md): 13 MB at rest, and about 3 MB for each client served at the same time, with what
     delivers its mail. Further clients wait for their turn, instead of a process being killed for lack of memory.
     """
 
