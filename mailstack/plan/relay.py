@@ -286,15 +286,9 @@ def relay_definition(settings: Settings, host: str | None = None) -> RelayDefini
         strict_envelopes=relay.strict_envelopes,
         submission=_submission(settings),
         proof_sender=_proof_sender(settings),
-        extra_parameters=_extra_parameters(settings),
+        process_limit=processes(settings) if relay.placement == "docker" else None,
+        extra_parameters=relay.extra_parameters,
     )
-
-
-def _extra_parameters(settings: Settings) -> Mapping[str, str | int | bool]:
-    declared = settings.relay.extra_parameters
-    if settings.relay.placement != "docker":
-        return declared
-    return {"default_process_limit": processes(settings), **declared}
 
 
 def _concurrency(settings: Settings) -> int:

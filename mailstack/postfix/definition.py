@@ -153,6 +153,8 @@ class RelayDefinition:
     sender, for a recipient that is another address; None: nobody can ask.
 
     ``after_unit`` is a systemd unit that has to be up first, because it makes an address listened on.
+    ``process_limit`` is how many clients are served, and deliveries made, at the same time where memory is short;
+    None leaves that to Postfix's own limit.
 
     Raises RelayDefinitionError for a field that cannot be used.
     """
@@ -172,6 +174,7 @@ class RelayDefinition:
     message_size_limit_bytes: int = 25_000_000
     recipient_limit: int = 100
     concurrency: int = 50
+    process_limit: int | None = None
     ip_protocol: Literal["ipv4", "ipv6", "all"] = "ipv4"
     bind_address: str | None = None
     temporary_reply_patterns: tuple[str, ...] = ()
@@ -250,6 +253,8 @@ def _limit_problems(definition: RelayDefinition) -> Iterator[str]:
     ):  # fmt: skip
         if getattr(definition, name) < 1:
             yield f"{name} {getattr(definition, name)}: must be 1 or more"
+    if definition.process_limit is not None and definition.process_limit < 1:
+        yield f"process_limit {definition.process_limit}: must be 1 or more"
     if definition.bounce_lifetime_hours > definition.queue_lifetime_hours:
         yield "bounce_lifetime_hours: must not be longer than queue_lifetime_hours"
 

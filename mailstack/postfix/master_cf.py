@@ -10,6 +10,8 @@ from mailstack.postfix.render import Service, Value
 __all__ = ["BOUNCE_TRANSPORT", "master_cf"]
 
 BOUNCE_TRANSPORT = "postal"
+# What there is one process of for each client or delivery; cleanup follows smtpd.
+LIMITED = frozenset({"smtpd", "smtp"})
 # As in main.cf for the first upstream: no password without TLS, and a refused one delays mail instead of bouncing it.
 SASL_OPTIONS: Mapping[str, Value] = {
     "smtp_sasl_security_options": ("noplaintext", "noanonymous"),
@@ -42,7 +44,7 @@ def master_cf(definition: RelayDefinition) -> list[Service]:
                 "inet", "smtpd", private="n")
         for a in dict.fromkeys(listen_on(definition))
     ]  # fmt: skip
-    return [
+    services = [
         *listeners,
         *_submission_services(definition),
         Service("pickup", "unix", "pickup", private="n", wakeup="60", process_limit="1", options=cleanup),
@@ -72,6 +74,11 @@ def master_cf(definition: RelayDefinition) -> list[Service]:
         Service("anvil", "unix", "anvil", process_limit="1"),
         Service("postlog", "unix-dgram", "postlogd", private="n", process_limit="1"),
     ]
+    if definition.process_limit is None:
+        return services
+    # Not default_process_limit: that is also how many connections may wait, and one more is lost without a word.
+    limit = str(definition.process_limit)
+    return [each._replace(process_limit=limit) if each.command in LIMITED else each for each in services]
 
 
 def _upstream_services(definition: RelayDefinition, sending: dict[str, Value]) -> list[Service]:

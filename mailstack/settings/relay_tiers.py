@@ -9,8 +9,8 @@ __all__ = ["TIERS", "Tier", "tier_for"]
 class Tier:
     """Memory for up to so many messages a day, and how many processes of a kind fit into it.
 
-    Measured (docs/benchmarks.md): 40 MB at rest, and about 5 MB for each client served at the same time. ``processes``
-    is Postfix's default_process_limit: further clients wait for their turn instead of having a process killed.
+    Measured (docs/benchmarks.md): 13 MB at rest, and about 3 MB for each client served at the same time, with what
+    delivers its mail. Further clients wait for their turn, instead of a process being killed for lack of memory.
     """
 
     messages: int | None

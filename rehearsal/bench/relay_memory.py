@@ -178,7 +178,7 @@ class Bench:
         definition = RelayDefinition(
             hostname="relay.example.com", sender_domains=("example.com",), upstream_host=UPSTREAM,
             listen_addresses=("0.0.0.0",), client_networks=(self._ground.subnet,),
-            message_size_limit_bytes=25_000_000, extra_parameters={"default_process_limit": processes},
+            message_size_limit_bytes=25_000_000, process_limit=processes,
         )  # fmt: skip
         (self._folder / "relay.json").write_text(json.dumps(role_settings(definition)))
         arguments = ["--read-only", "--cap-drop", "ALL", "--security-opt", "no-new-privileges"]

@@ -175,16 +175,12 @@ def test_the_queue_outlives_a_replacement(stack: Stack) -> None:
     assert stack.rehearsal.google.wait_for_subject(token, timeout_seconds=ARRIVAL_SECONDS) is not None
 
 
-def test_more_memory_is_given_without_a_stop(stack: Stack) -> None:
-    docker_section = {**stack.raw["relay"]["docker"], "messages_per_day": 100}
-    raw = stack.changed(docker=docker_section, concurrency=5, extra_parameters={"default_process_limit": 10})
+def test_more_messages_a_day_bring_memory_and_processes(stack: Stack) -> None:
+    raw = stack.changed(docker={**stack.raw["relay"]["docker"], "messages_per_day": 500})
     stack.up(raw)
-    first = stack.identity()
-    raw["relay"]["docker"] = {**docker_section, "messages_per_day": 500}
-    stack.up(raw)
-    assert stack.identity() == first
-    assert stack.place.inspect()["HostConfig"]["Memory"] == 256 * 1024 * 1024
     stack.raw = raw
+    assert stack.place.inspect()["HostConfig"]["Memory"] == 256 * 1024 * 1024
+    assert re.search(r"25 +inet .* 30 +smtpd", stack.place.run(["postconf", "-M"]))
 
 
 def test_compose_takes_the_snippet(stack: Stack) -> None:

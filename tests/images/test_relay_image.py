@@ -241,7 +241,7 @@ def test_an_idle_relay_stays_healthy(site: Site, tmp_path: Path) -> None:
     )  # fmt: skip
     (tmp_path / "relay.json").write_text(json.dumps(role_settings(definition)))
     relay = site.ready(site.relay({}, mounts={"/etc/mailstack/relay.json": tmp_path / "relay.json"}))
-    ended = wait_for(lambda: "postlogd" not in docker(["top", relay.container_id, "-o", "cmd"]), 60, pause=0.5)
+    ended = wait_for(lambda: "postlogd" not in docker(["top", relay.container_id, "-o", "pid,cmd"]), 60, pause=0.5)
     assert ended, "Postfix ends what has nothing to do, its log daemon too"
     assert site.health(relay) == "healthy"
 

@@ -11,7 +11,7 @@ import yaml
 from mailstack.plan import Plan, load_plan
 from mailstack.plan.relay_container import CAPABILITIES, DockerRelay
 from mailstack.plan.relay_image import code_files, image_code_digest, plan_image
-from mailstack.postfix.relay import main_cf
+from mailstack.postfix.relay import main_cf, master_cf
 from mailstack.reach.docker_api import DockerApi
 from mailstack.reach.docker_drift import docker_drift
 from mailstack.settings.relay_image_model import RelayImage
@@ -31,7 +31,12 @@ def test_memory_follows_the_messages_of_a_day_and_postfix_stays_within_it(messag
     raw["relay"]["docker"]["messages_per_day"] = messages
     plan = load_plan(raw)
     assert container(plan).memory_mb == megabytes
-    assert main_cf(plan.relay.definition)["default_process_limit"] == tier_for(messages).processes
+    limit, definition = tier_for(messages).processes, plan.relay.definition
+    served = {each.process_limit for each in master_cf(definition) if each.command in {"smtpd", "smtp"}}
+    assert served == {str(limit)}
+    assert definition.concurrency <= limit
+    # It is also how many connections may wait to be served: one more is lost without a word.
+    assert int(str(main_cf(definition)["default_process_limit"])) >= 100
 
 
 def test_ssh_accepts_the_pinned_key_only_and_needs_no_file_of_it() -> None:
