@@ -6,7 +6,7 @@ from typing import Any
 
 from mailstack.kubernetes.objects import Placed, Stage, digest, manifest, selector
 from mailstack.kubernetes.relay_definition import APPLICATION, METRICS_PORT, SMTP_PORT, RelayOnCluster
-from mailstack.kubernetes.relay_pods import QUEUE, container, pod, seconds_to_end, volumes
+from mailstack.kubernetes.relay_pods import QUEUE, confinement, container, pod, seconds_to_end, volumes
 from mailstack.kubernetes.relay_policies import policies
 from mailstack.monitoring.kubernetes import dashboard_config_map, prometheus_rule, service_monitor
 
@@ -243,13 +243,7 @@ def _drain(relay: RelayOnCluster, number: int, settings_name: str, secret_name: 
     version = digest([relay.image, settings_name, secret_name])
     spec = {
         "restartPolicy": "Never",
-        "serviceAccountName": relay.name,
-        "automountServiceAccountToken": False,
-        "enableServiceLinks": False,
-        **({"hostUsers": False} if relay.user_namespaces else {}),
-        "securityContext": {"seccompProfile": {"type": "RuntimeDefault"}},
-        **({"imagePullSecrets": [{"name": relay.image_pull_secret}]} if relay.image_pull_secret else {}),
-        "terminationGracePeriodSeconds": seconds_to_end(relay),
+        **confinement(relay),
         "containers": [container(relay, secret_name, "drain")],
         "volumes": volumes(relay, settings_name, secret_name, claim),
     }

@@ -5,7 +5,7 @@ from typing import Any
 
 from mailstack.kubernetes.relay_definition import METRICS_PORT, SMTP_PORT, RelayOnCluster
 
-__all__ = ["QUEUE", "QUEUE_FOLDER", "pod", "seconds_to_end"]
+__all__ = ["QUEUE", "QUEUE_FOLDER", "confinement", "container", "pod", "seconds_to_end", "volumes"]
 
 QUEUE, QUEUE_FOLDER = "queue", "/var/spool/postfix"
 # What images/postfix-relay/README.md says: root with these, on a root file system that nothing is written to.
@@ -41,16 +41,23 @@ def pod(
         "metadata": {"labels": relay.labels()},
         "spec": {
             **_place(relay),
-            "serviceAccountName": relay.name,
-            "automountServiceAccountToken": False,
-            "enableServiceLinks": False,
-            **({"hostUsers": False} if relay.user_namespaces else {}),
-            "securityContext": {"seccompProfile": {"type": "RuntimeDefault"}},
-            **({"imagePullSecrets": [{"name": relay.image_pull_secret}]} if relay.image_pull_secret else {}),
-            "terminationGracePeriodSeconds": seconds_to_end(relay),
+            **confinement(relay),
             "containers": [{**container(relay, secret_name), **_while_running(relay)}],
             "volumes": volumes(relay, settings_name, secret_name, queue),
         },
+    }
+
+
+def confinement(relay: RelayOnCluster) -> dict[str, Any]:
+    """Return what holds for every pod of the relay: as whom it runs, and how long it may take to end."""
+    return {
+        "serviceAccountName": relay.name,
+        "automountServiceAccountToken": False,
+        "enableServiceLinks": False,
+        **({"hostUsers": False} if relay.user_namespaces else {}),
+        "securityContext": {"seccompProfile": {"type": "RuntimeDefault"}},
+        **({"imagePullSecrets": [{"name": relay.image_pull_secret}]} if relay.image_pull_secret else {}),
+        "terminationGracePeriodSeconds": seconds_to_end(relay),
     }
 
 

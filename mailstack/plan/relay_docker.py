@@ -6,7 +6,7 @@ from typing import Any
 
 from mailstack.plan.hosts import connection_of
 from mailstack.plan.relay_container import DockerRelay, NetworkPlan, Published
-from mailstack.plan.relay_image import plan_image
+from mailstack.plan.relay_image import plan_image, secret_files
 from mailstack.plan.shown import Secret
 from mailstack.reach.docker_api import EngineAccess, ssh_options
 from mailstack.settings.model import Settings
@@ -36,7 +36,10 @@ def plan_docker_relay(settings: Settings, told: Mapping[str, Any], secrets: Mapp
         egress=NetworkPlan(name=docker.egress.name, subnet=docker.egress.subnet, internal=False),
         publish=None if docker.publish is None else Published(address=docker.publish.address, port=docker.publish.port),
         memory_mb=tier_for(docker.messages_per_day).megabytes,
-        files={"relay.json": json.dumps(told, sort_keys=True, separators=(",", ":")), **_secret_files(secrets)},
+        files={
+            "relay.json": json.dumps(told, sort_keys=True, separators=(",", ":")),
+            **{f"secrets/{name}": text for name, text in secret_files(secrets).items()},
+        },
         environment={"GRACE_SECONDS": str(docker.stop_seconds - RESERVE_SECONDS), "LOG_FORMAT": docker.log_format},
         queue_volume=docker.queue_volume,
         keep_queue=docker.keep_queue,
@@ -64,13 +67,6 @@ def _access(settings: Settings, docker: RelayDocker) -> EngineAccess:
         endpoint=f"ssh://{connection.user}@{address}:{connection.port}",
         ssh_options=ssh_options(connection, None if docker.ssh_key in {None, AGENT} else docker.ssh_key),
     )
-
-
-def _secret_files(secrets: Mapping[str, Any]) -> dict[str, str]:
-    """Return the files of ``/run/secrets/mailstack`` as the image reads them, one secret each."""
-    found = {f"secrets/{name}": text for name, text in secrets.items() if isinstance(text, str)}
-    further = secrets.get("upstream_passwords") or {}
-    return found | {f"secrets/upstream_password_{name}": text for name, text in further.items()}
 
 
 def shown_container(relay: DockerRelay, messages_per_day: int) -> dict[str, str | Secret]:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from mailstack.plan.shown import Secret
 from mailstack.settings.relay_image_model import RelayImage
@@ -19,6 +20,7 @@ __all__ = [
     "code_files",
     "image_code_digest",
     "plan_image",
+    "secret_files",
 ]
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -108,3 +110,10 @@ def _context() -> Iterator[Path]:
             pattern = Path(line.removeprefix("!"))
             folder = ROOT / pattern.parent
             yield from (path for path in folder.iterdir() if fnmatch.fnmatch(path.name, pattern.name))
+
+
+def secret_files(secrets: Mapping[str, Any]) -> dict[str, str]:
+    """Return the secrets of a relay as the image wants them: one file each."""
+    further = secrets.get("upstream_passwords") or {}
+    found = {f"upstream_password_{name}": password for name, password in further.items()}
+    return {**({"sasl_password": secrets["sasl_password"]} if "sasl_password" in secrets else {}), **found}

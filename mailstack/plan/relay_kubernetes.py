@@ -8,6 +8,7 @@ from mailstack.kubernetes.objects import shown as shown_object
 from mailstack.kubernetes.relay import relay_objects
 from mailstack.kubernetes.relay_definition import Egress, RelayOnCluster, Scaling
 from mailstack.plan.relay_cluster import ClusterAccess, KubernetesRelay
+from mailstack.plan.relay_image import secret_files
 from mailstack.plan.shown import Secret, flat
 from mailstack.postfix.relay import RelayDefinition
 from mailstack.settings.model import Settings
@@ -70,13 +71,6 @@ def _access(asked: RelayKubernetes) -> ClusterAccess:
         kubeconfig=None if asked.kubeconfig is None else asked.kubeconfig.get_secret_value(),
         context=asked.context,
     )
-
-
-def secret_files(secrets: Mapping[str, Any]) -> dict[str, str]:
-    """Return the secrets of a relay as the image wants them: one file each."""
-    further = secrets.get("upstream_passwords") or {}
-    found = {f"upstream_password_{name}": password for name, password in further.items()}
-    return {**({"sasl_password": secrets["sasl_password"]} if "sasl_password" in secrets else {}), **found}
 
 
 def _scaling(asked: RelayKubernetes) -> Scaling | None:

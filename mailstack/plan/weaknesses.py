@@ -26,9 +26,7 @@ def _postal_weaknesses(settings: Settings) -> list[str]:
 def weaknesses(settings: Settings) -> list[str]:
     """Return what was weakened on purpose, one sentence each. Every `pulumi up` reports them."""
     found = []
-    upstreams = {"relay.upstream": settings.relay.upstream}
-    upstreams |= {f"relay.upstreams.{name}": upstream for name, upstream in settings.relay.upstreams.items()}
-    for field, upstream in upstreams.items():
+    for field, upstream in settings.upstreams_by_field.items():
         if upstream.tls == "secure":
             continue
         found.append(

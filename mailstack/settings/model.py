@@ -78,6 +78,13 @@ class Settings(Section):
         return (self.relay.upstream, *self.relay.upstreams.values())
 
     @property
+    def upstreams_by_field(self) -> dict[str, UpstreamSettings]:
+        """Return every upstream by the field that declares it."""
+        relay = self.relay
+        further = {f"relay.upstreams.{name}": upstream for name, upstream in relay.upstreams.items()}
+        return {"relay.upstream": relay.upstream, **further}
+
+    @property
     def google_upstream(self) -> UpstreamSettings | None:
         """Return the upstream that is Google Workspace, the first one before the others."""
         return next((upstream for upstream in self.all_upstreams if upstream.preset == "google-workspace"), None)

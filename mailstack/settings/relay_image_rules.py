@@ -43,9 +43,7 @@ def _authorities(settings: Settings) -> Iterator[Problem]:
     relay = settings.relay
     if relay.placement not in IMAGE_PLACEMENTS or relay.image.reference is not None or relay.image.base is not None:
         return
-    upstreams = {"relay.upstream": relay.upstream}
-    upstreams |= {f"relay.upstreams.{name}": upstream for name, upstream in relay.upstreams.items()}
-    for field, upstream in upstreams.items():
+    for field, upstream in settings.upstreams_by_field.items():
         if upstream.ca_file is not None:
             yield Problem(
                 field=f"{field}.ca_file",

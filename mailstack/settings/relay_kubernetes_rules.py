@@ -78,9 +78,7 @@ def _host_only(settings: Settings) -> Iterator[Problem]:
                 rule="has no effect: in a pod the relay listens on all addresses, on port 25",
                 fix="remove it",
             )
-    named = {"relay.upstream": relay.upstream}
-    named |= {f"relay.upstreams.{name}": upstream for name, upstream in relay.upstreams.items()}
-    for field, upstream in named.items():
+    for field, upstream in settings.upstreams_by_field.items():
         if upstream.ca_file is not None:
             yield Problem(
                 field=f"{field}.ca_file",

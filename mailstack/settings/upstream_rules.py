@@ -119,9 +119,7 @@ def _upstream_login(field: str, upstream: UpstreamSettings) -> Iterator[Problem]
 
 
 def _every_upstream(settings: Settings) -> Iterator[Problem]:
-    upstreams = {"relay.upstream": settings.relay.upstream}
-    upstreams |= {f"relay.upstreams.{name}": upstream for name, upstream in settings.relay.upstreams.items()}
-    for field, upstream in upstreams.items():
+    for field, upstream in settings.upstreams_by_field.items():
         yield from _upstream_place(field, upstream)
         yield from _upstream_login(field, upstream)
 
