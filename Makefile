@@ -9,6 +9,7 @@ TEST_PROCESSES ?= 3
 PLACEMENT ?= vm
 DEMO_vm := local
 DEMO_docker := docker
+DEMO_kubernetes := kubernetes
 ALONE := tests/rehearsal/test_ground.py tests/rehearsal/test_ground_daemon.py
 # A Pulumi CLI installed by scripts/install-pulumi.sh is found like one on PATH.
 export PATH := $(CURDIR)/.tools/bin:$(PATH)
@@ -20,6 +21,7 @@ PURE_36 := roles mailstack/postfix/files.py mailstack/postfix/render.py mailstac
 help:
 	@echo "make demo       local stack on throw-away hosts, messages delivered and verified (about 3 minutes);"
 	@echo "                PLACEMENT=docker: the relay as a container of this machine's Docker engine"
+	@echo "                PLACEMENT=kubernetes: as pods of a node that is built first (a quarter of an hour, once)"
 	@echo "make demo-down  remove what make demo left"
 	@echo "make test       everything that can be tested on this machine"
 	@echo "make check      lint, types, fast tests"
@@ -34,6 +36,7 @@ setup:
 
 demo: setup demo-there
 	@scripts/install-pulumi.sh --if-missing || true
+	@test "$(PLACEMENT)" != kubernetes || scripts/kubernetes.sh
 	@$(PYTHON) -m cli rehearse --stack $(DEMO_$(PLACEMENT)) --keep
 
 demo-down: setup demo-there

@@ -14,6 +14,7 @@ import dns.rdatatype
 
 from mailstack.dns import Record
 from mailstack.dns.zone import rdata_text
+from rehearsal.cluster_checks import cluster_checks
 from rehearsal.container_checks import container_checks
 from rehearsal.ground import Host
 from rehearsal.postal_checks import application_checks, port_checks, web_checks
@@ -29,10 +30,10 @@ def run_checks(site: Site, say: Callable[[str], None]) -> list[Check]:
     """Run all checks, in order, telling each as it ends. A check that breaks counts as failed."""
     found: list[Check] = []
     through_relay = (_message, _null_sender, _refusals) if site.plan.relay.placed else ()
-    container = (container_checks,) if site.place is not None else ()
+    place = (container_checks, cluster_checks) if site.place is not None else ()
     at_the_end = (_queue,) if through_relay else ()
     postal = (web_checks, application_checks, port_checks)
-    for group in (_dns, _rule, *through_relay, *container, *postal, *at_the_end, _no_drift):
+    for group in (_dns, _rule, *through_relay, *place, *postal, *at_the_end, _no_drift):
         try:
             checks = list(group(site))
         except (OSError, RuntimeError, ValueError, LookupError, dns.exception.DNSException) as error:
@@ -198,7 +199,7 @@ def _queue(site: Site) -> Iterator[Check]:
 def _no_drift(site: Site) -> Iterator[Check]:
     drift = site.drift()
     yield Check(
-        name="hosts and records are as declared",
+        name="hosts, objects and records are as declared",
         passed=not drift,
-        evidence=short("; ".join(drift)) if drift else "every role run with --check: nothing differs",
+        evidence=short("; ".join(drift)) if drift else "roles run with --check, objects asked: nothing differs",
     )

@@ -3,6 +3,7 @@
 import secrets
 from collections.abc import Iterator
 
+from rehearsal.container_place import ContainerPlace
 from rehearsal.site import Check, Site, short
 from rehearsal.submitting import submit
 from rehearsal.waiting import wait_for
@@ -23,7 +24,7 @@ with smtplib.SMTP(sys.argv[1], 25, local_hostname="elsewhere.test", timeout=20) 
 def container_checks(site: Site) -> Iterator[Check]:
     """Look at health and confinement, knock from elsewhere, and let Postfix die with mail in the queue."""
     place, relay = site.place, site.plan.relay.docker
-    if place is None or relay is None:
+    if not isinstance(place, ContainerPlace) or relay is None:
         return
     found = place.inspect()
     state, limits = found["State"], found["HostConfig"]
@@ -45,18 +46,15 @@ def container_checks(site: Site) -> Iterator[Check]:
     )
     address = found["NetworkSettings"]["Networks"][relay.egress.name]["IPAddress"]
     domain = site.plan.relay.definition.sender_domains[0]
-    answer = site.ground.exec(place.neighbour, ["python3", "-c", KNOCK, address, domain], check=False).stdout.strip()
+    answer = place.ask(["python3", "-c", KNOCK, address, domain], stranger=True).stdout.strip()
     yield Check(
         name="a container outside its network is refused", passed=answer.startswith("5"), evidence=short(answer)
     )
-    yield _survives(site)
+    yield _survives(site, place)
 
 
-def _survives(site: Site) -> Check:
+def _survives(site: Site, place: ContainerPlace) -> Check:
     """Queue a message, kill Postfix, and see the message arrive once the engine has started the container again."""
-    place = site.place
-    if place is None:
-        raise LookupError("the relay is in no container")
     fault = site.google.take_down()
     token = f"mailstack-{secrets.token_hex(8)}"
     answer = submit(site, f"app@{site.plan.relay.definition.sender_domains[0]}", "someone@recipient.test", token)

@@ -6,6 +6,7 @@ machine's package mirror can build. Everything else is as declared.
 
 import copy
 import ipaddress
+import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Self
 
@@ -105,6 +106,13 @@ class ContainerPlace:
     def log(self) -> str:
         """Return the container's log."""
         return docker(["logs", self.container])
+
+    def ask(
+        self, argv: Sequence[str], *, stdin: str = "", stranger: bool = False, timeout: float = 900
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a command in the application's container, or in one that reaches the relay but may not send."""
+        asked = self.neighbour if stranger else self.application
+        return self._ground.exec(asked, argv, input=stdin, check=False, timeout=timeout)
 
     @property
     def neighbour(self) -> Service:

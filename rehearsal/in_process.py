@@ -1,9 +1,9 @@
 """Runs the real ``__main__.py`` without a Pulumi CLI.
 
 The SDK's mock monitor takes the engine's place; this back end really performs what the plugins would:
-``command:remote:Command`` over SSH, Cloudflare records over HTTP, and what a Docker engine runs. It creates only: there
-is no state, no diff and no delete, so every run performs everything. The roles are idempotent, which makes that
-harmless; a container takes the place of the one of the run before.
+``command:remote:Command`` over SSH, Cloudflare records over HTTP, what a Docker engine runs, a cluster's objects. It
+creates only: there is no state, no diff and no delete, so every run performs everything. Roles and a cluster's objects
+are idempotent, which makes that harmless; a container takes the place of the one of the run before.
 """
 
 import asyncio
@@ -30,6 +30,8 @@ from mailstack.reach.bundle import command_line
 from mailstack.reach.connection import Connection
 from mailstack.reach.ssh import run_over_ssh
 from rehearsal.in_process_docker import InProcessDocker
+from rehearsal.in_process_kubernetes import InProcessKubernetes
+from rehearsal.plugins.provider import PluginError
 
 __all__ = ["InProcessBackend", "ResourceFailedError", "run_program"]
 
@@ -37,6 +39,11 @@ ROOT = Path(__file__).resolve().parent.parent
 SHOWN_ERROR_LINES = 12
 # A role's exit code when its check found differences.
 EXIT_DRIFT = 2
+# Explicit providers, and who performs what belongs to them.
+PLACES: Mapping[str, type[InProcessDocker | InProcessKubernetes]] = {
+    "pulumi:providers:docker": InProcessDocker,
+    "pulumi:providers:kubernetes": InProcessKubernetes,
+}
 
 
 class ResourceFailedError(RuntimeError):
@@ -60,7 +67,7 @@ class InProcessBackend(Mocks):
         self._action = action
         self._cloudflare_url = cloudflare_url
         self._tokens: dict[str, str] = {}
-        self._engines: dict[str, InProcessDocker] = {}
+        self._places: dict[str, InProcessDocker | InProcessKubernetes] = {}
         self._lock = threading.Lock()
         self._failure: Exception | None = None
 
@@ -93,16 +100,23 @@ class InProcessBackend(Mocks):
             identity = str(uuid.uuid4())
             self._tokens[identity] = inputs["apiToken"]
             return identity, inputs
-        if args.typ == "pulumi:providers:docker":
+        if args.typ in PLACES:
             identity = str(uuid.uuid4())
-            self._engines[identity] = InProcessDocker(inputs, self._log)
+            self._places[identity] = PLACES[args.typ](inputs, self._log)
             return identity, inputs
-        if args.typ.startswith("docker:"):
-            engine = self._engines[(args.provider or "").rpartition("::")[2]]
-            return engine.perform(args.typ, args.name, inputs) if self._action == "apply" else (args.name, inputs)
+        if args.typ.startswith(("docker:", "kubernetes:")):
+            return self._place(args, inputs)
         if args.typ.startswith("mailstack:"):
             return None, inputs
         raise NotImplementedError(f"{args.name}: the rehearsal does not know how to perform {args.typ}")
+
+    def _place(self, args: MockResourceArgs, inputs: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+        if self._action == "check":
+            return args.name, inputs
+        try:
+            return self._places[(args.provider or "").rpartition("::")[2]].perform(args.typ, args.name, inputs)
+        except PluginError as error:
+            raise ResourceFailedError(f"{args.name}: {error}") from None
 
     def _command(self, name: str, inputs: dict[str, Any]) -> tuple[str, dict[str, Any]]:
         self._log(f"{name}: running over SSH")

@@ -10,7 +10,7 @@ import ipaddress
 import os
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Self
@@ -24,6 +24,7 @@ from mailstack.settings.model import Settings
 from mailstack.settings.stackfile import engine_config
 from rehearsal.checks import run_checks, table
 from rehearsal.cloudflare_standin import CloudflareStandin, CloudflareStandinConfig, ZoneConfig
+from rehearsal.cluster_place import ClusterPlace, remove_cluster_place
 from rehearsal.container_place import ContainerPlace, remove_container_place
 from rehearsal.endpoints import google_rule, with_certificates, with_hosts, with_images, without_cluster
 from rehearsal.engine import Engine, EngineError, find_cli
@@ -39,7 +40,10 @@ from rehearsal.ground import (
 )
 from rehearsal.ground.docker import docker
 from rehearsal.in_process import InProcessBackend, ResourceFailedError, run_program
+from rehearsal.kubernetes import KubernetesError
 from rehearsal.pki import PrivateCa, ServerPki, make_server_pki
+from rehearsal.plugins.kubernetes import find_kubectl
+from rehearsal.relay_place import RelayPlace
 from rehearsal.site import Check, Site
 from rehearsal.standins import PORTS, start_google
 from rehearsal.surroundings import Surroundings
@@ -49,6 +53,8 @@ __all__ = ["Rehearsal", "rehearse", "tear_down"]
 ROOT = Path(__file__).resolve().parent.parent
 STATE = ROOT / ".rehearsal"
 Say = Callable[[str], None]
+# Placements of the relay that are no host.
+PLACES: Mapping[str, type[ContainerPlace | ClusterPlace]] = {"docker": ContainerPlace, "kubernetes": ClusterPlace}
 
 
 def rehearse(stack: str, say: Say, *, keep: bool = False) -> int:
@@ -59,7 +65,7 @@ def rehearse(stack: str, say: Say, *, keep: bool = False) -> int:
     try:
         with Rehearsal(stack, raw, say, keep=keep) as rehearsal:
             checks = rehearsal.prove(rehearsal.bring_up())
-    except (GroundError, EngineError, ResourceFailedError, SshError) as error:
+    except (GroundError, EngineError, KubernetesError, ResourceFailedError, SshError) as error:
         say(f"FAILED: {error}")
         return 1
     failed = [check for check in checks if not check.passed]
@@ -77,6 +83,7 @@ def tear_down(stack: str, say: Say) -> int:
     """Remove what a kept rehearsal left: hosts, network, engine state, and the Docker daemon if we started it."""
     ensure_docker(log=say)
     name = _name(stack, keep=True)
+    remove_cluster_place(name)
     remove_container_place(name)
     remove_ground(name)
     shutil.rmtree(STATE / f"engine-{name}", ignore_errors=True)
@@ -95,7 +102,7 @@ def _name(stack: str, *, keep: bool) -> str:
 
 
 def _down_command(stack: str) -> str:
-    demos = {"local": "make demo-down", "docker": "make demo-down PLACEMENT=docker"}
+    demos = {"local": "make demo-down", **{name: f"make demo-down PLACEMENT={name}" for name in PLACES}}
     return demos.get(stack, f"mailstack rehearse --stack {stack} --down")
 
 
@@ -145,7 +152,7 @@ class Rehearsal:
         self._say(f"[2/6] throw-away hosts: {', '.join(settings.hosts)}")
         upstream = settings.relay.upstream
         authority = PrivateCa()
-        self.place = None
+        self.place: RelayPlace | None = None
         pki = make_server_pki(upstream.host_name, ca=authority)
         self.ground = cleanup.enter_context(Ground(self.name, keep=self._keep, log=self._say))
         self.hosts = {
@@ -160,9 +167,10 @@ class Rehearsal:
             for name, host in settings.hosts.items()
         }
         self.raw = with_hosts(self._raw, self.hosts)
-        if settings.relay.placement == "docker":
-            self.place = cleanup.enter_context(ContainerPlace(self.ground, self.raw, authority, self._say))
-            self.raw = self.place.raw
+        if settings.relay.placement in PLACES:
+            place = PLACES[settings.relay.placement](self.ground, self.raw, authority, self._say)
+            cleanup.push(place.__exit__)
+            self.place, self.raw = place, dict(place.raw)
         self.plan = load_plan(self.raw)
         self._add_addresses(self.settings)
         self._say(f"[3/6] stand-in for {upstream.host_name}: refuses what Google refuses")
@@ -257,7 +265,7 @@ class Rehearsal:
     def drift(self) -> list[str]:
         """Compare every host and record with the declaration; return the differences, in words."""
         url = self.cloudflare.api_url if self.cloudflare else CLOUDFLARE_API
-        return find_drift(self.plan, lambda _line: None, cloudflare_url=url)
+        return find_drift(self.plan, lambda _line: None, cloudflare_url=url, kubectl=find_kubectl())
 
     def prove(self, outputs: dict[str, Any]) -> list[Check]:
         """Send mail through the stack and look at everything from outside."""

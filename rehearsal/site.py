@@ -7,9 +7,9 @@ from typing import Any
 from mailstack.plan import Plan
 from mailstack.settings.model import Settings
 from rehearsal.cloudflare_standin import CloudflareStandin
-from rehearsal.container_place import ContainerPlace
 from rehearsal.google_standin import GoogleStandinClient
-from rehearsal.ground import Ground, Host, Service
+from rehearsal.ground import Ground, Host
+from rehearsal.relay_place import RelayPlace
 
 __all__ = ["Check", "Site", "short"]
 
@@ -25,13 +25,17 @@ class Check:
 
 @dataclass(frozen=True, kw_only=True)
 class Site:
-    """Everything the checks may look at. ``drift`` compares all hosts and records with the declaration."""
+    """Everything the checks may look at.
+
+    ``place`` is where the relay is, where that is no host; ``drift`` compares all hosts, objects and records with the
+    declaration.
+    """
 
     plan: Plan
     outputs: Mapping[str, Any]
     ground: Ground
     relay: Host | None
-    place: ContainerPlace | None
+    place: RelayPlace | None
     hosts: Mapping[str, Host]
     google: GoogleStandinClient
     cloudflare: CloudflareStandin | None
@@ -44,7 +48,7 @@ class Site:
 
     @property
     def everywhere(self) -> Sequence[Host | None]:
-        """Return where Postfix runs: each host of it, None for the container."""
+        """Return where Postfix runs: each host of it, None for a place that is no host."""
         return [None] if self.place is not None else list(self.relays.values())
 
     @property
@@ -54,9 +58,11 @@ class Site:
             raise LookupError("the relay has no host of its own")
         return self.relay
 
-    def beside_relay(self) -> Host | Service:
-        """Return where an application is that may send."""
-        return self.relay_host if self.place is None else self.place.application
+    def ask(self, argv: Sequence[str], stdin: str, relay: Host | None = None) -> str:
+        """Run a command where an application is that may send, on ``relay`` (default: the first host), and read it."""
+        if self.place is not None:
+            return self.place.ask(argv, stdin=stdin).stdout
+        return self.ground.exec(relay or self.relay_host, argv, input=stdin, check=False).stdout
 
     def in_relay(self, argv: Sequence[str], relay: Host | None = None) -> str:
         """Run a command where Postfix is, on ``relay`` (default: the first host), and return what it prints."""

@@ -33,5 +33,4 @@ def submit(
     address = definition.listen_addresses[0] if site.place is None else site.plan.relay.smtp_host
     place = "127.0.0.1" if address in {"0.0.0.0", "::"} else address
     arguments = [place, str(definition.listen_port), helo, sender, recipient, token]
-    host = relay or site.beside_relay()
-    return site.ground.exec(host, ["python3", "-", *arguments], input=SUBMIT, check=False).stdout.strip()
+    return site.ask(["python3", "-", *arguments], SUBMIT, relay).strip()

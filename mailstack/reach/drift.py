@@ -12,6 +12,8 @@ from mailstack.reach.bundle import command_line, payload
 from mailstack.reach.cloudflare import CLOUDFLARE_API, CloudflareApi, CloudflareError
 from mailstack.reach.docker_api import DockerApi
 from mailstack.reach.docker_drift import docker_drift
+from mailstack.reach.kubectl import Kubectl
+from mailstack.reach.kubernetes_drift import kubernetes_drift
 from mailstack.reach.pace import Pace
 from mailstack.reach.ssh import run_over_ssh
 from mailstack.settings.stackfile import PROJECT, StackFileError
@@ -27,15 +29,26 @@ class DriftError(RuntimeError):
     """A host's check could not run; the text names it and carries the last lines of its output."""
 
 
-def find_drift(plan: Plan, say: Callable[[str], None], *, cloudflare_url: str = CLOUDFLARE_API) -> list[str]:
-    """Run every role with ``--check``, look at containers, look every record up; return the differences, in words.
+def find_drift(
+    plan: Plan,
+    say: Callable[[str], None],
+    *,
+    cloudflare_url: str = CLOUDFLARE_API,
+    kubectl: str | Path = "kubectl",
+) -> list[str]:
+    """Run every role with ``--check``, look at containers and objects, look every record up.
 
-    Changes nothing. Raises DriftError, SshError, DockerError or CloudflareError for what cannot be looked at.
+    Returns the differences, in words. Changes nothing. Raises DriftError, SshError, DockerError, KubectlError or
+    CloudflareError for what cannot be looked at.
     """
     found = [difference for run in plan.runs() for difference in _on_host(plan, run, say)]
     if plan.relay.docker is not None:
         say(f"{plan.relay.docker.name}: asking the Docker engine")
         found += docker_drift(plan.relay.docker, DockerApi(plan.relay.docker.access))
+    if plan.relay.kubernetes is not None:
+        access = plan.relay.kubernetes.access
+        say(f"{access.identifier}: asking the cluster")
+        found += kubernetes_drift(plan.relay.kubernetes, Kubectl(access.kubeconfig, access.context, program=kubectl))
     if plan.dns.cloudflare is not None:
         found += _at_cloudflare(plan, plan.dns.cloudflare, cloudflare_url)
     return found

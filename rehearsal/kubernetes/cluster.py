@@ -323,6 +323,13 @@ class Cluster(Api):
             self.kubectl("rollout", "status", "deployment/coredns", "--namespace=kube-system")
         return address
 
+    def kill_container(self, identity: str) -> None:
+        """Kill every process of a container, by its id; the kubelet sees it end. Raises ``KubernetesError``."""
+        argv = self._ctr("tasks", "kill", "--all", "--signal=SIGKILL", identity)
+        done = subprocess.run(argv, capture_output=True, text=True, check=False, cwd="/")
+        if done.returncode != 0:
+            raise KubernetesError(f"The container {identity} was not killed: {done.stderr.strip()}")
+
     def run_on_node(self, *argv: str) -> str:
         """Run a command on the node, as its root, and return its stdout. Raises ``KubernetesError``."""
         return self._node.run(argv)

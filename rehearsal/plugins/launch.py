@@ -9,7 +9,7 @@ from pathlib import Path
 
 __all__ = ["PLUGINS", "launchers", "plugin_in_use", "real_plugin"]
 
-PLUGINS = ("command", "cloudflare", "docker")
+PLUGINS = ("command", "cloudflare", "docker", "kubernetes")
 ROOT = Path(__file__).resolve().parents[2]
 # Real ones that scripts/pulumi-*.sh build, for our own engine only: they are not on the user's PATH.
 BUILT = ROOT / ".tools/plugins/bin"

@@ -5,11 +5,13 @@ from collections.abc import Iterator
 import pytest
 
 from rehearsal.ground import Ground
+from rehearsal.kubernetes import missing
+from tests.behaviour.cluster import ClusterRelay
 from tests.behaviour.docker_engine import DockerPlace
 from tests.behaviour.place import Place
 from tests.behaviour.vm import VmPlace
 
-PLACES: dict[str, type[Place]] = {"vm": VmPlace, "docker": DockerPlace}
+PLACES: dict[str, type[Place]] = {"vm": VmPlace, "docker": DockerPlace, "kubernetes": ClusterRelay}
 
 
 @pytest.fixture(
@@ -18,6 +20,9 @@ PLACES: dict[str, type[Place]] = {"vm": VmPlace, "docker": DockerPlace}
 def made(request: pytest.FixtureRequest) -> Iterator[Place]:
     """A relay's place."""
     kind: str = request.param
+    reason = missing() if kind == "kubernetes" else None
+    if reason is not None:
+        pytest.skip(reason)
     module = request.module.__name__.rpartition("_")[2]
     with Ground(f"{kind}-{module}") as ground:
         place = PLACES[kind](ground)

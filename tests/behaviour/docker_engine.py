@@ -1,15 +1,15 @@
 """The relay as a container of this machine's Docker engine: placement ``docker``, performed in this process."""
 
-from collections.abc import Mapping
+import subprocess
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mailstack.settings.stackfile import engine_config
 from rehearsal.container_place import ContainerPlace, remove_container_place
-from rehearsal.ground import Service
 from rehearsal.ground.docker import docker
 from rehearsal.in_process import InProcessBackend, run_program
 from rehearsal.waiting import wait_for
-from tests.behaviour.place import RELAY, Place
+from tests.behaviour.place import READ_METRICS, RELAY, Place
 
 __all__ = ["DockerPlace"]
 
@@ -19,13 +19,15 @@ HEALTHY_SECONDS = 120
 class DockerPlace(Place):
     """One container, its queue on a volume."""
 
-    def _application(self) -> Service:
+    def prepare(self) -> None:
         raw = {"relay": {**RELAY, "placement": "docker", "egress_addresses": ["192.0.2.10"]}}
         self._container = ContainerPlace(self.ground, raw, self.authority, print)
-        return self._container.application
 
-    def _stranger(self) -> Service:
-        return self._container.neighbour
+    def ask(self, command: Sequence[str], stdin: str, *, stranger: bool) -> subprocess.CompletedProcess[str]:
+        return self._container.ask(command, stdin=stdin, stranger=stranger)
+
+    def metrics(self) -> str:
+        return self.run("python3", "-c", READ_METRICS, "http://127.0.0.1:9154/metrics")
 
     def placed(self, relay: Mapping[str, Any]) -> dict[str, Any]:
         return {"relay": {**self._container.raw["relay"], **relay}}

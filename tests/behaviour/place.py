@@ -4,6 +4,8 @@ The tests know nothing of the placement; what differs between placements is in t
 """
 
 import json
+import re
+import subprocess
 import threading
 from abc import ABC, abstractmethod
 from collections import Counter
@@ -14,18 +16,22 @@ from typing import Any
 
 from mailstack.plan import Plan, load_plan
 from mailstack.settings.initialise import rehearsal_config
-from rehearsal.ground import Ground, Service
+from rehearsal.ground import Ground
 from rehearsal.pki import PrivateCa, ServerPki, make_server_pki
 from rehearsal.standins import start_google
 from rehearsal.waiting import wait_for
 
-__all__ = ["PASSWORD", "UPSTREAM", "USER", "Load", "Place", "Sent", "login"]
+__all__ = ["PASSWORD", "READ_METRICS", "UPSTREAM", "USER", "Load", "Place", "Sent", "login", "stack_of"]
 
 UPSTREAM = "smtp-relay.gmail.com"
 USER, PASSWORD = "relay@mailstack.test", "p#ss word \\ $x"
+# Argument: URL. Runs where only Debian's Python is.
+READ_METRICS = "import sys, urllib.request; print(urllib.request.urlopen(sys.argv[1], timeout=20).read().decode())"
 CLIENT = (Path(__file__).parent / "client.py").read_text(encoding="utf-8")
 # Beyond this nothing a test waits for is worth waiting for on a busy machine.
 PATIENCE_SECONDS = 90
+# A sample of the exposition format.
+LINE = re.compile(r"(?P<name>[a-z_]+)(\{.*\})? (?P<value>[0-9.e+-]+)\Z")
 
 # Everything but where it runs and who its clients are: that belongs to the place.
 RELAY = {
@@ -39,6 +45,13 @@ LOCAL = Path(__file__).parents[2] / "Pulumi.local.yaml"
 def login(password: str) -> dict[str, Any]:
     """Return the part of the relay's settings with which it logs in."""
     return {"upstream": {"preset": "google-workspace", "auth": "sasl", "username": USER, "password": password}}
+
+
+def stack_of(placed: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a stack of nothing but what ``placed`` says: the relay, and where it runs."""
+    stack = rehearsal_config(LOCAL)
+    domain = {**stack["domains"][0], "dkim": stack["domains"][0]["dkim"][:1]}
+    return {"environment": "local", "domains": [domain], "dns": {"provider": "none"}, **placed}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,14 +116,11 @@ class Place(ABC):
         self.pki: ServerPki = make_server_pki(UPSTREAM, ca=self.authority)
         self.granted = self.rule(allowed_ips=[str(ground.subnet)])
         self.google = start_google(ground, self.pki, self.granted, host_name=UPSTREAM, service="upstream")
-        self.app = self._application()
-        self.stranger = self._stranger()
+        self.prepare()
 
-    def _application(self) -> Service:
-        return self.ground.create_service("app", ["sleep", "infinity"])
-
-    def _stranger(self) -> Service:
-        return self.ground.create_service("stranger", ["sleep", "infinity"])
+    @abstractmethod
+    def prepare(self) -> None:
+        """Start the application, and somebody who may not send."""
 
     def grant(self, **changes: Any) -> None:
         """Let Google have the usual rule with ``changes``."""
@@ -119,10 +129,7 @@ class Place(ABC):
 
     def raw(self, changes: Mapping[str, Any]) -> dict[str, Any]:
         """Return a stack of nothing but the relay; ``changes`` are keys of ``relay``."""
-        stack = rehearsal_config(LOCAL)
-        domain = {**stack["domains"][0], "dkim": stack["domains"][0]["dkim"][:1]}
-        placed = self.placed({**RELAY, **changes})
-        return {"environment": "local", "domains": [domain], "dns": {"provider": "none"}, **placed}
+        return stack_of(self.placed({**RELAY, **changes}))
 
     def plan(self, **changes: Any) -> Plan:
         """Return the plan of that stack."""
@@ -196,14 +203,26 @@ class Place(ABC):
     def forget(self) -> None:
         """Empty the queue, and the log where that can be done."""
 
-    def messages(self, subjects: Sequence[str], *, client: Service | None = None, **changes: Any) -> list[Sent]:
+    @abstractmethod
+    def ask(self, command: Sequence[str], stdin: str, *, stranger: bool) -> subprocess.CompletedProcess[str]:
+        """Run a command where an application is, or somebody who is no client."""
+
+    @abstractmethod
+    def metrics(self) -> str:
+        """Return what Prometheus is told, of all instances one after the other."""
+
+    def counted(self, name: str) -> float:
+        """Return the sum of a metric over its labels and all instances."""
+        found = (LINE.match(line) for line in self.metrics().splitlines())
+        return sum(float(line["value"]) for line in found if line and line["name"] == name)
+
+    def messages(self, subjects: Sequence[str], *, stranger: bool = False, **changes: Any) -> list[Sent]:
         """Send one message each from an application; ``changes`` are keys of ``client``'s input."""
         asked = {
             "addresses": list(self.addresses), "port": 25, "sender": "app@mailstack.test", "from": "app@mailstack.test",
             "recipient": "someone@recipient.test", "subjects": list(subjects), "threads": 1, "seconds": 20, **changes,
         }  # fmt: skip
-        command = ["python3", "-c", CLIENT]
-        done = self.ground.exec(client or self.app, command, input=json.dumps(asked), check=False, timeout=900)
+        done = self.ask(["python3", "-c", CLIENT], json.dumps(asked), stranger=stranger)
         assert done.returncode == 0, done.stderr
         return [Sent(**json.loads(line)) for line in done.stdout.splitlines()]
 
@@ -214,7 +233,7 @@ class Place(ABC):
 
     def send_as_stranger(self, subject: str) -> Sent:
         """Send one message from a machine that is not among the clients."""
-        return self.send(subject, client=self.stranger, addresses=list(self.stranger_addresses), seconds=0)
+        return self.send(subject, stranger=True, addresses=list(self.stranger_addresses), seconds=0)
 
     def load(self, count: int, *, threads: int = 8, seconds: int = 120) -> Load:
         """Send many messages, in the background."""

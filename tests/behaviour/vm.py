@@ -1,10 +1,11 @@
 """The relay on a virtual machine: role ``postfix_relay`` on a host with systemd."""
 
-from collections.abc import Mapping
+import subprocess
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rehearsal.ground import Ground
-from tests.behaviour.place import Place
+from tests.behaviour.place import READ_METRICS, Place
 from tests.roles.support import run_role
 
 __all__ = ["VmPlace"]
@@ -25,9 +26,21 @@ class VmPlace(Place):
         listening = {
             "host": "mail1",
             "listen_addresses": ["127.0.0.1", self._host.address],
-            "client_networks": [f"{self.app.address}/32"],
+            "client_networks": [f"{self._app.address}/32"],
+            "metrics": {"listen_address": "127.0.0.1"},
         }
         return {"hosts": {"mail1": host}, "relay": {**relay, **listening}}
+
+    def prepare(self) -> None:
+        self._app = self.ground.create_service("app", ["sleep", "infinity"])
+        self._stranger = self.ground.create_service("stranger", ["sleep", "infinity"])
+
+    def ask(self, command: Sequence[str], stdin: str, *, stranger: bool) -> subprocess.CompletedProcess[str]:
+        asked = self._stranger if stranger else self._app
+        return self.ground.exec(asked, command, input=stdin, check=False, timeout=900)
+
+    def metrics(self) -> str:
+        return self.run("python3", "-c", READ_METRICS, "http://127.0.0.1:9154/metrics")
 
     @property
     def addresses(self) -> list[str]:

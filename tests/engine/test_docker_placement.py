@@ -39,7 +39,7 @@ class Stack:
 
     @property
     def place(self) -> ContainerPlace:
-        assert self.rehearsal.place is not None
+        assert isinstance(self.rehearsal.place, ContainerPlace)
         return self.rehearsal.place
 
     def changed(self, **relay: Any) -> dict[str, Any]:

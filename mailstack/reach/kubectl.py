@@ -1,0 +1,82 @@
+"""Speaks to a cluster by kubectl, which knows every way there is to log in: clouds have programs for it."""
+
+import json
+import subprocess
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+__all__ = ["Kubectl", "KubectlError", "address_of"]
+
+Manifest = Mapping[str, Any]
+SECONDS = 120.0
+
+
+class KubectlError(RuntimeError):
+    """kubectl failed, or is not there; the text is its reason."""
+
+
+class Kubectl:
+    """One cluster. ``kubeconfig`` is the text of one, None for what kubectl finds itself; of it ``context``."""
+
+    def __init__(self, kubeconfig: str | None, context: str | None = None, *, program: str | Path = "kubectl") -> None:
+        """Nothing is asked yet."""
+        self._kubeconfig = kubeconfig
+        self._context = context
+        self._program = program
+
+    def run(self, *arguments: str, stdin: str = "", seconds: float = SECONDS) -> str:
+        """Run ``kubectl ARGUMENTS`` and return what it prints. Raises KubectlError."""
+        with self._login() as login:
+            try:
+                done = subprocess.run(
+                    [self._program, *login, *arguments],
+                    input=stdin, capture_output=True, text=True, timeout=seconds, check=False,
+                )  # fmt: skip
+            except FileNotFoundError:
+                raise KubectlError("kubectl is not on PATH; see https://kubernetes.io/docs/tasks/tools/") from None
+            except subprocess.TimeoutExpired:
+                raise KubectlError(f"kubectl {arguments[0]} did not end within {seconds:.0f} s") from None
+        if done.returncode != 0:
+            raise KubectlError((done.stderr or done.stdout).strip())
+        return done.stdout
+
+    @contextmanager
+    def _login(self) -> Iterator[list[str]]:
+        context = [] if self._context is None else [f"--context={self._context}"]
+        if self._kubeconfig is None:
+            yield context
+            return
+        with tempfile.TemporaryDirectory() as folder:  # only its owner may look into it
+            path = Path(folder) / "kubeconfig"
+            path.write_text(self._kubeconfig, encoding="utf-8")
+            yield [f"--kubeconfig={path}", *context]
+
+    def get(self, manifest: Manifest) -> dict[str, Any] | None:
+        """Return the object of that kind and name as it is, None where there is none. Raises KubectlError."""
+        text = self.run("get", *address_of(manifest), "--ignore-not-found", "--output=json")
+        found: dict[str, Any] | None = json.loads(text) if text else None
+        return found
+
+    def apply(self, manifest: Manifest, *, manager: str, dry_run: bool = False) -> dict[str, Any]:
+        """Apply an object on the server and return it as it then is, with ``dry_run`` as it would be.
+
+        Its fields become those of ``manager``, whoever had them. Raises KubectlError.
+        """
+        options = ["--server-side", "--force-conflicts", f"--field-manager={manager}", "--output=json"]
+        if dry_run:
+            options.append("--dry-run=server")
+        text = self.run("apply", "--validate=strict", *options, "--filename=-", stdin=json.dumps(manifest))
+        found: dict[str, Any] = json.loads(text)
+        return found
+
+
+def address_of(manifest: Manifest) -> tuple[str, ...]:
+    """Return the arguments by which kubectl finds the object: its kind with version and group, and its name."""
+    group, _, version = str(manifest["apiVersion"]).rpartition("/")
+    kind = ".".join(filter(None, (str(manifest["kind"]), version, group))) if group else str(manifest["kind"])
+    metadata = manifest["metadata"]
+    where = (f"--namespace={metadata['namespace']}",) if "namespace" in metadata else ()
+    return (f"{kind}/{metadata['name']}", *where)
