@@ -17,12 +17,15 @@ from rehearsal.ground.docker import docker, docker_json, docker_try
 from rehearsal.ground.network import candidates, docker_networks, machine_routes
 from rehearsal.images.relay import ensure_trusting_image
 from rehearsal.pki import PrivateCa
+from rehearsal.waiting import wait_for
 
 __all__ = ["ContainerPlace", "remove_container_place"]
 
 ENDPOINT = "unix:///var/run/docker.sock"
 # What the placement makes, behind the ground's name.
 RELAY, MAIL, EGRESS, QUEUE = "relay", "mail", "egress", "queue"
+# Docker's DNS knows a new neighbour at once; a busy machine takes its time.
+NAME_SECONDS = 30
 
 
 class ContainerPlace:
@@ -81,11 +84,16 @@ class ContainerPlace:
         relay, upstream = plan.relay.docker, self._ground.services["upstream"]
         if relay is None:
             raise GroundError("the stack has no relay in a container")
-        aliases = [part for name in (plan.settings.relay.upstream.host_name,) for part in ("--alias", name)]
-        docker_try(["network", "connect", relay.network.name, self.application.container_id])
-        docker_try(["network", "connect", *aliases, relay.egress.name, upstream.container_id])
+        name = plan.settings.relay.upstream.host_name
+        _connect(relay.network.name, self.application.container_id)
+        _connect("--alias", name, relay.egress.name, upstream.container_id)
+        if not wait_for(lambda: self._knows(name), NAME_SECONDS):
+            raise GroundError(f"the relay's container does not find {name} {NAME_SECONDS} s after it joined the network")
         address = self.inspect()["NetworkSettings"]["Networks"][relay.egress.name]["IPAddress"]
         google.put_rule({**rule, "allowed_ips": [f"{address}/32"]})
+
+    def _knows(self, name: str) -> bool:
+        return docker_try(["exec", self.container, "getent", "hosts", name]).returncode == 0
 
     def leave(self, plan: Plan) -> None:
         """Take both away again: a network with somebody in it cannot be removed."""
@@ -118,6 +126,14 @@ class ContainerPlace:
     def neighbour(self) -> Service:
         """Return a container that reaches the relay over its own way out, and is no application."""
         return self._ground.services["upstream"]
+
+
+def _connect(*arguments: str) -> None:
+    """Connect a container to a network; one that is there already stays there. Raises ``GroundError``."""
+    done = docker_try(["network", "connect", *arguments])
+    said = done.stderr.decode(errors="replace").strip()
+    if done.returncode != 0 and "already exists in network" not in said:
+        raise GroundError(f"docker network connect failed: {said}")
 
 
 def remove_container_place(ground: str) -> None:

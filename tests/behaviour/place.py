@@ -244,6 +244,10 @@ class Place(ABC):
         """Return the entries of the queue (postqueue(1) -j)."""
         return [json.loads(line) for line in self.run("postqueue", "-j").splitlines()]
 
+    def cut_sessions(self) -> None:
+        """End what is open between relay and upstream: the next delivery makes a connection of its own."""
+        self.google.remove_fault(self.google.take_down().id)
+
     def retry_now(self) -> None:
         """Try what was put off, as an operator does once the upstream is back."""
         self.run("postqueue", "-f")

@@ -37,6 +37,7 @@ def test_mail_waits_while_the_upstream_is_away_and_arrives_once(place: Place) ->
 
 @pytest.mark.parametrize("certificate", ["wrong-name", "unknown-ca", "expired"])
 def test_with_a_wrong_certificate_mail_waits_and_nothing_is_said(place: Place, certificate: str) -> None:
+    place.cut_sessions()
     place.google.serve_certificate(certificate)
     assert place.send("secret content").outcome == "accepted"
     place.wait(lambda: "delay_reason" in str(place.queued()), "a refused certificate")
