@@ -20,9 +20,11 @@ hosts = {name: RemoteHost(name, host) for name, host in plan.hosts.items()}
 dns = DnsRecords("dns", DnsRecordsArgs(plan=plan.dns, hosts=hosts))
 ready: list[pulumi.Resource] = [command for host in hosts.values() for command in host.ready]
 
+kubeconfig: pulumi.Output[str] | None = None
 if plan.cluster is not None:
     cluster = KubernetesCluster("cluster", KubernetesClusterArgs(plan=plan.cluster, hosts=hosts))
-    pulumi.export("kubeconfig", cluster.kubeconfig)
+    kubeconfig = cluster.kubeconfig
+    pulumi.export("kubeconfig", kubeconfig)
     pulumi.export("kubernetes_version", cluster.version)
 
 if plan.caddy is not None:
@@ -32,7 +34,7 @@ if plan.caddy is not None:
 
 if plan.relay.placed:
     after = ready if plan.relay.after_caddy else []
-    relay = PostfixRelay("relay", PostfixRelayArgs(plan=plan.relay, hosts=hosts, after=after))
+    relay = PostfixRelay("relay", PostfixRelayArgs(plan=plan.relay, hosts=hosts, after=after, kubeconfig=kubeconfig))
     ready += relay.ready
     dns.publish_clients(after=relay.ready)
     pulumi.export("smtp_host", relay.smtp_host)

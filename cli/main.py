@@ -7,7 +7,7 @@ from pathlib import Path
 
 from mailstack.monitoring import JOB, checked_job, dashboard_text, rules_text
 from mailstack.plan import load_plan
-from mailstack.reach.drift import decrypted_config, find_drift
+from mailstack.reach.drift import decrypted_config, find_drift, own_kubeconfig
 from mailstack.settings.initialise import InitError, initialise, missing_secrets, rehearsal_config
 from mailstack.settings.problems import SettingsError
 from mailstack.settings.schema import settings_reference, stack_file_schema
@@ -96,10 +96,11 @@ def _monitoring(options: argparse.Namespace) -> int:
 
 
 def _drift(options: argparse.Namespace) -> int:
-    drift = find_drift(load_plan(decrypted_config(options.stack, ROOT)), _say)
+    plan = load_plan(decrypted_config(options.stack, ROOT))
+    drift = find_drift(plan, _say, own_cluster=lambda: own_kubeconfig(options.stack, ROOT))
     for difference in drift:
         _say(f"drift: {difference}")
-    _say(f"{len(drift)} differences" if drift else "hosts and records are as declared")
+    _say(f"{len(drift)} differences" if drift else "hosts, objects and records are as declared")
     return EXIT_DRIFT if drift else 0
 
 

@@ -13,8 +13,8 @@ from collections.abc import Callable, Sequence
 import pulumi
 import pulumi_docker as docker
 
+from components.relay_image import built_image, registry_logins
 from mailstack.plan.relay_container import CAPABILITIES, WRITABLE, DockerRelay, NetworkPlan
-from mailstack.plan.relay_image import CONTEXT, DOCKERFILE, ImagePlan
 
 __all__ = ["place_in_docker"]
 
@@ -42,7 +42,14 @@ def place_in_docker(
     egress = _network(f"{name}-egress", relay.egress, options(delete_before_replace=True))
     # A volume of that name that is there already is taken as it is: the queue of a relay of before goes on.
     queue = docker.Volume(f"{name}-queue", name=relay.queue_volume, opts=options(retain_on_delete=relay.keep_queue))
-    image = _image(f"{name}-image", relay.image, options())
+    if relay.image.built:
+        image = pulumi.Output.from_input(built_image(f"{name}-image", relay.image, options()).image_name)
+    else:
+        # An image stays on the engine: a container of before may still need it.
+        there = docker.RemoteImage(
+            f"{name}-image", name=relay.image.name, platform=relay.image.platform, keep_locally=True, opts=options()
+        )
+        image = pulumi.Output.from_input(there.name)
     told = _told(f"{name}-settings", relay, image, options(delete_before_replace=False))
     container = docker.Container(
         f"{name}-container",
@@ -92,7 +99,7 @@ def place_in_docker(
 
 def _provider(name: str, relay: DockerRelay, opts: pulumi.ResourceOptions) -> docker.Provider:
     """Return a provider for this engine alone, whatever DOCKER_HOST and DOCKER_CERT_PATH say."""
-    access, registry = relay.access, relay.image.registry
+    access = relay.access
     return docker.Provider(
         name,
         host=access.endpoint,
@@ -100,15 +107,7 @@ def _provider(name: str, relay: DockerRelay, opts: pulumi.ResourceOptions) -> do
         ca_material=access.ca_certificate,
         cert_material=access.certificate,
         key_material=None if access.private_key is None else pulumi.Output.secret(access.private_key),
-        registry_auth=None
-        if registry is None
-        else [
-            docker.ProviderRegistryAuthArgs(
-                address=registry.server,
-                username=registry.username,
-                password=pulumi.Output.secret(registry.password),
-            )
-        ],
+        registry_auth=registry_logins(relay.image),
         opts=opts,
     )
 
@@ -122,35 +121,6 @@ def _network(name: str, network: NetworkPlan, opts: pulumi.ResourceOptions) -> d
         ipam_configs=[docker.NetworkIpamConfigArgs(subnet=network.subnet)],
         opts=opts,
     )
-
-
-def _image(name: str, image: ImagePlan, opts: pulumi.ResourceOptions) -> pulumi.Output[str]:
-    """Return the image's name once the engine has it."""
-    if not image.built:
-        # An image stays on the engine: a container of before may still need it.
-        there = docker.RemoteImage(name, name=image.name, platform=image.platform, keep_locally=True, opts=opts)
-        return pulumi.Output.from_input(there.name)
-    built = docker.Image(
-        name,
-        image_name=image.name,
-        build=docker.DockerBuildArgs(
-            context=CONTEXT,
-            dockerfile=DOCKERFILE,
-            platform=image.platform,
-            args=dict(image.arguments),
-            network=image.network,
-        ),
-        registry=None
-        if image.registry is None
-        else docker.RegistryArgs(
-            server=image.registry.server,
-            username=image.registry.username,
-            password=pulumi.Output.secret(image.registry.password),
-        ),
-        skip_push=image.registry is None,
-        opts=opts,
-    )
-    return pulumi.Output.from_input(built.image_name)
 
 
 def _told(name: str, relay: DockerRelay, image: pulumi.Output[str], opts: pulumi.ResourceOptions) -> docker.Container:

@@ -41,6 +41,11 @@ def place_on_cluster(
         opts=child(),
     )
     before: list[pulumi.Resource] = []
+    if placed.image.built:
+        # Only a stack that builds pays for the SDK.
+        from components.relay_image import build_for_cluster  # noqa: PLC0415
+
+        before.append(build_for_cluster(f"{name}-image", placed.image, child()))
     for stage in Stage:
         made = [
             KubernetesObject(

@@ -88,7 +88,9 @@ class ContainerPlace:
         _connect(relay.network.name, self.application.container_id)
         _connect("--alias", name, relay.egress.name, upstream.container_id)
         if not wait_for(lambda: self._knows(name), NAME_SECONDS):
-            raise GroundError(f"the relay's container does not find {name} {NAME_SECONDS} s after it joined the network")
+            raise GroundError(
+                f"the relay's container does not find {name} {NAME_SECONDS} s after it joined the network"
+            )
         address = self.inspect()["NetworkSettings"]["Networks"][relay.egress.name]["IPAddress"]
         google.put_rule({**rule, "allowed_ips": [f"{address}/32"]})
 

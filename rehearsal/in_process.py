@@ -25,7 +25,8 @@ from pulumi.runtime.config import set_all_config
 from pulumi.runtime.mocks import MockCallArgs, MockResourceArgs, Mocks, set_mocks
 from pulumi.runtime.stack import Stack, run_pulumi_func
 
-from components.previous import QUESTION
+from components.previous import QUESTION, SECRETS_SEEN
+from mailstack.plan import Secret
 from mailstack.reach.bundle import command_line
 from mailstack.reach.connection import Connection
 from mailstack.reach.ssh import run_over_ssh
@@ -39,6 +40,8 @@ ROOT = Path(__file__).resolve().parent.parent
 SHOWN_ERROR_LINES = 12
 # A role's exit code when its check found differences.
 EXIT_DRIFT = 2
+# What the version of a secret is called among a component's inputs, behind the secret's own name.
+VERSION = " version"
 # Explicit providers, and who performs what belongs to them.
 PLACES: Mapping[str, type[InProcessDocker | InProcessKubernetes]] = {
     "pulumi:providers:docker": InProcessDocker,
@@ -59,8 +62,14 @@ class InProcessBackend(Mocks):
         *,
         action: Literal["apply", "check"] = "apply",
         cloudflare_url: str | None = None,
+        previous: Mapping[str, Any] | None = None,
     ) -> None:
-        """``log`` gets progress lines; ``cloudflare_url`` is the API that records go to, where the stack has any."""
+        """``log`` gets progress lines; ``cloudflare_url`` is the API that records go to, where the stack has any.
+
+        ``previous`` is what an earlier run has ``left``: a changed secret then is a new version of it.
+        """
+        self.left: dict[str, Any] = {}
+        self._previous = previous or {}
         self.performed: list[tuple[str, str]] = []
         self.drift: list[str] = []
         self._log = log
@@ -72,9 +81,9 @@ class InProcessBackend(Mocks):
         self._failure: Exception | None = None
 
     def call(self, args: MockCallArgs) -> tuple[dict[str, Any], list[tuple[str, str]] | None]:
-        """Answer that no update came before; the program asks nothing else."""
+        """Answer what an earlier run has left; the program asks nothing else."""
         if args.token == QUESTION:
-            return {"outputs": {}}, []
+            return {"outputs": dict(self._previous)}, []
         raise NotImplementedError(f"the program called {args.token}, which the rehearsal does not know")
 
     def new_resource(self, args: MockResourceArgs) -> tuple[str | None, dict[str, Any]]:
@@ -107,6 +116,8 @@ class InProcessBackend(Mocks):
         if args.typ.startswith(("docker:", "kubernetes:")):
             return self._place(args, inputs)
         if args.typ.startswith("mailstack:"):
+            urn = f"urn:pulumi:in-process::mailstack::{args.typ}::{args.name}"
+            self.left[urn] = {"type": args.typ, "outputs": {SECRETS_SEEN: _secrets_seen(inputs)}}
             return None, inputs
         raise NotImplementedError(f"{args.name}: the rehearsal does not know how to perform {args.typ}")
 
@@ -217,6 +228,12 @@ async def _run() -> dict[str, Any]:
     if not isinstance(root, Stack):
         raise TypeError("the SDK made no root stack")
     return {key: await pulumi.Output.from_input(value).future() for key, value in root.outputs.items()}
+
+
+def _secrets_seen(inputs: Mapping[str, Any]) -> dict[str, list[str | int]]:
+    """Return what a component keeps of its secrets (``components.base``), from its inputs."""
+    versions = {name.removesuffix(VERSION): int(text) for name, text in inputs.items() if name.endswith(VERSION)}
+    return {name: [Secret(inputs[name]).digest, number] for name, number in versions.items() if name in inputs}
 
 
 def _plain(value: Any) -> Any:

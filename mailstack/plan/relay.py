@@ -10,7 +10,7 @@ from mailstack.plan.applications import compose_snippet, smtp_environment
 from mailstack.plan.caddy import certificate_files
 from mailstack.plan.metrics import metrics_settings
 from mailstack.plan.model import RELAY_RUN, RelayPlan, RoleRun
-from mailstack.plan.relay_docker import plan_docker_relay, processes, shown_container
+from mailstack.plan.relay_docker import plan_docker_relay, shown_container
 from mailstack.plan.relay_kubernetes import PRIVATE_NETWORKS, plan_kubernetes_relay, shown_kubernetes
 from mailstack.plan.shown import Secret, Shown, flat, shown_for_all
 from mailstack.postfix.relay import (
@@ -24,9 +24,12 @@ from mailstack.postfix.relay import (
 )
 from mailstack.reach.bundle import ROLE_TIMEOUT_SECONDS, code_digest
 from mailstack.relay_rule import probe_replies
+from mailstack.settings.cluster_types import quantity
 from mailstack.settings.model import Settings
 from mailstack.settings.names import bounce_domains, custom_return_path
 from mailstack.settings.problems import SettingsError, definition_problems
+from mailstack.settings.relay_kubernetes_model import RelayKubernetes
+from mailstack.settings.relay_tiers import tier_for, tier_within
 from mailstack.settings.upstream_model import UpstreamSettings
 from mailstack.upstreams import IMPLICIT_TLS_PORTS
 
@@ -286,17 +289,26 @@ def relay_definition(settings: Settings, host: str | None = None) -> RelayDefini
         strict_envelopes=relay.strict_envelopes,
         submission=_submission(settings),
         proof_sender=_proof_sender(settings),
-        process_limit=processes(settings) if relay.placement == "docker" else None,
+        process_limit=_processes(settings),
         extra_parameters=relay.extra_parameters,
     )
 
 
 def _concurrency(settings: Settings) -> int:
     """Return how many sessions there are to the upstream at most: in a container, what its memory has room for."""
-    usual = settings.relay.upstream.provider.concurrency
-    if settings.relay.placement == "docker":
-        usual = min(usual, processes(settings))
-    return settings.relay.concurrency or usual
+    usual, most = settings.relay.upstream.provider.concurrency, _processes(settings)
+    return settings.relay.concurrency or (usual if most is None else min(usual, most))
+
+
+def _processes(settings: Settings) -> int | None:
+    """Return how many processes of a kind keep the relay within the memory it may have; None where it has no limit."""
+    relay = settings.relay
+    if relay.placement == "docker":
+        return tier_for(settings.relay_docker.messages_per_day).processes
+    if relay.placement == "kubernetes":
+        limit = (relay.kubernetes or RelayKubernetes()).resources.memory_limit
+        return tier_within(quantity(limit) / 2**20).processes
+    return None
 
 
 def _further(settings: Settings) -> Iterator[RelayUpstream]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from mailstack.kubernetes.objects import Placed, digest
 from mailstack.kubernetes.relay import relay_objects
 from mailstack.kubernetes.relay_definition import RelayOnCluster
+from mailstack.plan.relay_image import ImagePlan
 from mailstack.plan.shown import Secret, Shown
 
 __all__ = ["ClusterAccess", "KubernetesRelay"]
@@ -26,9 +27,10 @@ class ClusterAccess:
 
 @dataclass(frozen=True, kw_only=True)
 class KubernetesRelay:
-    """``relay`` is what runs, ``secrets`` the text of each of its secret files; ``on_destroy`` as for a host."""
+    """``relay`` is what runs, of ``image``; ``secrets`` the text of each of its secret files; ``keep`` on destroy."""
 
     access: ClusterAccess
+    image: ImagePlan
     relay: RelayOnCluster
     secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
     keep: bool = False

@@ -13,15 +13,10 @@ from mailstack.settings.model import Settings
 from mailstack.settings.relay_docker_model import AGENT, RelayDocker
 from mailstack.settings.relay_tiers import tier_for
 
-__all__ = ["RESERVE_SECONDS", "plan_docker_relay", "processes", "shown_container"]
+__all__ = ["RESERVE_SECONDS", "plan_docker_relay", "shown_container"]
 
 # Between the end of the relay's own grace and the engine's patience.
 RESERVE_SECONDS = 5
-
-
-def processes(settings: Settings) -> int:
-    """Return how many processes of a kind keep the relay within its memory."""
-    return tier_for(settings.relay_docker.messages_per_day).processes
 
 
 def plan_docker_relay(settings: Settings, told: Mapping[str, Any], secrets: Mapping[str, Any]) -> DockerRelay:

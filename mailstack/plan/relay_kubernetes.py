@@ -8,7 +8,7 @@ from mailstack.kubernetes.objects import shown as shown_object
 from mailstack.kubernetes.relay import relay_objects
 from mailstack.kubernetes.relay_definition import Egress, RelayOnCluster, Scaling
 from mailstack.plan.relay_cluster import ClusterAccess, KubernetesRelay
-from mailstack.plan.relay_image import secret_files
+from mailstack.plan.relay_image import plan_image, secret_files
 from mailstack.plan.shown import Secret, flat
 from mailstack.postfix.relay import RelayDefinition
 from mailstack.settings.model import Settings
@@ -32,12 +32,12 @@ def plan_kubernetes_relay(
     """Return the objects that are told ``told`` (see ``role_settings``) and ``secrets``."""
     asked = settings.relay.kubernetes or RelayKubernetes()
     queue = None if asked.ephemeral_queue else asked.queue or RelayQueue()
-    files = secret_files(secrets)
+    files, image = secret_files(secrets), plan_image(settings.relay.image)
     relay = RelayOnCluster(
         name=asked.name,
         namespace=asked.namespace,
         create_namespace=asked.create_namespace,
-        image=str(settings.relay.image.reference),
+        image=image.name,
         image_pull_secret=asked.image_pull_secret,
         settings=told,
         secret_files=tuple(files),
@@ -60,7 +60,8 @@ def plan_kubernetes_relay(
         service_annotations=asked.service_annotations,
         cluster_domain=asked.cluster_domain,
     )
-    return KubernetesRelay(access=_access(asked), relay=relay, secrets=files, keep=settings.relay.on_destroy == "keep")
+    keep = settings.relay.on_destroy == "keep"
+    return KubernetesRelay(access=_access(asked), image=image, relay=relay, secrets=files, keep=keep)
 
 
 def _access(asked: RelayKubernetes) -> ClusterAccess:
@@ -127,6 +128,8 @@ def shown_kubernetes(placed: KubernetesRelay) -> dict[str, str | Secret]:
             lines = {name: text for name, text in flat(data, heading) if not OWN_LABEL.search(name)}
             found |= lines or {heading: "yes"}
     found |= {name: Secret(text) for name, text in placed.secrets.items()}
+    if placed.image.built:
+        found |= placed.image.shown()
     if placed.access.kubeconfig is not None:
         found["kubeconfig"] = Secret(placed.access.kubeconfig)
     return found

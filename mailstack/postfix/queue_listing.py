@@ -42,6 +42,8 @@ class QueueState(NamedTuple):
 def read_queue(path: str = SHOWQ, timeout: float = TIMEOUT_SECONDS) -> Iterator[QueueEntry]:
     """Yield every message. Raises OSError when Postfix does not run or is too slow.
 
+    Not what has no recipient yet: it is still coming in, or it is the rest of a session that was broken off, which
+    lies there until Postfix clears it away and would grow old as nobody's mail.
     The answer is a list of ``name NUL value NUL``; an empty name ends a message (attr_print0 of Postfix 3).
     """
     deadline = time.monotonic() + timeout
@@ -57,7 +59,7 @@ def read_queue(path: str = SHOWQ, timeout: float = TIMEOUT_SECONDS) -> Iterator[
             elif text:
                 name = text
             else:
-                if "queue_name" in found:
+                if "queue_name" in found and "recipient" in found:
                     yield QueueEntry(found["queue_name"], int(found["size"]), float(found["time"]))
                 found = {}
 

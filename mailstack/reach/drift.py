@@ -18,7 +18,7 @@ from mailstack.reach.pace import Pace
 from mailstack.reach.ssh import run_over_ssh
 from mailstack.settings.stackfile import PROJECT, StackFileError
 
-__all__ = ["DriftError", "decrypted_config", "find_drift"]
+__all__ = ["DriftError", "decrypted_config", "find_drift", "own_kubeconfig"]
 
 # A role's exit code when its check found differences.
 EXIT_DRIFT = 2
@@ -35,10 +35,12 @@ def find_drift(
     *,
     cloudflare_url: str = CLOUDFLARE_API,
     kubectl: str | Path = "kubectl",
+    own_cluster: Callable[[], str] | None = None,
 ) -> list[str]:
     """Run every role with ``--check``, look at containers and objects, look every record up.
 
-    Returns the differences, in words. Changes nothing. Raises DriftError, SshError, DockerError, KubectlError or
+    Returns the differences, in words. ``own_cluster`` gives the kubeconfig of a cluster that the stack makes itself.
+    Changes nothing. Raises DriftError, SshError, DockerError, KubectlError or
     CloudflareError for what cannot be looked at.
     """
     found = [difference for run in plan.runs() for difference in _on_host(plan, run, say)]
@@ -48,7 +50,11 @@ def find_drift(
     if plan.relay.kubernetes is not None:
         access = plan.relay.kubernetes.access
         say(f"{access.identifier}: asking the cluster")
-        found += kubernetes_drift(plan.relay.kubernetes, Kubectl(access.kubeconfig, access.context, program=kubectl))
+        kubeconfig = access.kubeconfig
+        if kubeconfig is None and access.context is None and own_cluster is not None:
+            kubeconfig = own_cluster()
+        cluster = Kubectl(kubeconfig, access.context, program=kubectl)
+        found += kubernetes_drift(plan.relay.kubernetes, cluster)
     if plan.dns.cloudflare is not None:
         found += _at_cloudflare(plan, plan.dns.cloudflare, cloudflare_url)
     return found
@@ -84,21 +90,29 @@ def _at_cloudflare(plan: Plan, cloudflare: CloudflarePlan, url: str) -> Iterator
                 yield f"dns-{resource_name(record)}: {wanted.type} {wanted.name} is not as declared"
 
 
+def own_kubeconfig(stack: str, folder: Path) -> str:
+    """Return the stack's output ``kubeconfig``, from the Pulumi CLI. Raises StackFileError when it cannot."""
+    return _cli(folder, "stack", "output", "kubeconfig", "--show-secrets", "--stack", stack)
+
+
 def decrypted_config(stack: str, folder: Path) -> dict[str, Any]:
     """Return the stack's configuration with its secrets, from the Pulumi CLI. Raises StackFileError when it cannot."""
-    try:
-        finished = subprocess.run(
-            ["pulumi", "config", "--json", "--show-secrets", "--stack", stack, "--non-interactive"],
-            check=False, capture_output=True, text=True, cwd=folder,
-        )  # fmt: skip
-    except FileNotFoundError:
-        raise StackFileError("the Pulumi CLI is not on PATH; it decrypts the stack's secrets") from None
-    if finished.returncode != 0:
-        raise StackFileError(f"pulumi config failed: {finished.stderr.strip()}")
-    entries = json.loads(finished.stdout)
+    entries = json.loads(_cli(folder, "config", "--json", "--show-secrets", "--stack", stack))
     return {
         key.removeprefix(f"{PROJECT}:"): value
         for key, entry in entries.items()
         # Pulumi.yaml gives optional sections an empty default: they count as absent.
         if key.startswith(f"{PROJECT}:") and (value := entry.get("objectValue", entry.get("value"))) not in ({}, [], "")
     }
+
+
+def _cli(folder: Path, *arguments: str) -> str:
+    try:
+        finished = subprocess.run(
+            ["pulumi", *arguments, "--non-interactive"], check=False, capture_output=True, text=True, cwd=folder
+        )
+    except FileNotFoundError:
+        raise StackFileError("the Pulumi CLI is not on PATH; it decrypts the stack's secrets") from None
+    if finished.returncode != 0:
+        raise StackFileError(f"pulumi {arguments[0]} failed: {finished.stderr.strip()}")
+    return finished.stdout

@@ -12,7 +12,11 @@ __all__ = [
     "Quantity",
     "RegistryName",
     "Sha256",
+    "quantity",
 ]
+
+# https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/quantity/
+SUFFIXES = {"m": 0.001, "k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12, "Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40}
 
 ClusterVersion = Annotated[
     str,
@@ -70,3 +74,9 @@ Quantity = Annotated[
         'write it in quotes, such as "100m" of a core, "256Mi" or "2Gi"',
     ),
 ]
+
+
+def quantity(text: str) -> float:
+    """Return what a ``Quantity`` stands for: bytes, or cores."""
+    number = text.rstrip("mkMGTi")
+    return float(number) * SUFFIXES.get(text.removeprefix(number), 1)

@@ -7,15 +7,19 @@ from typing import Any
 
 import yaml
 
+from mailstack.settings.cluster_types import quantity
 from mailstack.settings.model import Settings
 from mailstack.settings.problems import Problem, one_of
 from mailstack.settings.relay_kubernetes_model import RelayKubernetes
+from mailstack.settings.relay_tiers import TIERS
 
 __all__ = ["RELAY_KUBERNETES_RULES", "kubeconfig_server"]
 
 PREFIX = "relay.kubernetes"
 OURS = "app.kubernetes.io/"
-IMAGE_FIX = "build and push it (images/postfix-relay/README.md), and write registry/name:tag or registry/name@sha256:…"
+IMAGE_FIX = (
+    "write registry/name:tag or registry/name@sha256:… of one that is there, or give registry, where it is pushed to"
+)
 
 
 def _placement(settings: Settings) -> Iterator[Problem]:
@@ -43,11 +47,11 @@ def _placement(settings: Settings) -> Iterator[Problem]:
             rule="is required: SPF and the upstream must know the addresses mail leaves the cluster from",
             fix="list those of its NAT gateway, or of its nodes where each sends by itself",
         )
-    if relay.image.reference is None:
+    if relay.image.reference is None and relay.image.registry is None:
         yield Problem(
             field="relay.image.reference",
             value="",
-            rule="is required: the cluster pulls the relay's image from a registry",
+            rule="is required, or relay.image.registry: the cluster pulls the relay's image from a registry",
             fix=IMAGE_FIX,
         )
     if settings.postal is not None and settings.postal.sending.path == "postfix":
@@ -92,7 +96,7 @@ def _access(settings: Settings) -> Iterator[Problem]:
     asked = _asked(settings)
     if asked is None:
         return
-    if asked.kubeconfig is None and asked.context is None:
+    if asked.kubeconfig is None and asked.context is None and settings.cluster is None:
         yield Problem(
             field=f"{PREFIX}.kubeconfig",
             value="",
@@ -226,4 +230,34 @@ def _networks(settings: Settings) -> Iterator[Problem]:
                 )
 
 
-RELAY_KUBERNETES_RULES: tuple[Callable[[Settings], Iterator[Problem]], ...] = (_placement, _access, _pods, _networks)
+def _resources(settings: Settings) -> Iterator[Problem]:
+    asked = _asked(settings)
+    if asked is None:
+        return
+    field, wanted = f"{PREFIX}.resources", asked.resources
+    least = TIERS[0].megabytes
+    if quantity(wanted.memory_limit) < least * 2**20:
+        yield Problem(
+            field=f"{field}.memory_limit",
+            value=wanted.memory_limit,
+            rule=f"is too little: with fewer than {least}Mi a burst of mail has pods killed",
+            fix=f"write {least}Mi or more",
+        )
+    pairs = (("memory", wanted.memory_request, wanted.memory_limit), ("cpu", wanted.cpu_request, wanted.cpu_limit))
+    for name, request, limit in pairs:
+        if limit is not None and quantity(request) > quantity(limit):
+            yield Problem(
+                field=f"{field}.{name}_request",
+                value=request,
+                rule=f"must not be more than {name}_limit, which is {limit}",
+                fix="lower it, or raise the limit",
+            )
+
+
+RELAY_KUBERNETES_RULES: tuple[Callable[[Settings], Iterator[Problem]], ...] = (
+    _placement,
+    _access,
+    _pods,
+    _resources,
+    _networks,
+)

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-__all__ = ["TIERS", "Tier", "tier_for"]
+__all__ = ["TIERS", "Tier", "tier_for", "tier_within"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,3 +28,8 @@ TIERS = (
 def tier_for(messages_per_day: int) -> Tier:
     """Return the smallest tier for ``messages_per_day``."""
     return next(tier for tier in TIERS if tier.messages is None or messages_per_day <= tier.messages)
+
+
+def tier_within(megabytes: float) -> Tier:
+    """Return the greatest tier that needs no more memory than this, of 1024 kB each; the smallest where none does."""
+    return next((tier for tier in reversed(TIERS) if tier.megabytes <= megabytes), TIERS[0])

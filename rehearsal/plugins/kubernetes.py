@@ -26,8 +26,15 @@ PAUSE_SECONDS = 0.5
 SECRET_FIELDS = ("data", "stringData")
 # Paths whose change makes a new object (provider/pkg/provider/fields.go); whose name stays goes first.
 OF_ALL = ("apiVersion", "kind", "metadata.name", "metadata.namespace")
+# Of ConfigMaps and Secrets the data too, unless the provider is told otherwise: so that what uses them rolls.
 REPLACES: Mapping[str, tuple[str, ...]] = {
-    "StatefulSet": ("spec.podManagementPolicy", "spec.revisionHistoryLimit", "spec.selector", "spec.serviceName"),
+    "StatefulSet": (
+        "spec.podManagementPolicy",
+        "spec.revisionHistoryLimit",
+        "spec.selector",
+        "spec.serviceName",
+        "spec.volumeClaimTemplates",
+    ),
     "Deployment": ("spec.selector",),
     "Job": ("spec.completions", "spec.parallelism", "spec.selector", "spec.template"),
     "Secret": ("type", *SECRET_FIELDS),
@@ -66,7 +73,7 @@ class KubernetesProvider:
         """Compare inputs. Of kinds that can be changed in place, only some fields make a new object."""
         before, after = (_inputs_of(one) for one in (old, new))
         changes = dict(differences(before, after))
-        forced = (*OF_ALL, *_replacing(after))
+        forced = (*OF_ALL, *REPLACES.get(str(plain(after).get("kind")), ()))
         replaces = tuple(path for path in changes if any(_is_below(path, one) for one in forced))
         same = [plain(one)["metadata"].get(key) for one in (before, after) for key in ("name", "namespace")]
         return Difference(changes=changes, replaces=replaces, delete_first=bool(replaces) and same[:2] == same[2:])
@@ -172,16 +179,6 @@ def _failing() -> Iterator[None]:
 def _inputs_of(found: Properties) -> Properties:
     """Return the manifest, without the marks the engine keeps beside it."""
     return {key: value for key, value in found.items() if not key.startswith("__")}
-
-
-def _replacing(told: Properties) -> tuple[str, ...]:
-    kind = str(plain(told).get("kind"))
-    found = REPLACES.get(kind, ())
-    if kind in {"ConfigMap", "Secret"} and not plain(told).get("immutable"):
-        return tuple(path for path in found if path == "type")
-    if kind == "StatefulSet":
-        return (*found, "spec.volumeClaimTemplates")
-    return found
 
 
 def _is_below(path: str, above: str) -> bool:

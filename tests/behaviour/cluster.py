@@ -26,6 +26,7 @@ class ClusterRelay(Place):
         }
         self.place = ClusterPlace(self.ground, stack_of({"relay": relay}), self.authority, print)
         self.replicas = self.place.placed.relay.replicas
+        self._left: Mapping[str, Any] = {}
 
     def placed(self, relay: Mapping[str, Any]) -> dict[str, Any]:
         return {"relay": {**self.place.raw["relay"], **relay}}
@@ -58,7 +59,9 @@ class ClusterRelay(Place):
         return "\n".join(texts)
 
     def update(self, **changes: Any) -> None:
-        run_program("behaviour", engine_config(self.raw(changes)), InProcessBackend(print))
+        backend = InProcessBackend(print, previous=self._left)
+        run_program("behaviour", engine_config(self.raw(changes)), backend)
+        self._left = backend.left
         self.place.wait_ready(self.replicas)
 
     def stop(self) -> None:

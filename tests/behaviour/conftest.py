@@ -1,6 +1,6 @@
 """One place for each placement, kept for all tests of a file that use it."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -8,7 +8,8 @@ from rehearsal.ground import Ground
 from rehearsal.kubernetes import missing
 from tests.behaviour.cluster import ClusterRelay
 from tests.behaviour.docker_engine import DockerPlace
-from tests.behaviour.place import Place
+from tests.behaviour.load import prove
+from tests.behaviour.place import Load, Place
 from tests.behaviour.vm import VmPlace
 
 PLACES: dict[str, type[Place]] = {"vm": VmPlace, "docker": DockerPlace, "kubernetes": ClusterRelay}
@@ -23,7 +24,7 @@ def made(request: pytest.FixtureRequest) -> Iterator[Place]:
     reason = missing() if kind == "kubernetes" else None
     if reason is not None:
         pytest.skip(reason)
-    module = request.module.__name__.rpartition("_")[2]
+    module = request.module.__name__.rpartition("test_")[2].replace("_", "-")
     with Ground(f"{kind}-{module}") as ground:
         place = PLACES[kind](ground)
         yield place
@@ -35,3 +36,9 @@ def place(made: Place) -> Iterator[Place]:
     """The place with the plain relay, nothing queued, and a willing upstream."""
     yield made.settled()
     made.google.clear_faults()
+
+
+@pytest.fixture
+def proven(place: Place, record_property: Callable[[str, object], None]) -> Callable[[Load, int], None]:
+    """Return what holds a load's end against what arrived (``load.prove``)."""
+    return lambda load, cut_off: prove(place, load, cut_off, record_property)

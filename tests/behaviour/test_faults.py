@@ -10,46 +10,10 @@ from collections.abc import Callable
 
 import pytest
 
+from tests.behaviour.load import begun
 from tests.behaviour.place import Load, Place
 
 pytestmark = pytest.mark.hosts
-
-COUNT = 2000
-BEGUN = 200
-
-
-@pytest.fixture
-def proven(place: Place, record_property: Callable[[str, object], None]) -> Callable[[Load, int], None]:
-    """Return what holds a load's end against what arrived; the figures are kept in the report."""
-
-    def prove(load: Load, cut_off: int) -> None:
-        sent = load.sent()
-        assert len(sent) == COUNT
-        assert {one.outcome for one in sent} == {"accepted"}, [one for one in sent if one.outcome != "accepted"][:3]
-        place.retry_now()
-        place.wait(lambda: len(place.arrived()) >= COUNT, "all accepted mail", 180)
-        arrived = place.arrived()
-        assert set(arrived) == {one.subject for one in sent}
-        unsure = {one.subject for one in sent if one.unsure}
-        doubled = {subject for subject, times in arrived.items() if times > 1}
-        for name, number in (
-            ("accepted", len(sent)),
-            ("delivered", len(arrived)),
-            ("twice, the application's", len(doubled & unsure)),
-            ("twice, the relay's", len(doubled - unsure)),
-        ):
-            record_property(name, number)
-        assert len(doubled - unsure) <= cut_off, doubled - unsure
-        place.wait(lambda: not place.queued(), "the queue to empty")
-
-    return prove
-
-
-def begun(place: Place) -> Load:
-    """Start the load and return once it flows."""
-    load = place.load(COUNT)
-    place.wait(lambda: place.google.counters().messages_accepted >= BEGUN, "the load to begin")
-    return load
 
 
 def test_the_upstream_is_away_for_a_minute(place: Place, proven: Callable[[Load, int], None]) -> None:

@@ -132,6 +132,16 @@ def test_the_queue_is_read_whatever_pieces_it_comes_in(head: bytes, tmp_path: Pa
         assert state.sizes["deferred"] == [700.0]
 
 
+def test_a_message_that_is_not_whole_does_not_grow_old_in_the_queue(tmp_path: Path) -> None:
+    broken_off = attributes(
+        ("queue_name", "incoming"), ("queue_id", "4jX"), ("time", "1"), ("size", "344"), ("sender", "a@b.test")
+    )
+    with showq(tmp_path / "q", [broken_off + message("incoming", time.time() - 3)]):
+        state = queue_state(str(tmp_path / "q"))
+    assert state.count("incoming") == 1
+    assert state.oldest("incoming") < 60
+
+
 def test_a_slow_queue_is_given_up_and_the_relay_still_counts_as_running(tmp_path: Path) -> None:
     with showq(tmp_path / "q", [message("active", 0)] * 50, pause=0.1):
         with pytest.raises(OSError, match=r"in time|timed out"):
