@@ -68,7 +68,7 @@ def place_on_cluster(
 
 def _timeouts(one: Placed, placed: KubernetesRelay) -> pulumi.CustomTimeouts | None:
     """Return how long a roll of all pods may take; what is not about pods has the engine's own limits."""
-    if one.stage not in {Stage.WORKLOAD, Stage.ERRAND}:
+    if one.stage not in {Stage.TRIAL, Stage.WORKLOAD, Stage.ERRAND}:
         return None
     relay = placed.relay
     most = relay.replicas if relay.scaling is None else relay.scaling.most

@@ -19,9 +19,10 @@ class Stage(IntEnum):
 
     NAMESPACE = 0
     BASIS = 1
-    WORKLOAD = 2
-    ACCESS = 3
-    ERRAND = 4
+    TRIAL = 2
+    WORKLOAD = 3
+    ACCESS = 4
+    ERRAND = 5
 
 
 @dataclass(frozen=True, kw_only=True)

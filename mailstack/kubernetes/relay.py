@@ -16,6 +16,8 @@ __all__ = ["relay_objects"]
 LONGEST_PERIOD = 1800
 # A job is tried so often, each time for the grace.
 DRAIN_TRIES = 6
+# For a pull of the image, most of it.
+CHECK_SECONDS = 300
 KEPT_REVISIONS = 3
 
 
@@ -43,9 +45,10 @@ def _objects(relay: RelayOnCluster, secrets: Mapping[str, str], secrets_version:
         short = policy["metadata"]["name"].removeprefix(f"{relay.name}-")
         yield Placed(name=f"policy-{short}", manifest=policy, stage=Stage.BASIS)
     yield Placed(name="pods", manifest=_headless(relay), stage=Stage.BASIS)
+    names = settings["metadata"]["name"], secret_name
+    yield Placed(name="check", manifest=_check(relay, *names), stage=Stage.TRIAL)
     # A number that the autoscaler has changed is its own; ours is for the first pods only.
     theirs = ("spec.replicas",) if relay.scaling is not None else ()
-    names = settings["metadata"]["name"], secret_name
     make = _stateful_set if relay.durable else _deployment
     yield Placed(name="workload", manifest=make(relay, *names), stage=Stage.WORKLOAD, theirs=theirs)
     yield Placed(name="service", manifest=_service(relay), stage=Stage.ACCESS)
@@ -234,29 +237,49 @@ def _service_monitor(relay: RelayOnCluster) -> dict[str, Any]:
     return service_monitor(relay.name, relay.namespace, selector=pods, labels=relay.labels())
 
 
+def _check(relay: RelayOnCluster, settings_name: str, secret_name: str | None) -> dict[str, Any]:
+    """Return the job that tries the configuration. Only where it ends well are pods replaced: else none is touched."""
+    told = {**container(relay, secret_name, "check"), "terminationMessagePolicy": "FallbackToLogsOnError"}
+    spec = {
+        "restartPolicy": "Never",
+        **confinement(relay),
+        "containers": [told],
+        "volumes": volumes(relay, settings_name, secret_name, {"emptyDir": {}}),
+    }
+    return _job(
+        relay, "check", "check", spec, [settings_name, secret_name], backoffLimit=0, activeDeadlineSeconds=CHECK_SECONDS
+    )
+
+
+def _job(
+    relay: RelayOnCluster, name: str, component: str, spec: Mapping[str, Any], version: list[str | None], **rest: Any
+) -> dict[str, Any]:
+    """Return a job that runs once for each version of image, settings and secrets."""
+    return manifest(
+        "Job",
+        f"{relay.name}-{name}-{digest([relay.image, *version])}",
+        relay.namespace,
+        version="batch/v1",
+        labels=relay.labels(component),
+        spec={
+            **rest,
+            "completions": 1,
+            "parallelism": 1,
+            "template": {"metadata": {"labels": relay.labels(component)}, "spec": spec},
+        },
+    )
+
+
 def _drain(relay: RelayOnCluster, number: int, settings_name: str, secret_name: str | None) -> dict[str, Any]:
     """Return the job that hands over what is on the volume of pod ``number``, which is gone for good.
 
     Should that pod come back, one of the two waits: Postfix locks its queue, and most volumes are for one node.
     """
     claim = {"persistentVolumeClaim": {"claimName": f"{QUEUE}-{relay.name}-{number}"}}
-    version = digest([relay.image, settings_name, secret_name])
     spec = {
         "restartPolicy": "Never",
         **confinement(relay),
         "containers": [container(relay, secret_name, "drain")],
         "volumes": volumes(relay, settings_name, secret_name, claim),
     }
-    return manifest(
-        "Job",
-        f"{relay.name}-drain-{number}-{version}",
-        relay.namespace,
-        version="batch/v1",
-        labels=relay.labels("drain"),
-        spec={
-            "backoffLimit": DRAIN_TRIES - 1,
-            "completions": 1,
-            "parallelism": 1,
-            "template": {"metadata": {"labels": relay.labels("drain")}, "spec": spec},
-        },
-    )
+    return _job(relay, f"drain-{number}", "drain", spec, [settings_name, secret_name], backoffLimit=DRAIN_TRIES - 1)

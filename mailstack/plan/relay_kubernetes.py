@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from mailstack.kubernetes.objects import Stage
 from mailstack.kubernetes.objects import shown as shown_object
 from mailstack.kubernetes.relay import relay_objects
 from mailstack.kubernetes.relay_definition import Egress, RelayOnCluster, Scaling
@@ -123,6 +124,8 @@ def shown_kubernetes(placed: KubernetesRelay) -> dict[str, str | Secret]:
     common = placed.relay.labels()
     found |= {f"labels/{label}": text for label, text in common.items()}
     for one in relay_objects(placed.relay, placed.secrets, "…"):
+        if one.stage is Stage.TRIAL:  # it follows from the rest, and has another name each time
+            continue
         for heading, data in shown_object(one, common):
             # What all objects are found by is said once, above.
             lines = {name: text for name, text in flat(data, heading) if not OWN_LABEL.search(name)}

@@ -1,79 +1,33 @@
 """The relay in a container with the real engine: what a change does, what it leaves alone, what stays at the end."""
 
-import copy
 import re
-import secrets
 from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
 
 from mailstack.settings.initialise import rehearsal_config
 from rehearsal.container_place import ContainerPlace
-from rehearsal.engine import Engine, EngineError
 from rehearsal.ground.docker import docker, docker_try
 from rehearsal.images import ensure_docker_host_image
 from rehearsal.rehearse import Rehearsal
-from rehearsal.submitting import submit
 from tests.engine.conftest import ROOT
-from tests.engine.stage import DONE, PLANNED
+from tests.engine.placed_stack import PASSWORD, PlacedStack, with_login
+from tests.engine.stage import PLANNED
 
 pytestmark = [pytest.mark.engine, pytest.mark.hosts, pytest.mark.xdist_group("docker-placement")]
 
-USER, PASSWORD, NEXT_PASSWORD = "relay@mailstack.test", "planted-first-81c2", "planted-second-93d4"
+NEXT_PASSWORD = "planted-second-93d4"
 ARRIVAL_SECONDS = 120
 
 
-class Stack:
-    """The docker stack of the checkout with a login, and what a test changes of it."""
-
-    def __init__(self, rehearsal: Rehearsal, folder: Path) -> None:
-        self.rehearsal = rehearsal
-        self.lines: list[str] = []
-        self.engine = Engine(rehearsal.stack, folder, self.lines.append)
-        self.raw = rehearsal.raw
-        self.engine.configure(self.raw)
-        self.engine.select()
+class Stack(PlacedStack):
+    """The docker stack."""
 
     @property
     def place(self) -> ContainerPlace:
         assert isinstance(self.rehearsal.place, ContainerPlace)
         return self.rehearsal.place
-
-    def changed(self, **relay: Any) -> dict[str, Any]:
-        raw = copy.deepcopy(self.raw)
-        raw["relay"] |= relay
-        return raw
-
-    def run(self, command: str, raw: dict[str, Any], *arguments: str) -> tuple[int, str]:
-        self.lines.clear()
-        self.engine.configure(raw)
-        code = 0
-        try:
-            self.engine.run(
-                command, "--stack", self.engine.stack, "--config-file", str(self.engine.config_file), *arguments
-            )
-        except EngineError:
-            code = 1
-        return code, "\n".join(self.lines)
-
-    def up(self, raw: dict[str, Any]) -> dict[str, str]:
-        code, text = self.run("up", raw, "--yes", "--skip-preview")
-        assert code == 0, text
-        return {name: what for _, name, what in DONE.findall(text)}
-
-    def join(self, password: str) -> None:
-        rehearsal = self.rehearsal
-        rule = {**rehearsal._granted, "smtp_auth_users": {USER: password}, "require_smtp_auth": True}
-        self.place.join(rehearsal.plan, rehearsal.google, rule)
-
-    def submit(self) -> str:
-        token = f"docker-{secrets.token_hex(8)}"
-        site = self.rehearsal._site({})
-        assert submit(site, "app@mailstack.test", "someone@recipient.test", token) == "accepted"
-        return token
 
     def identity(self) -> str:
         return str(self.place.inspect()["Id"])
@@ -81,10 +35,7 @@ class Stack:
 
 @pytest.fixture(scope="module")
 def stack(cli: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    raw = rehearsal_config(ROOT / "Pulumi.docker.yaml")
-    raw["relay"]["upstream"] |= {"auth": "sasl", "username": USER, "password": PASSWORD}
-    del raw["dns"]["server"], raw["relay_rule"], raw["hosts"]
-    raw["dns"]["provider"] = "none"
+    raw = with_login(rehearsal_config(ROOT / "Pulumi.docker.yaml"))
     with Rehearsal("docker-tests", raw, lambda _line: None) as rehearsal:
         made = Stack(rehearsal, tmp_path_factory.mktemp("engine"))
         made.up(made.raw)
@@ -106,7 +57,7 @@ def test_a_second_up_changes_nothing_and_mail_is_delivered(stack: Stack) -> None
     token = stack.submit()
     arrived = stack.rehearsal.google.wait_for_subject(token, timeout_seconds=ARRIVAL_SECONDS)
     assert arrived is not None, stack.place.log()
-    assert arrived.auth_user == USER
+    assert arrived.auth_user == stack.user
     assert stack.rehearsal.drift() == []
 
 

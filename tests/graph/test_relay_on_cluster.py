@@ -35,6 +35,7 @@ def test_each_object_is_a_resource_and_no_host_is_asked_for_anything() -> None:
         "relay-policy-siblings": "kubernetes:networking.k8s.io/v1:NetworkPolicy",
         "relay-policy-egress": "kubernetes:networking.k8s.io/v1:NetworkPolicy",
         "relay-pods": "kubernetes:core/v1:Service",
+        "relay-check": "kubernetes:batch/v1:Job",
         "relay-workload": "kubernetes:apps/v1:StatefulSet",
         "relay-service": "kubernetes:core/v1:Service",
         "relay-disruption-budget": "kubernetes:policy/v1:PodDisruptionBudget",

@@ -77,13 +77,20 @@ class Site:
         self.app = ground.create_service("app", ["sleep", "infinity"])
 
     def relay(
-        self, env: Mapping[str, str], *, volume: str | None = None, mounts: Mapping[str, Path] | None = None
+        self,
+        env: Mapping[str, str],
+        *,
+        volume: str | None = None,
+        empty: bool = False,
+        mounts: Mapping[str, Path] | None = None,
     ) -> Service:
-        """Start a relay; its address is known upstream."""
+        """Start a relay; its address is known upstream. ``empty``: Docker copies nothing into a new volume."""
         arguments = ["--read-only", "--cap-drop", "ALL", "--security-opt", "no-new-privileges"]
         arguments += [f"--cap-add={capability}" for capability in CAPABILITIES]
         arguments += [part for path in WRITABLE for part in ("--tmpfs", path)]
-        arguments += ["--volume", f"{volume}:/var/spool/postfix"] if volume else []
+        if volume:
+            copies = ",volume-nocopy" if empty else ""
+            arguments += ["--mount", f"type=volume,source={volume},target=/var/spool/postfix{copies}"]
         made = self.ground.create_service(
             "relay", ["run"], image=self.image, env=env, init=False, extra_run_args=arguments,
             mounts={"/etc/ssl/certs/ca-certificates.crt": self.authorities, **(mounts or {})},
@@ -95,6 +102,9 @@ class Site:
         healthy = wait_for(lambda: self.health(relay) == "healthy", 40, pause=0.2)
         assert healthy, (self.health(relay), self.log(relay))
         return relay
+
+    def inside(self, relay: Service, script: str) -> str:
+        return docker(["exec", relay.container_id, "sh", "-c", script])
 
     def health(self, relay: Service) -> str:
         return docker_try(["exec", relay.container_id, "postfix-relay", "health"]).stdout.decode().strip()
@@ -270,6 +280,30 @@ def test_mail_waits_while_the_upstream_is_away_and_survives_a_kill(site: Site, v
     docker(["exec", again.container_id, "postqueue", "-f"])
     site.wait_for(set(accepted), again)
     assert set(site.arrived().values()) == {1}
+
+
+def test_an_empty_volume_becomes_a_queue_at_the_first_start_and_one_with_wrong_rights_is_mended(
+    site: Site, volume: str
+) -> None:
+    """A cluster's volumes are empty: nothing of the image is copied there, as Docker does."""
+    look = "cd /var/spool/postfix && stat -c '%n %a %U %G' active bounce corrupt defer deferred flush hold incoming"
+    look += " maildrop pid private public saved trace"
+    wanted = dict.fromkeys(
+        ("active", "bounce", "corrupt", "defer", "deferred", "flush", "hold", "incoming", "private", "saved", "trace"),
+        "700 postfix root",
+    )
+    wanted |= {"maildrop": "730 postfix postdrop", "public": "710 postfix postdrop", "pid": "755 root root"}
+    relay = site.ready(site.relay(VARIABLES, volume=volume, empty=True))
+    assert dict(line.split(" ", 1) for line in site.inside(relay, look).splitlines()) == wanted
+    site.ground.remove(relay)
+    docker(
+        ["run", "--rm", "--entrypoint", "chmod", f"--volume={volume}:/queue", site.image, "755", "/queue/hold",
+         "/queue/maildrop"]
+    )  # fmt: skip
+    relay = site.ready(site.relay(VARIABLES, volume=volume, empty=True))
+    assert dict(line.split(" ", 1) for line in site.inside(relay, look).splitlines()) == wanted
+    assert site.send(relay) == ["m0"], site.refusals
+    site.wait_for({"m0"}, relay)
 
 
 def test_a_stop_under_load_refuses_new_mail_loses_none_and_doubles_none(site: Site, volume: str) -> None:

@@ -67,7 +67,7 @@ def test_objects_are_as_they_were_reviewed(changes: dict[str, Any], snapshot: Sn
             else:  # tested where it is made
                 manifest |= {"data": sorted(manifest["data"])}
     text = yaml.safe_dump_all(found, sort_keys=False, width=120)
-    names = [one["metadata"]["name"] for one in found if one.get("immutable")]
+    names = [one["metadata"]["name"] for one in found if one.get("immutable") or one["kind"] == "Job"]
     for name in names:  # they end with a digest of the version
         text = text.replace(name, f"{name[:-10]}<version>")
     assert text == snapshot
@@ -261,7 +261,7 @@ def test_a_pod_without_a_volume_has_a_successor_before_it_goes() -> None:
 
 def test_a_job_drains_the_claim_of_a_pod_that_is_gone() -> None:
     found = objects({"relay.kubernetes.drain_volumes": [2, 3]})
-    jobs = of_kind(found, "Job")
+    jobs = [job for job in of_kind(found, "Job") if "-drain-" in job["metadata"]["name"]]
     claims = [
         volume["persistentVolumeClaim"]["claimName"]
         for job in jobs
@@ -271,7 +271,23 @@ def test_a_job_drains_the_claim_of_a_pod_that_is_gone() -> None:
     [template] = workload(found)["spec"]["volumeClaimTemplates"]
     assert claims == [f"{template['metadata']['name']}-postfix-relay-{number}" for number in (2, 3)]
     assert all(job["spec"]["template"]["spec"]["containers"][0]["args"] == ["drain"] for job in jobs)
-    assert {one.stage for one in found if one.manifest["kind"] == "Job"} == {Stage.ERRAND}, "once siblings are there"
+    assert {one.stage for one in found if one.name.startswith("drain-")} == {Stage.ERRAND}, "once siblings are there"
+
+
+def test_a_job_tries_every_new_configuration_before_a_pod_is_touched() -> None:
+    found = objects({})
+    [trial] = [one for one in found if one.manifest["kind"] == "Job"]
+    spec = trial.manifest["spec"]["template"]["spec"]
+    assert spec["containers"][0]["args"] == ["check"]
+    assert Stage.BASIS < trial.stage < Stage.WORKLOAD
+    assert trial.manifest["spec"]["backoffLimit"] == 0, "a mistake stays one"
+    # It reads what the pods will read, and has a queue of its own: theirs may be in use.
+    own = {volume["name"]: volume for volume in spec["volumes"]}
+    theirs = {volume["name"]: volume for volume in workload(found)["spec"]["template"]["spec"]["volumes"]}
+    assert own.pop("queue") == {"name": "queue", "emptyDir": {}}
+    assert own == theirs
+    [again] = [one for one in objects({"relay.queue_lifetime_hours": 5}) if one.name == "check"]
+    assert again.manifest["metadata"]["name"] != trial.manifest["metadata"]["name"]
 
 
 def test_only_a_readiness_probe_asks_for_more_than_processes() -> None:

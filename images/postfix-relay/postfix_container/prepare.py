@@ -1,8 +1,11 @@
 """Writes /etc/postfix and the queue's directories, and has Postfix read them before anything starts."""
 
+import grp
+import os
+import pwd
 import shutil
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from mailstack.postfix.files import COMPILED_SUFFIXES, FAULTS, backdate, parameters_of, postfix_files
@@ -11,7 +14,11 @@ from mailstack.postfix.render import RenderError
 from postfix_container import paths
 from postfix_container.configuration import Configuration, ConfigurationError
 
-__all__ = ["prepare"]
+__all__ = ["prepare", "queue_folders"]
+
+QUEUE_PREFIX = "$queue_directory/"
+# Set-gid and sticky bits, which Debian's package adds, are left as they are.
+RIGHTS = 0o777
 
 COMMENT = (
     "Made when the container started, from what it was given: changes made here are gone with it.",
@@ -48,8 +55,37 @@ def prepare(configuration: Configuration) -> None:
     shutil.chown(paths.DATA, "postfix", "postfix")
     for listing in ("-n", "-M"):
         _complain(["postconf", listing])
-    _run(["postfix", "post-install", "create-missing"])
+    _make_queue(paths.QUEUE, (paths.SHIPPED / "postfix-files").read_text(encoding="utf-8"))
     _complain(["postfix", "check"])
+
+
+def queue_folders(postfix_files: str) -> Iterator[tuple[str, int, bool, bool]]:
+    """Yield the folders of a queue: name, mode, whether Postfix's own user has it, whether its set-gid group does.
+
+    As Debian's ``postfix-files`` says: name:type:owner:group:permission:flags (post-install(1)).
+    """
+    for line in postfix_files.splitlines():
+        name, kind, owner, group, mode, *_flags = [*line.split(":"), "", "", "", ""]
+        if kind == "d" and name.startswith(QUEUE_PREFIX):
+            yield name.removeprefix(QUEUE_PREFIX), int(mode, 8), owner == "$mail_owner", group == "$setgid_group"
+
+
+def _make_queue(queue: Path, postfix_files: str) -> None:
+    """Make what is missing in a queue, as after an installation, and mend what has other rights.
+
+    Not by `postfix post-install create-missing`: it gives a folder away before it sets its mode, which takes a right
+    (FOWNER) that the container does not have. On an empty volume it failed, halfway.
+    """
+    user, group = pwd.getpwnam("postfix").pw_uid, grp.getgrnam("postdrop").gr_gid
+    for name, mode, is_postfixs, is_groups in queue_folders(postfix_files):
+        folder = queue / name
+        folder.mkdir(exist_ok=True)
+        found, wanted = folder.stat(), (user if is_postfixs else 0, group if is_groups else 0)
+        if (found.st_uid, found.st_gid) == wanted and found.st_mode & RIGHTS == mode:
+            continue
+        os.chown(folder, 0, wanted[1])
+        folder.chmod(mode)
+        os.chown(folder, *wanted)
 
 
 def _own(folder: Path) -> None:
