@@ -177,6 +177,11 @@ class ClusterPlace:
         if not wait_for(there, seconds, pause=0.5):
             raise GroundError(f"Not {replicas} ready pods within {seconds:.0f} s, but: {', '.join(seen) or 'none'}")
 
+    def wait_rolled(self) -> None:
+        """Return once all pods are of the newest version, and ready: an update may end before (docs/adr/0018)."""
+        limit = ("rollout", "status", self.workload, self.namespace, f"--timeout={READY_SECONDS}s")
+        self.cluster.kubectl(*limit, timeout=READY_SECONDS + 30)
+
     def kill(self, pod: Mapping[str, Any]) -> None:
         """End all processes of a pod's container at once, from outside; its kubelet starts another."""
         [status] = pod["status"]["containerStatuses"]

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from mailstack.kubernetes.objects import Placed
+from mailstack.kubernetes.objects import Placed, Stage
 from mailstack.kubernetes.relay import relay_objects
 from mailstack.plan.relay_cluster import KubernetesRelay
 from mailstack.plan.shown import flat
@@ -35,6 +35,8 @@ def kubernetes_drift(placed: KubernetesRelay, cluster: Kubectl) -> Iterator[str]
         else:
             applied = cluster.apply(_ours(one), manager=MANAGER, dry_run=True)
             yield from (f"{kind} {name}: {path} is not as declared" for path in _different(live, applied))
+            if one.stage is Stage.WORKLOAD and not _rolled_out(live):
+                yield f"{kind} {name}: its pods are not all of the newest version, and ready"
 
 
 def _secrets_version(placed: KubernetesRelay, cluster: Kubectl) -> str:
@@ -63,6 +65,14 @@ def _same_data(manifest: Mapping[str, Any], live: Mapping[str, Any], cluster: Ku
             return False
         raise
     return bool(applied.get("data") == live.get("data"))
+
+
+def _rolled_out(live: Mapping[str, Any]) -> bool:
+    """Tell whether all pods are new and ready, by the same signs as `kubectl rollout status`."""
+    wanted, status = live["spec"]["replicas"], live.get("status", {})
+    seen = int(status.get("observedGeneration", 0)) >= int(live["metadata"]["generation"])
+    counts = (status.get("replicas", 0), status.get("updatedReplicas", 0), status.get("readyReplicas", 0))
+    return seen and counts == (wanted,) * len(counts)
 
 
 def _different(live: Mapping[str, Any], applied: Mapping[str, Any]) -> list[str]:
