@@ -46,7 +46,7 @@ if plan.relay.placed:
 
 if plan.postal is not None:
     postal = PostalHost("postal", PostalHostArgs(plan=plan.postal, hosts=hosts, after=[*dns.names, *ready]))
-    ready.append(postal.command)
+    ready += postal.ready
     pulumi.export("mail_servers", postal.mail_servers)
     pulumi.export("postal_url", postal.web_url)
     pulumi.export("postal_health", postal.health)

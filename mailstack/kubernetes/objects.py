@@ -19,9 +19,13 @@ class Stage(IntEnum):
 
     NAMESPACE = 0
     BASIS = 1
-    WORKLOAD = 2
-    ACCESS = 3
-    ERRAND = 4
+    # Jobs that have to end before a workload starts: its database, the tables there, what is in them.
+    DATABASE = 2
+    TABLES = 3
+    CONTENT = 4
+    WORKLOAD = 5
+    ACCESS = 6
+    ERRAND = 7
 
 
 @dataclass(frozen=True, kw_only=True)

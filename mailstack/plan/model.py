@@ -6,6 +6,7 @@ from typing import Any, Literal, TypeVar
 
 from mailstack.caddy.definition import CaddyDefinition
 from mailstack.dns import Record
+from mailstack.plan.postal_cluster import KubernetesPostal
 from mailstack.plan.relay_cluster import KubernetesRelay
 from mailstack.plan.relay_container import DockerRelay
 from mailstack.plan.shown import Secret, Seen, Shown, versioned
@@ -25,6 +26,7 @@ __all__ = [
     "DnsPlan",
     "DockerRelay",
     "HostPlan",
+    "KubernetesPostal",
     "KubernetesRelay",
     "Plan",
     "PostalPlan",
@@ -154,14 +156,16 @@ class CaddyPlan:
 
 @dataclass(frozen=True, kw_only=True)
 class PostalPlan:
-    """Postal with its database; ``database_run`` None for a server that is there already.
+    """Postal with its database: a role's run, or objects of a cluster.
 
-    ``mail_servers`` is what applications are told, by the full name of their mail server.
+    ``database_run`` None for a server that is there already. ``mail_servers`` is what applications are told, by the
+    full name of their mail server.
     """
 
     definition: PostalDefinition
-    run: RoleRun
-    database_run: RoleRun | None
+    run: RoleRun | None = None
+    database_run: RoleRun | None = None
+    kubernetes: KubernetesPostal | None = None
     web_url: str
     mail_servers: Mapping[str, Mapping[str, Any]] = field(repr=False)
     shown: Shown

@@ -6,22 +6,10 @@ from dataclasses import dataclass, field, replace
 from mailstack.kubernetes.objects import Placed, digest
 from mailstack.kubernetes.relay import relay_objects
 from mailstack.kubernetes.relay_definition import RelayOnCluster
+from mailstack.plan.cluster_access import ClusterAccess
 from mailstack.plan.shown import Secret, Shown
 
-__all__ = ["ClusterAccess", "KubernetesRelay"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class ClusterAccess:
-    """Which cluster, and how to log in there.
-
-    ``kubeconfig`` None: that of a cluster of this stack, where it has one, else the file of who runs Pulumi. Of its
-    contexts ``context``, None for the current one. ``identifier`` stays while it is the same cluster.
-    """
-
-    identifier: str
-    kubeconfig: str | None = field(default=None, repr=False)
-    context: str | None = None
+__all__ = ["KubernetesRelay"]
 
 
 @dataclass(frozen=True, kw_only=True)

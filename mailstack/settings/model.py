@@ -113,6 +113,11 @@ class Settings(Section):
         return self.postal is not None and self.postal.host in self.relay.host_names
 
     @property
+    def postal_on_cluster(self) -> bool:
+        """Tell whether a cluster runs Postal."""
+        return self.postal is not None and self.postal.placement == "kubernetes"
+
+    @property
     def relay_docker(self) -> RelayDocker:
         """Return how the relay's container is run, where one Docker engine runs it."""
         return self.relay.docker or RelayDocker()
