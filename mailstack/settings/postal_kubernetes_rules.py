@@ -212,6 +212,13 @@ def _pods(postal: Postal, asked: PostalKubernetes) -> Iterator[Problem]:
         if scaling is None:
             continue
         yield from scaling_problems(f"{PREFIX}.autoscaling.{process}", scaling)
+        if asked.stopped:
+            yield Problem(
+                field=f"{PREFIX}.autoscaling.{process}",
+                value="a mapping",
+                rule="cannot be stopped: the number of pods is the autoscaler's alone",
+                fix="take it out until Postal runs again, then bring it back in an update of its own",
+            )
         if written:
             yield Problem(
                 field=field,
