@@ -8,7 +8,7 @@ from mailstack.kubernetes.objects import labels, selector
 from mailstack.kubernetes.policies import ClusterDns
 from mailstack.kubernetes.workloads import Scaling
 
-__all__ = ["APPLICATION", "METRICS_PORT", "Egress", "RelayOnCluster"]
+__all__ = ["APPLICATION", "METRICS_PORT", "SMTP_PORT", "Egress", "RelayOnCluster"]
 
 APPLICATION = "postfix-relay"
 SMTP_PORT, METRICS_PORT = 25, 9154

@@ -261,7 +261,7 @@ def _database(settings: Settings, postal: Postal) -> Database:
 def _relay(settings: Settings, postal: Postal) -> Relay:
     """Return where Postal hands its mail to: the relay, or the upstream itself."""
     if postal.sending.path == "postfix":
-        near = settings.postal_shares_relay_host or settings.relay.placement == "kubernetes"
+        near = settings.postal_shares_relay_host or settings.postal_shares_relay_cluster
         tls = postal.sending.tls or ("none" if near else "opportunistic")
         return Relay(
             name=relay_name(settings, postal),

@@ -49,7 +49,7 @@ def plan_kubernetes_postal(
         name=asked.name,
         namespace=asked.namespace,
         create_namespace=asked.create_namespace,
-        namespace_labels=_relay(settings).client_namespace_labels if _same_cluster(settings, postal) else {},
+        namespace_labels=_relay(settings).client_namespace_labels if settings.postal_shares_relay_cluster else {},
         image=image_reference(told["image"]),
         image_pull_secret=asked.image_pull_secret,
         config=cluster_config(told["config"], dual_stack=asked.dual_stack),
@@ -92,11 +92,6 @@ def plan_kubernetes_postal(
 
 def _relay(settings: Settings) -> RelayKubernetes:
     return settings.relay.kubernetes or RelayKubernetes()
-
-
-def _same_cluster(settings: Settings, postal: Postal) -> bool:
-    """Tell whether Postal's mail goes to the relay of its own cluster."""
-    return settings.relay.placement == "kubernetes" and postal.sending.path == "postfix"
 
 
 def _processes(postal: Postal, asked: PostalKubernetes) -> tuple[Process, ...]:
@@ -147,7 +142,7 @@ def _tracking(postal: Postal) -> Iterator[str]:
 
 def _mail_out(settings: Settings, postal: Postal, asked: PostalKubernetes, definition: PostalDefinition) -> MailOut:
     relay, peers = definition.relays[0], Peers()
-    if _same_cluster(settings, postal) and postal.sending.relay_name is None:
+    if settings.postal_shares_relay_cluster:
         there = _relay(settings)
         peers = Peers(namespace=there.namespace, pods=selector(RELAY, there.name, "relay"))
     ports = {*asked.network_policies.worker_ports, *_endpoint_ports(postal)}

@@ -391,7 +391,7 @@ def _bounces(settings: Settings, host: str | None) -> dict[str, Any]:
         return {}
     place = "127.0.0.1" if host is not None and postal.host == host else postal.smtp_hostname
     asked = postal.cluster
-    if asked is not None and settings.relay.placement == "kubernetes":
+    if asked is not None and settings.postal_shares_relay_cluster:
         # Beside it, so by the cluster's own name: the public one may not lead back in.
         place = f"{asked.name}-smtp.{asked.namespace}.svc.{asked.cluster_domain}"
     return {"bounce_domains": bounce_domains(settings, postal), "bounce_host": place}

@@ -6,7 +6,7 @@ from typing import Any
 from mailstack.kubernetes.postal_definition import SMTP_PORT as BOUNCE_PORT
 from mailstack.kubernetes.postal_definition import smtp_pods
 from mailstack.kubernetes.relay import relay_objects
-from mailstack.kubernetes.relay_definition import Egress, RelayOnCluster
+from mailstack.kubernetes.relay_definition import SMTP_PORT, Egress, RelayOnCluster
 from mailstack.plan.cluster_access import cluster_access, cluster_dns, scaling_of, shown_objects
 from mailstack.plan.relay_cluster import KubernetesRelay
 from mailstack.plan.relay_image import secret_files
@@ -70,8 +70,10 @@ def _egress(settings: Settings, asked: RelayKubernetes, definition: RelayDefinit
     ports = {definition.upstream_port, *(upstream.port for upstream in definition.upstreams)}
     if definition.fallback is not None:
         ports.add(definition.fallback.port)
+    postal = settings.postal.cluster if settings.postal is not None and settings.postal_shares_relay_cluster else None
+    if settings.postal is not None and postal is None:
+        ports.add(SMTP_PORT)  # bounces go to Postal by its public name
     policies = asked.network_policies
-    postal = None if settings.postal is None else settings.postal.cluster
     return Egress(
         dns=cluster_dns(policies),
         ports=tuple(sorted(ports)),

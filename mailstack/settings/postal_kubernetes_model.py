@@ -168,7 +168,7 @@ class PostalKubernetes(ClusterLogin):
     spread: Literal["prefer", "require"] = Field(
         default="prefer", description="Pods on different nodes. require: one that finds no node of its own waits."
     )
-    dual_stack: bool = Field(default=False, description="true: its services have IPv6 too.")
+    dual_stack: bool = Field(default=False, description="true: its SMTP service has IPv6 too.")
     metrics_namespace: ObjectName | None = Field(
         default=None, description="Where Prometheus runs; only it reaches the metrics. Absent: nobody does."
     )

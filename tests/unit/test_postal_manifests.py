@@ -346,6 +346,15 @@ def test_mail_goes_to_the_pods_of_the_clusters_own_relay_and_bounces_come_back()
     assert not [one for one in alone.relay.kubernetes.objects(alone.relay.shown) if one.name == "policy-bounces"]
 
 
+def test_a_relay_of_another_cluster_reaches_postal_by_its_public_name() -> None:
+    plan = plan_of({"postal.sending": {"relay_name": "relay.example.com"}, "relay.kubernetes": {"context": "other"}})
+    assert relay_definition(plan).bounce_host == "mx.example.com"
+    assert plan.relay.kubernetes is not None
+    assert plan.relay.kubernetes.relay.egress.ports == (25, 587)
+    assert placed(plan).postal.mail_out.peers.namespace is None
+    assert placed(plan).postal.config["postal"]["smtp_relays"] == ["smtp://relay.example.com:25?ssl_mode=Auto"]
+
+
 def test_metrics_are_for_the_monitoring_namespace_only() -> None:
     found = policies(VARIANTS["everything"])
     reader = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}}
