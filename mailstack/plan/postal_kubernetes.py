@@ -25,12 +25,15 @@ from mailstack.postal.definition import PostalDefinition, role_settings
 from mailstack.settings.model import Settings
 from mailstack.settings.postal_kubernetes_model import PostalKubernetes
 from mailstack.settings.postal_model import Postal
+from mailstack.settings.problems import Problem, SettingsError
 from mailstack.settings.relay_kubernetes_model import RelayKubernetes
 
 __all__ = ["plan_kubernetes_postal", "shown_kubernetes_postal"]
 
 WEB_GRACE_SECONDS = SMTP_GRACE_SECONDS = 60
 SMTP_PORT = 25
+# What the API takes (MaxSecretSize), less room for the names of files.
+LARGEST_SECRET_BYTES = 1_000_000
 
 
 def plan_kubernetes_postal(
@@ -82,12 +85,29 @@ def plan_kubernetes_postal(
         further_labels=asked.labels,
         cluster_domain=asked.cluster_domain,
     )
-    return KubernetesPostal(
+    placed = KubernetesPostal(
         access=cluster_access(asked),
         postal=cluster,
         secrets={**kept, **({"database_admin": own} if own is not None else {})},
         keep=postal.at_the_end == "keep",
     )
+    _require_room(placed)
+    return placed
+
+
+def _require_room(placed: KubernetesPostal) -> None:
+    """Raise SettingsError where a Secret would be larger than a cluster takes one."""
+    for one in postal_objects(placed.postal, placed.secrets, None):
+        texts = one.manifest.get("stringData", {}).values()
+        size = sum(len(text.encode()) for text in texts)
+        if size > LARGEST_SECRET_BYTES:
+            problem = Problem(
+                field="postal.organizations",
+                value=f"{size // 1024} KiB",
+                rule="is more than a Secret of a cluster holds (1 MiB): keys of domains and applications are in one",
+                fix="spread the mail servers over two stacks, or use placement vm",
+            )
+            raise SettingsError([problem])
 
 
 def _relay(settings: Settings) -> RelayKubernetes:

@@ -19,7 +19,16 @@ from rehearsal.kubernetes import Cluster
 from rehearsal.waiting import wait_for
 from tests.unit.postal_cluster_examples import ADMIN_PASSWORD, objects, plan_of
 
-__all__ = ["CONTROLLER", "NAMESPACE", "STRANGERS", "PostalOnNode"]
+__all__ = [
+    "API_KEY",
+    "CONTROLLER",
+    "NAMESPACE",
+    "REPOSITORY",
+    "SETTINGS",
+    "SMTP_KEY",
+    "STRANGERS",
+    "PostalOnNode",
+]
 
 NAMESPACE, DATABASES, RELAY, CONTROLLER, STRANGERS = "mail-postal", "databases", "mail-relay", "ingress-nginx", "others"
 REPOSITORY = "docker.io/library/mailstack-postal-pods"

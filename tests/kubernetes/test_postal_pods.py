@@ -5,10 +5,19 @@ from collections.abc import Iterator
 
 import pytest
 
+from mailstack.kubernetes.objects import Stage
 from rehearsal.images import POSTAL_VERSION, POSTAL_VERSION_NEXT, ensure_images
 from rehearsal.kubernetes import Cluster, missing
 from rehearsal.waiting import wait_for
-from tests.kubernetes.postal_site import API_KEY, CONTROLLER, NAMESPACE, REPOSITORY, STRANGERS, PostalOnNode
+from tests.kubernetes.postal_site import (
+    API_KEY,
+    CONTROLLER,
+    NAMESPACE,
+    REPOSITORY,
+    SMTP_KEY,
+    STRANGERS,
+    PostalOnNode,
+)
 
 pytestmark = pytest.mark.hosts
 
@@ -107,6 +116,22 @@ def test_a_renamed_server_is_the_same_record_and_only_the_last_job_runs_again(si
     assert site.sql("SELECT name FROM postal.servers") == "Renamed"
     new = {name for name in site.versions() if name.startswith("Job ")} - before
     assert [name.split()[1].rpartition("-")[0] for name in new] == ["postal-provision"]
+
+
+def test_what_the_runner_refuses_fails_its_job_at_once_and_leaves_the_pods_alone(site: PostalOnNode) -> None:
+    pods = {pod["metadata"]["uid"] for process in ("web", "smtp", "worker") for pod in site.pods(process)}
+    credentials = "postal.organizations.0.mail_servers.0.credentials"
+    found = site.objects({credentials: [{"name": "shop", "type": "SMTP", "key": SMTP_KEY}]})
+    these = [one for one in found if one.stage in {Stage.BASIS, Stage.CONTENT}]
+    site.cluster.apply([dict(one.manifest) for one in these], "--server-side", "--field-manager=mailstack")
+    job = next(one.manifest["metadata"]["name"] for one in these if one.name == "provision")
+    assert site.eventually(lambda: site.ended(job)) == "Failed"
+    status = site.cluster.get("job", job, "--namespace", NAMESPACE)["status"]
+    assert status["failed"] == 1, "not tried again: it would be refused again"
+    assert "no longer declared, but still in Postal" in site.log(f"job/{job}")
+    assert API_KEY not in site.log(f"job/{job}")
+    assert {pod["metadata"]["uid"] for process in ("web", "smtp", "worker") for pod in site.pods(process)} == pods
+    site.cluster.kubectl("delete", "job", job, "--namespace", NAMESPACE)
 
 
 def test_a_worker_that_is_drained_under_load_finishes_and_nothing_is_sent_twice(site: PostalOnNode) -> None:

@@ -13,6 +13,7 @@ from syrupy.assertion import SnapshotAssertion
 from mailstack.dns.records import Address
 from mailstack.kubernetes.objects import Placed, Stage
 from mailstack.plan.shown import Secret, versioned
+from mailstack.settings.problems import SettingsError
 from tests.unit.kubernetes_examples import plan_of as relay_plan_of
 from tests.unit.plan_parts import dns_records, relay_definition
 from tests.unit.pod_security import beyond_restricted
@@ -424,6 +425,33 @@ def test_a_reviewer_sees_what_changes_and_no_secret() -> None:
     assert settings is not None
     assert not [one for one in settings.secrets if telling_part(one.get_secret_value()) in visible]
     assert "database_admin" in shown[0]
+
+
+def test_more_than_a_secret_holds_is_refused_before_the_cluster_does() -> None:
+    few, many = ({"postal.organizations.0.name": "x", "postal.organizations.1": organization(n)} for n in (1, 400))
+    assert placed(plan_of(few))
+    with pytest.raises(SettingsError, match="more than a Secret of a cluster holds"):
+        plan_of(many)
+
+
+def organization(servers: int) -> dict[str, Any]:
+    """Return an organisation of so many mail servers, each with fifty keys of applications."""
+    return {
+        "name": "Large",
+        "permalink": "large",
+        "mail_servers": [
+            {
+                "name": f"Server {number}",
+                "permalink": f"server-{number}",
+                "domains": ["example.com"],
+                "credentials": [
+                    {"name": f"key {each}", "type": "SMTP", "key": f"{number:04}{each:04}".ljust(24, "k")}
+                    for each in range(50)
+                ],
+            }
+            for number in range(servers)
+        ],
+    }
 
 
 def test_the_example_has_no_host_at_all() -> None:
