@@ -10,7 +10,7 @@ import pytest
 
 from mailstack.kubernetes.objects import Placed
 from tests.unit.postal_cluster_examples import POSTAL, VARIANTS, objects
-from tests.unit.test_postal_manifests import FOREIGN, templates
+from tests.unit.postal_manifest_parts import FOREIGN, templates
 
 kubernetes = pytest.importorskip("rehearsal.kubernetes")
 

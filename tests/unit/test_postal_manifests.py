@@ -1,7 +1,7 @@
 """Postal's objects on a cluster: every one valid in every Kubernetes, and what each promises."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +10,9 @@ import pytest
 import yaml
 from syrupy.assertion import SnapshotAssertion
 
-from mailstack.dns.records import Address
 from mailstack.kubernetes.objects import Placed, Stage
 from mailstack.plan.shown import Secret, versioned
 from mailstack.settings.problems import SettingsError
-from tests.unit.kubernetes_examples import plan_of as relay_plan_of
-from tests.unit.plan_parts import dns_records, relay_definition
 from tests.unit.pod_security import beyond_restricted
 from tests.unit.postal_cluster_examples import (
     ADMIN_PASSWORD,
@@ -27,31 +24,12 @@ from tests.unit.postal_cluster_examples import (
     plan_of,
     postal_on_cluster,
 )
+from tests.unit.postal_manifest_parts import FOREIGN, name_of, named, of_kind, templates
 from tests.unit.stack_examples import dkim_key
 
 VERSIONS = [f"1.{minor}" for minor in range(30, 38)]
-# Kinds that a cluster has only with cert-manager or the Gateway API.
-FOREIGN = {"Certificate", "HTTPRoute"}
 PROCESSES = ("web", "smtp", "worker")
 every_variant = pytest.mark.parametrize("changes", list(VARIANTS.values()), ids=list(VARIANTS))
-
-
-def of_kind(found: tuple[Placed, ...], kind: str) -> list[Mapping[str, Any]]:
-    return [one.manifest for one in found if one.manifest["kind"] == kind]
-
-
-def named(found: tuple[Placed, ...], name: str) -> Mapping[str, Any]:
-    return next(one.manifest for one in found if one.name == name)
-
-
-def name_of(found: tuple[Placed, ...], name: str) -> str:
-    return str(named(found, name)["metadata"]["name"])
-
-
-def templates(found: tuple[Placed, ...]) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    for one in found:
-        if one.manifest["kind"] in {"StatefulSet", "Deployment", "Job"}:
-            yield one.name, one.manifest["spec"]["template"]
 
 
 def mounted_secrets(spec: Mapping[str, Any]) -> set[str]:
@@ -295,96 +273,6 @@ def test_the_smtp_service_hands_on_real_client_addresses_to_an_unprivileged_port
     assert ports["smtp"] == placed(plan_of({})).postal.config["smtp_server"]["default_port"] == 2525
 
 
-def policies(changes: dict[str, Any]) -> dict[str, Any]:
-    return {one["metadata"]["name"]: one["spec"] for one in of_kind(objects(changes), "NetworkPolicy")}
-
-
-def test_everything_is_refused_but_what_each_component_needs() -> None:
-    found = policies({})
-    deny = found["postal-deny"]
-    assert deny["policyTypes"] == ["Ingress", "Egress"]
-    assert not {"ingress", "egress"} & set(deny)
-    for _, template in templates(objects({})):
-        assert deny["podSelector"]["matchLabels"].items() <= template["metadata"]["labels"].items()
-    ingress = {name: spec["ingress"] for name, spec in found.items() if "ingress" in spec}
-    controller = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "ingress-nginx"}}}
-    assert ingress == {
-        "postal-web": [{"from": [controller], "ports": [{"protocol": "TCP", "port": 5000}]}],
-        "postal-smtp": [{"ports": [{"protocol": "TCP", "port": 2525}]}],
-    }
-    opened = {
-        name: {port["port"] for rule in spec["egress"] for port in rule["ports"]}
-        for name, spec in found.items()
-        if "egress" in spec
-    }
-    assert opened == {
-        "postal-database": {53, 3306},
-        "postal-web-out": {25, 53},
-        "postal-worker-out": {25, 53, 443},
-        "postal-provision-out": {53, 443, 6443},
-    }
-
-
-def test_mail_goes_to_the_pods_of_the_clusters_own_relay_and_bounces_come_back() -> None:
-    mail = policies({})["postal-worker-out"]["egress"][0]
-    [peer] = mail["to"]
-    assert peer["namespaceSelector"]["matchLabels"] == {"kubernetes.io/metadata.name": "mail-relay"}
-    assert peer["podSelector"]["matchLabels"]["app.kubernetes.io/name"] == "postfix-relay"
-    plan = plan_of({})
-    namespace = named(objects({}), "namespace")
-    assert plan.relay.kubernetes is not None
-    assert plan.relay.kubernetes.relay.client_namespace_labels.items() <= namespace["metadata"]["labels"].items()
-    assert relay_definition(plan).bounce_host == "postal-smtp.mail-postal.svc.cluster.local"
-    back = [
-        one.manifest["spec"] for one in plan.relay.kubernetes.objects(plan.relay.shown) if one.name == "policy-bounces"
-    ]
-    [rule] = back[0]["egress"]
-    assert rule["ports"] == [{"protocol": "TCP", "port": 2525}]
-    smtp = named(objects({}), "smtp")["spec"]["template"]["metadata"]["labels"]
-    assert rule["to"][0]["podSelector"]["matchLabels"].items() <= smtp.items()
-    alone = relay_plan_of({})
-    assert alone.relay.kubernetes is not None
-    assert not [one for one in alone.relay.kubernetes.objects(alone.relay.shown) if one.name == "policy-bounces"]
-
-
-def test_a_relay_of_another_cluster_reaches_postal_by_its_public_name() -> None:
-    plan = plan_of({"postal.sending": {"relay_name": "relay.example.com"}, "relay.kubernetes": {"context": "other"}})
-    assert relay_definition(plan).bounce_host == "mx.example.com"
-    assert plan.relay.kubernetes is not None
-    assert plan.relay.kubernetes.relay.egress.ports == (25, 587)
-    assert placed(plan).postal.mail_out.peers.namespace is None
-    assert placed(plan).postal.config["postal"]["smtp_relays"] == ["smtp://relay.example.com:25?ssl_mode=Auto"]
-
-
-def test_metrics_are_for_the_monitoring_namespace_only() -> None:
-    found = policies(VARIANTS["everything"])
-    reader = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}}
-    assert found["post-worker-metrics"]["ingress"] == [{"from": [reader], "ports": [{"protocol": "TCP", "port": 9090}]}]
-    assert found["post-smtp-metrics"]["ingress"] == [{"from": [reader], "ports": [{"protocol": "TCP", "port": 9091}]}]
-
-
-def test_a_probe_that_starts_pods_again_does_not_ask_the_database() -> None:
-    [web] = named(objects({}), "web")["spec"]["template"]["spec"]["containers"]
-    assert web["readinessProbe"]["httpGet"]["path"] == "/login"
-    assert web["readinessProbe"]["httpGet"]["httpHeaders"] == [{"name": "Host", "value": "postal.example.com"}]
-    assert web["livenessProbe"]["httpGet"]["path"] == "/"
-
-
-def test_a_browser_comes_by_ingress_or_by_routes_that_mark_tracking_names() -> None:
-    ingress = named(objects({}), "ingress")
-    assert ingress["metadata"]["annotations"] == {"cert-manager.io/cluster-issuer": "letsencrypt"}
-    assert ingress["spec"]["tls"] == [{"hosts": ["postal.example.com"], "secretName": "postal-web-tls"}]
-    certificate = named(objects({}), "smtp-certificate")["spec"]
-    assert (certificate["dnsNames"], certificate["secretName"]) == (["mx.example.com"], "postal-smtp-tls")
-    found = objects(VARIANTS["everything"])
-    assert not of_kind(found, "Ingress")
-    assert named(found, "route")["spec"]["hostnames"] == ["postal.example.com"]
-    tracking = named(found, "tracking-route")["spec"]
-    assert tracking["hostnames"] == ["click.example.com"]
-    [marked] = tracking["rules"][0]["filters"]
-    assert marked["requestHeaderModifier"]["set"] == [{"name": "X-Postal-Track-Host", "value": "1"}]
-
-
 def test_an_autoscaler_owns_the_number_of_pods_and_stopped_means_none() -> None:
     scaled = objects(VARIANTS["scaled"])
     assert {one.name for one in scaled if one.theirs == ("spec.replicas",)} == set(PROCESSES)
@@ -395,15 +283,6 @@ def test_an_autoscaler_owns_the_number_of_pods_and_stopped_means_none() -> None:
     assert worker["spec"]["behavior"]["scaleDown"]["policies"][0]["value"] == 1
     stopped = objects({f"{POSTAL}.stopped": True})
     assert {named(stopped, name)["spec"]["replicas"] for name in PROCESSES} == {0}
-
-
-def test_names_lead_to_the_load_balancers() -> None:
-    plan = plan_of(VARIANTS["everything"])
-    found = {(record.name, record.type): record.data for record in dns_records(plan)}
-    assert found["mx.example.com", "A"] == Address(ip="93.184.216.40")
-    assert found["mx.example.com", "AAAA"] == Address(ip="2606:2800:220:1::40")
-    assert found["postal.example.com", "A"] == Address(ip="93.184.216.41")
-    assert found["track.example.com", "A"] == Address(ip="93.184.216.41")
 
 
 def test_applications_are_told_the_same_as_on_a_host() -> None:
