@@ -47,8 +47,10 @@ if plan.relay.placed:
         pulumi.export("compose_snippet", relay.compose_snippet)
 
 if plan.postal is not None:
-    postal = PostalHost("postal", PostalHostArgs(plan=plan.postal, hosts=hosts, after=[*dns.names, *ready]))
-    ready.append(postal.command)
+    before = [*dns.names, *ready]
+    args = PostalHostArgs(plan=plan.postal, hosts=hosts, after=before, kubeconfig=kubeconfig)
+    postal = PostalHost("postal", args)
+    ready += postal.ready
     pulumi.export("mail_servers", postal.mail_servers)
     pulumi.export("postal_url", postal.web_url)
     pulumi.export("postal_health", postal.health)

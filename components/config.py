@@ -61,7 +61,7 @@ def read_plan() -> Plan:
     notes += unwatched
     for sentence in (*notes, *_slow_back_end(len(plan.dns.records) if plan.dns.cloudflare is not None else 0)):
         pulumi.log.warn(sentence)
-    return plan.continued(previous.placed()).versioned(previous.seen())
+    return plan.continued(previous.placed(), previous.objects()).versioned(previous.seen())
 
 
 def _surroundings() -> Surroundings:

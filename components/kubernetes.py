@@ -12,7 +12,7 @@ from typing import Any
 
 import pulumi
 
-__all__ = ["KubernetesObject", "KubernetesProvider"]
+__all__ = ["FoundConfigMap", "KubernetesObject", "KubernetesProvider"]
 
 # Of these kinds everything below `data` and `stringData` is secret, whoever reads it back.
 SECRET_KIND = "Secret"  # noqa: S105 - the name of a kind
@@ -86,3 +86,15 @@ class KubernetesObject(pulumi.CustomResource):
         )
         kind = f"kubernetes:{group if '/' in group else f'core/{group}'}:{manifest['kind']}"
         super().__init__(kind, name, properties, pulumi.ResourceOptions.merge(opts, own))
+
+
+class FoundConfigMap(pulumi.CustomResource):
+    """A ConfigMap as it is in the cluster: read, never changed. ``data`` is what it has once ``identity`` is known."""
+
+    data: pulumi.Output[Mapping[str, str] | None]
+
+    def __init__(self, name: str, identity: pulumi.Input[str], opts: pulumi.ResourceOptions) -> None:
+        """Read the one that ``identity`` (namespace/name) names."""
+        own = pulumi.ResourceOptions(version=_plugin_version(), id=identity)
+        properties: dict[str, object] = {"data": None}
+        super().__init__("kubernetes:core/v1:ConfigMap", name, properties, pulumi.ResourceOptions.merge(opts, own))

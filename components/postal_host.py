@@ -1,8 +1,9 @@
-"""Postal: the mail server applications hand their mail to, with its database.
+"""Postal: the mail server applications hand their mail to, on a host with its database, or on a cluster.
 
-Owns: the containers of Postal and MariaDB, their configuration, organisations, mail servers, domains and keys, the
-backups. Does not own: the relay, the certificates and the DNS records; all three have to be there first, since Postal
-signs only for domains whose records it has seen. On destroy everything stays unless told otherwise: it is mail.
+Owns: the containers of Postal and MariaDB, or the cluster's objects; their configuration, organisations, mail servers,
+domains and keys, the backups of a host. Does not own: the relay, the certificates, the DNS records and the database of
+a cluster; all have to be there first, since Postal signs only for domains whose records it has seen. On destroy a
+host's Postal stays unless told otherwise: it is mail. A cluster's goes, its mail is in the database.
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,8 +11,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import pulumi
+from pulumi_command.remote import Command
 
 from components.base import Component
+from components.postal_kubernetes import place_postal
 from components.remote_host import RemoteHost, summary
 from mailstack.plan import PostalPlan, Secret
 
@@ -20,11 +23,15 @@ __all__ = ["PostalHost", "PostalHostArgs"]
 
 @dataclass(frozen=True, kw_only=True)
 class PostalHostArgs:
-    """``plan`` is Postal's part of the plan. ``after``: what has to be there first."""
+    """``plan`` is Postal's part of the plan. ``after``: what has to be there first.
+
+    ``kubeconfig`` is that of a cluster of this stack, for placement kubernetes where the settings name no other.
+    """
 
     plan: PostalPlan
     hosts: Mapping[str, RemoteHost]
     after: Sequence[pulumi.Resource] = ()
+    kubeconfig: pulumi.Input[str] | None = None
 
 
 class PostalHost(Component):
@@ -36,13 +43,15 @@ class PostalHost(Component):
     health: pulumi.Output[Any]
 
     def __init__(self, name: str, args: PostalHostArgs, opts: pulumi.ResourceOptions | None = None) -> None:
-        """Run role ``mariadb`` where the database is ours, then role ``postal``."""
+        """Run role ``mariadb`` where the database is ours, then role ``postal``; or make the cluster's objects."""
         super().__init__(name, args.plan.shown, opts)
-        after, run, database = list(args.after), args.plan.run, args.plan.database_run
-        if database is not None:
-            after.append(args.hosts[database.host].run(database, self._child()))
-        self.command = args.hosts[run.host].run(run, self._child(depends_on=after))
-        facts = summary(self.command)["facts"]
+        placed = args.plan.kubernetes
+        self.ready: list[pulumi.Resource]
+        if placed is not None:
+            self.ready, facts = place_postal(name, args.plan, placed, args.kubeconfig, self._child, args.after)
+        else:
+            command = self._on_host(args)
+            self.ready, facts = [command], summary(command)["facts"]
         # Told only once they work: whoever waits for the outputs may send at once.
         self.web_url = pulumi.Output.from_input(args.plan.web_url)
         self.mail_servers = {
@@ -52,6 +61,14 @@ class PostalHost(Component):
         self.domains = facts.apply(lambda found: found.get("domains", {}))
         self.health = facts.apply(lambda found: found.get("containers", {}))
         self.register_outputs({"mail_servers": self.mail_servers, "domains": self.domains, "health": self.health})
+
+    def _on_host(self, args: PostalHostArgs) -> Command:
+        after, run, database = list(args.after), args.plan.run, args.plan.database_run
+        if run is None:
+            raise ValueError("the plan places Postal nowhere")
+        if database is not None:
+            after.append(args.hosts[database.host].run(database, self._child()))
+        return args.hosts[run.host].run(run, self._child(depends_on=after))
 
 
 def _marked(value: Any) -> pulumi.Input[Any]:

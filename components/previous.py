@@ -12,6 +12,7 @@ from typing import Any
 import pulumi
 
 from mailstack.dns import zone_of
+from mailstack.kubernetes.names import Before, versions
 from mailstack.plan.first_day import Ours
 from mailstack.plan.shown import Seen
 
@@ -63,6 +64,11 @@ class Previous:
             zone_ids={zone: identity for zone, identity in ids.items() if zone is not None},
             zones=texts,
         )
+
+    def objects(self) -> Before:
+        """Return the name and version of each object of a cluster that never changes, by its resource's name."""
+        found = self._of_type("kubernetes:")
+        return dict(versions((urn.rpartition("::")[2], outputs) for urn, outputs in found))
 
     def has(self, kind: str) -> bool:
         """Tell whether the last update left a resource of that type."""

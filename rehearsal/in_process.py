@@ -66,7 +66,7 @@ class InProcessBackend(Mocks):
     ) -> None:
         """``log`` gets progress lines; ``cloudflare_url`` is the API that records go to, where the stack has any.
 
-        ``previous`` is what an earlier run has ``left``: a changed secret then is a new version of it.
+        ``previous`` is what an earlier run has ``left``: what has changed then is a new version of it.
         """
         self.left: dict[str, Any] = {}
         self._previous = previous or {}
@@ -114,6 +114,8 @@ class InProcessBackend(Mocks):
             self._places[identity] = PLACES[args.typ](inputs, self._log)
             return identity, inputs
         if args.typ.startswith(("docker:", "kubernetes:")):
+            urn = f"urn:pulumi:in-process::mailstack::{args.typ}::{args.name}"
+            self.left[urn] = {"type": args.typ, "outputs": inputs}
             return self._place(args, inputs)
         if args.typ.startswith("mailstack:"):
             urn = f"urn:pulumi:in-process::mailstack::{args.typ}::{args.name}"

@@ -7,11 +7,24 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any
 
-__all__ = ["Manifest", "Placed", "Stage", "digest", "labels", "manifest", "selector", "shown"]
+__all__ = [
+    "DIGEST_DIGITS",
+    "VERSION",
+    "Manifest",
+    "Placed",
+    "Stage",
+    "digest",
+    "labels",
+    "manifest",
+    "selector",
+    "shown",
+]
 
 Manifest = Mapping[str, Any]
 # Of 64 hexadecimal digits: enough that no two versions of one object share a name.
 DIGEST_DIGITS = 10
+# Annotation of objects that never change, see ``names``.
+VERSION = "mailstack-version"
 
 
 class Stage(IntEnum):
@@ -19,10 +32,15 @@ class Stage(IntEnum):
 
     NAMESPACE = 0
     BASIS = 1
-    TRIAL = 2
-    WORKLOAD = 3
-    ACCESS = 4
-    ERRAND = 5
+    # Jobs that have to end before a workload starts: its database, the tables there, what is in them; a try of what it
+    # is told.
+    DATABASE = 2
+    TABLES = 3
+    CONTENT = 4
+    TRIAL = 5
+    WORKLOAD = 6
+    ACCESS = 7
+    ERRAND = 8
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,5 +113,5 @@ def shown(placed: Placed, common: Mapping[str, str]) -> Iterator[tuple[str, Any]
     }
     rest = {key: value for key, value in told.items() if key not in {"apiVersion", "kind", "metadata"}}
     if told["kind"] == "ConfigMap":  # a dashboard has a thousand lines
-        rest = {"data": {name: f"version {digest(text)}" for name, text in told["data"].items()}}
+        rest = {"data": {name: f"version {digest(text)}" for name, text in told.get("data", {}).items()}}
     yield f"{told['kind']} {metadata['name']}", {**further, **rest}

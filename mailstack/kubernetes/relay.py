@@ -8,12 +8,11 @@ from mailstack.kubernetes.objects import Placed, Stage, digest, manifest, select
 from mailstack.kubernetes.relay_definition import APPLICATION, METRICS_PORT, SMTP_PORT, RelayOnCluster
 from mailstack.kubernetes.relay_pods import QUEUE, confinement, container, pod, seconds_to_end, volumes
 from mailstack.kubernetes.relay_policies import policies
+from mailstack.kubernetes.workloads import autoscaler, disruption_budget, families, namespace_object
 from mailstack.monitoring.kubernetes import dashboard_config_map, prometheus_rule, service_monitor
 
 __all__ = ["relay_objects"]
 
-# The API takes no longer period (HPAScalingPolicy).
-LONGEST_PERIOD = 1800
 # A job is tried so often, each time for the grace.
 DRAIN_TRIES = 6
 # For a pull of the image, most of it.
@@ -52,9 +51,14 @@ def _objects(relay: RelayOnCluster, secrets: Mapping[str, str], secrets_version:
     make = _stateful_set if relay.durable else _deployment
     yield Placed(name="workload", manifest=make(relay, *names), stage=Stage.WORKLOAD, theirs=theirs)
     yield Placed(name="service", manifest=_service(relay), stage=Stage.ACCESS)
-    yield Placed(name="disruption-budget", manifest=_disruption_budget(relay), stage=Stage.ACCESS)
+    where = relay.name, relay.namespace
+    budget = disruption_budget(*where, relay.labels(), relay.pods)
+    yield Placed(name="disruption-budget", manifest=budget, stage=Stage.ACCESS)
     if relay.scaling is not None:
-        yield Placed(name="autoscaler", manifest=_autoscaler(relay), stage=Stage.ACCESS)
+        kind = "StatefulSet" if relay.durable else "Deployment"
+        ends = seconds_to_end(relay)
+        scaler = autoscaler(*where, relay.labels(), kind=kind, scaling=relay.scaling, seconds_to_end=ends)
+        yield Placed(name="autoscaler", manifest=scaler, stage=Stage.ACCESS)
     if relay.monitoring_namespace is not None:
         dashboard = dashboard_config_map(f"{relay.name}-dashboard", relay.namespace, labels=relay.labels())
         yield Placed(name="dashboard", manifest=dashboard, stage=Stage.ACCESS)
@@ -71,9 +75,7 @@ def _namespace(relay: RelayOnCluster) -> dict[str, Any]:
 
     `restricted` allows NET_BIND_SERVICE alone and no root; what else of it can be kept, the pods keep.
     """
-    modes = {"enforce": "baseline", "audit": "restricted", "warn": "restricted"}
-    levels = {f"pod-security.kubernetes.io/{mode}": level for mode, level in modes.items()}
-    return manifest("Namespace", relay.namespace, None, labels={**relay.labels(), **levels})
+    return namespace_object(relay.namespace, relay.labels(), enforce="baseline")
 
 
 def _account(relay: RelayOnCluster) -> dict[str, Any]:
@@ -161,7 +163,7 @@ def _headless(relay: RelayOnCluster) -> dict[str, Any]:
         relay.headless_name,
         relay.namespace,
         labels=relay.labels("pods"),
-        spec={"clusterIP": "None", "selector": relay.pods, "ports": ports, **_families(relay)},
+        spec={"clusterIP": "None", "selector": relay.pods, "ports": ports, **families(dual_stack=relay.dual_stack)},
     )
 
 
@@ -173,61 +175,7 @@ def _service(relay: RelayOnCluster) -> dict[str, Any]:
         relay.namespace,
         labels=relay.labels(),
         annotations=relay.service_annotations,
-        spec={"type": "ClusterIP", "selector": relay.pods, "ports": ports, **_families(relay)},
-    )
-
-
-def _families(relay: RelayOnCluster) -> dict[str, Any]:
-    if relay.dual_stack:
-        return {"ipFamilyPolicy": "PreferDualStack"}
-    return {"ipFamilyPolicy": "SingleStack", "ipFamilies": ["IPv4"]}
-
-
-def _disruption_budget(relay: RelayOnCluster) -> dict[str, Any]:
-    return manifest(
-        "PodDisruptionBudget",
-        relay.name,
-        relay.namespace,
-        version="policy/v1",
-        labels=relay.labels(),
-        spec={
-            "maxUnavailable": 1,
-            "selector": {"matchLabels": relay.pods},
-            # One that does not work anyway does not keep a node from being drained.
-            "unhealthyPodEvictionPolicy": "AlwaysAllow",
-        },
-    )
-
-
-def _autoscaler(relay: RelayOnCluster) -> dict[str, Any]:
-    scaling = relay.scaling
-    assert scaling is not None  # noqa: S101 - tells the type checker what the caller has made sure of
-    # One after the other: the next does not go before the last has handed its queue over.
-    slowly = {"type": "Pods", "value": 1, "periodSeconds": min(LONGEST_PERIOD, 2 * seconds_to_end(relay))}
-    target = {"apiVersion": "apps/v1", "kind": "StatefulSet" if relay.durable else "Deployment", "name": relay.name}
-    use = {"type": "Utilization", "averageUtilization": scaling.cpu_percent}
-    return manifest(
-        "HorizontalPodAutoscaler",
-        relay.name,
-        relay.namespace,
-        version="autoscaling/v2",
-        labels=relay.labels(),
-        spec={
-            "scaleTargetRef": target,
-            "minReplicas": scaling.least,
-            "maxReplicas": scaling.most,
-            "metrics": [{"type": "Resource", "resource": {"name": "cpu", "target": use}}],
-            "behavior": {
-                "scaleDown": {
-                    "stabilizationWindowSeconds": scaling.stabilization_seconds,
-                    "policies": [slowly],
-                },
-                "scaleUp": {
-                    "stabilizationWindowSeconds": 0,
-                    "policies": [{"type": "Pods", "value": 2, "periodSeconds": 60}],
-                },
-            },
-        },
+        spec={"type": "ClusterIP", "selector": relay.pods, "ports": ports, **families(dual_stack=relay.dual_stack)},
     )
 
 

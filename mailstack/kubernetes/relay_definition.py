@@ -5,33 +5,26 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mailstack.kubernetes.objects import labels, selector
+from mailstack.kubernetes.policies import ClusterDns
+from mailstack.kubernetes.workloads import Scaling
 
-__all__ = ["APPLICATION", "METRICS_PORT", "Egress", "RelayOnCluster", "Scaling"]
+__all__ = ["APPLICATION", "METRICS_PORT", "SMTP_PORT", "Egress", "RelayOnCluster"]
 
 APPLICATION = "postfix-relay"
 SMTP_PORT, METRICS_PORT = 25, 9154
 
 
 @dataclass(frozen=True, kw_only=True)
-class Scaling:
-    """Pods by load; ``stabilization_seconds`` the load has to be low before one goes."""
-
-    least: int
-    most: int
-    cpu_percent: int
-    stabilization_seconds: int
-
-
-@dataclass(frozen=True, kw_only=True)
 class Egress:
     """Where pods may connect to: the cluster's DNS, and ``ports`` of ``networks`` (none: of any address)."""
 
-    dns_namespace: str
-    dns_pod_labels: Mapping[str, str]
-    dns_networks: tuple[str, ...]
-    dns_port: int
+    dns: ClusterDns
     ports: tuple[int, ...]
     networks: tuple[str, ...]
+    # Pods that bounces go to, in a namespace of this cluster, and their port.
+    bounce_namespace: str | None = None
+    bounce_pods: Mapping[str, str] = field(default_factory=dict)
+    bounce_port: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)

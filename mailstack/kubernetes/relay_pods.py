@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from mailstack.kubernetes.relay_definition import METRICS_PORT, SMTP_PORT, RelayOnCluster
+from mailstack.kubernetes.workloads import placement
 
 __all__ = ["QUEUE", "QUEUE_FOLDER", "confinement", "container", "pod", "seconds_to_end", "volumes"]
 
@@ -40,7 +41,7 @@ def pod(
     return {
         "metadata": {"labels": relay.labels()},
         "spec": {
-            **_place(relay),
+            **placement(relay.pods, own_nodes=relay.own_nodes, priority_class=relay.priority_class),
             **confinement(relay),
             "containers": [{**container(relay, secret_name), **_while_running(relay)}],
             "volumes": volumes(relay, settings_name, secret_name, queue),
@@ -131,19 +132,3 @@ def _while_running(relay: RelayOnCluster) -> dict[str, Any]:
         },
         "lifecycle": {"preStop": {"exec": {"command": ["sleep", str(LEAVING_SECONDS)]}}},
     }
-
-
-def _place(relay: RelayOnCluster) -> dict[str, Any]:
-    """Return on which nodes: never all on one, where there are more."""
-    chosen = {"labelSelector": {"matchLabels": relay.pods}}
-    spread = [
-        {"maxSkew": 1, "topologyKey": key, "whenUnsatisfiable": "ScheduleAnyway", **chosen}
-        for key in ("kubernetes.io/hostname", "topology.kubernetes.io/zone")
-    ]
-    found: dict[str, Any] = {"topologySpreadConstraints": spread}
-    if relay.own_nodes:
-        apart = {"topologyKey": "kubernetes.io/hostname", **chosen}
-        found["affinity"] = {"podAntiAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [apart]}}
-    if relay.priority_class is not None:
-        found["priorityClassName"] = relay.priority_class
-    return found

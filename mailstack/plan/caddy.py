@@ -64,7 +64,8 @@ def _caddy(settings: Settings) -> Caddy:
 
 def caddy_definition(settings: Settings) -> CaddyDefinition:
     """Return the definition of the web server. Raises CaddyDefinitionError; loading has ruled that out."""
-    caddy, postal = _caddy(settings), settings.postal
+    # On a cluster another web server stands before Postal.
+    caddy, postal = _caddy(settings), None if settings.postal_on_cluster else settings.postal
     upstream, smtp, limit = f"127.0.0.1:{WEB_PORT}", None, 1
     tracking: tuple[str, ...] = ()
     names: tuple[str, ...] = ()
@@ -78,7 +79,7 @@ def caddy_definition(settings: Settings) -> CaddyDefinition:
             )
         )
         limit = int(postal.max_message_mb * BASE64_GROWTH) + REQUEST_MARGIN_MB
-        if postal.host != caddy.host:
+        if postal.host is not None and postal.host != caddy.host:
             address = reach_address(settings, postal.host)
             upstream = f"[{address}]:{WEB_PORT}" if ":" in address else f"{address}:{WEB_PORT}"
         elif postal.smtp_tls:

@@ -1,7 +1,7 @@
 """From settings to DNS: which records follow from the stack, in which zone, and what is wrong with them."""
 
 import ipaddress
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from functools import cache
 from typing import Any
 
@@ -48,6 +48,7 @@ from mailstack.settings.names import (
     track_domain,
     zone_names,
 )
+from mailstack.settings.postal_kubernetes_model import PostalKubernetes
 from mailstack.settings.postal_model import Postal
 from mailstack.settings.problems import Problem, SettingsError
 from mailstack.settings.upstream_model import UpstreamSettings
@@ -269,8 +270,11 @@ def _hosts(settings: Settings) -> Iterator[MailHost]:
         name = server.nameservers[0]
         if zone_of(name, frozenset(zone_names(settings))) and name != settings.relay.hostname:
             yield _public(name, settings.hosts[server.host])
-    if settings.postal is not None and settings.postal.host in settings.hosts:
-        yield from _postal_hosts(settings, settings.postal)
+    postal = settings.postal
+    if postal is not None and postal.cluster is not None:
+        yield from _postal_on_cluster(settings, postal, postal.cluster)
+    elif postal is not None and postal.host in settings.hosts:
+        yield from _postal_hosts(settings, postal, settings.hosts[postal.host])
     if settings.caddy is not None and settings.caddy.host in settings.hosts:
         web = settings.hosts[settings.caddy.host]
         for policy in settings.caddy.mta_sts:
@@ -280,12 +284,17 @@ def _hosts(settings: Settings) -> Iterator[MailHost]:
 
 
 def _clients(settings: Settings, name: str) -> MailHost:
-    found = [ipaddress.ip_address(address) for address in settings.client_addresses]
+    found = settings.client_addresses
+    return _at(name, found, internal=not all(ipaddress.ip_address(address).is_global for address in found))
+
+
+def _at(name: str, addresses: Iterable[str], *, internal: bool = False) -> MailHost:
+    found = [ipaddress.ip_address(address) for address in addresses]
     return MailHost(
         name=name,
         ipv4=tuple(str(address) for address in found if address.version == 4),
         ipv6=tuple(str(address) for address in found if address.version == 6),
-        internal=not all(address.is_global for address in found),
+        internal=internal,
     )
 
 
@@ -295,8 +304,14 @@ def _public(name: str, host: Host) -> MailHost:
     )
 
 
-def _postal_hosts(settings: Settings, postal: Postal) -> Iterator[MailHost]:
-    mail = settings.hosts[postal.host]
+def _postal_on_cluster(settings: Settings, postal: Postal, asked: PostalKubernetes) -> Iterator[MailHost]:
+    yield _at(postal.smtp_hostname, asked.smtp_addresses)
+    yield _at(postal.web_hostname, asked.web_addresses)
+    if any(server.track_domains for _, server in postal.mail_servers):
+        yield _at(track_domain(settings, postal), asked.web_addresses)
+
+
+def _postal_hosts(settings: Settings, postal: Postal, mail: Host) -> Iterator[MailHost]:
     web = settings.hosts.get(settings.caddy.host, mail) if settings.caddy is not None else mail
     yield _public(postal.smtp_hostname, mail)
     yield _public(postal.web_hostname, web)

@@ -213,7 +213,7 @@ def _postal_openings(settings: Settings, postal: Postal, name: str) -> Iterator[
         yield _opening(25, container=container)
         if settings.caddy is not None and settings.caddy.host != name and settings.caddy.host in settings.hosts:
             yield _opening(WEB_PORT, sources=(_single(settings, settings.caddy.host),), container=container)
-    if postal.database_host == name and postal.host != name:
+    if postal.database_host == name and postal.host is not None and postal.host != name:
         yield _opening(postal.database.port, sources=(_single(settings, postal.host),), container=True)
 
 

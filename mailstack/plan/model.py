@@ -6,6 +6,8 @@ from typing import Any, Literal, TypeVar
 
 from mailstack.caddy.definition import CaddyDefinition
 from mailstack.dns import Record
+from mailstack.kubernetes.names import Before
+from mailstack.plan.postal_cluster import KubernetesPostal
 from mailstack.plan.relay_cluster import KubernetesRelay
 from mailstack.plan.relay_container import DockerRelay
 from mailstack.plan.shown import Secret, Seen, Shown, versioned
@@ -25,6 +27,7 @@ __all__ = [
     "DnsPlan",
     "DockerRelay",
     "HostPlan",
+    "KubernetesPostal",
     "KubernetesRelay",
     "Plan",
     "PostalPlan",
@@ -154,14 +157,16 @@ class CaddyPlan:
 
 @dataclass(frozen=True, kw_only=True)
 class PostalPlan:
-    """Postal with its database; ``database_run`` None for a server that is there already.
+    """Postal with its database: a role's run, or objects of a cluster.
 
-    ``mail_servers`` is what applications are told, by the full name of their mail server.
+    ``database_run`` None for a server that is there already. ``mail_servers`` is what applications are told, by the
+    full name of their mail server.
     """
 
     definition: PostalDefinition
-    run: RoleRun
-    database_run: RoleRun | None
+    run: RoleRun | None = None
+    database_run: RoleRun | None = None
+    kubernetes: KubernetesPostal | None = None
     web_url: str
     mail_servers: Mapping[str, Mapping[str, Any]] = field(repr=False)
     shown: Shown
@@ -196,6 +201,16 @@ class ClusterPlan:
 
 
 Part = TypeVar("Part", HostPlan, DnsPlan, RelayPlan, CaddyPlan, PostalPlan, RelayRulePlan, ClusterPlan)
+Placement = TypeVar("Placement", KubernetesRelay, KubernetesPostal)
+
+
+def _after(placed: Placement | None, component: str, objects: Before) -> Placement | None:
+    """Return what a component has on a cluster, with the objects of its own that were there before."""
+    if placed is None:
+        return None
+    prefix = f"{component}-"
+    own = {name.removeprefix(prefix): found for name, found in objects.items() if name.startswith(prefix)}
+    return replace(placed, before=own)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -229,8 +244,10 @@ class Plan:
             cluster=None if self.cluster is None else told("cluster", self.cluster),
         )
 
-    def continued(self, placed: Mapping[str, str]) -> "Plan":
+    def continued(self, placed: Mapping[str, str], objects: Before) -> "Plan":
         """Return the plan with the former names of its runs, from what the last update left: name to host.
+
+        Names of a cluster's ``objects`` go on from those that it left.
 
         A relay on one host has a name without the host, one of several a name with it. The step from one to the other
         changes nothing on that host.
@@ -243,7 +260,14 @@ class Plan:
         rule = self.relay_rule
         return replace(
             self,
-            relay=replace(self.relay, runs=tuple(named(run, RELAY_RUN) for run in self.relay.runs)),
+            relay=replace(
+                self.relay,
+                runs=tuple(named(run, RELAY_RUN) for run in self.relay.runs),
+                kubernetes=_after(self.relay.kubernetes, "relay", objects),
+            ),
+            postal=None
+            if self.postal is None
+            else replace(self.postal, kubernetes=_after(self.postal.kubernetes, "postal", objects)),
             relay_rule=None
             if rule is None
             else replace(rule, runs=tuple(named(run, RELAY_PROBE_RUN) for run in rule.runs)),

@@ -4,8 +4,10 @@ import hashlib
 from collections.abc import Mapping
 from typing import Any
 
+from mailstack.plan.cluster_access import PRIVATE_NETWORKS
 from mailstack.plan.hosts import CONTAINER_NETWORK, reach_address
 from mailstack.plan.model import PostalPlan, RoleRun
+from mailstack.plan.postal_kubernetes import plan_kubernetes_postal, shown_kubernetes_postal
 from mailstack.plan.shown import Secret, shown_run
 from mailstack.postal.definition import Backup, Database, PostalDefinition, PostalDefinitionError, role_settings
 from mailstack.postal.relays import Relay
@@ -51,13 +53,23 @@ def plan_postal(settings: Settings) -> PostalPlan | None:
         definition = postal_definition(settings)
     except PostalDefinitionError as error:
         raise SettingsError(definition_problems("postal", str(error))) from None
+    secrets = postal_secrets(settings)
+    if postal.placement == "kubernetes":
+        placed = plan_kubernetes_postal(settings, postal, definition, secrets)
+        return PostalPlan(
+            definition=definition,
+            kubernetes=placed,
+            web_url=f"https://{postal.web_hostname}",
+            mail_servers=mail_servers(settings),
+            shown=shown_kubernetes_postal(placed),
+        )
     run = RoleRun(
         name="postal-postal",
-        host=postal.host,
+        host=str(postal.host),
         role="postal",
         settings=role_settings(definition),
-        secrets=postal_secrets(settings),
-        on_destroy=postal.on_destroy,
+        secrets=secrets,
+        on_destroy=postal.at_the_end,
         timeout_seconds=POSTAL_TIMEOUT_SECONDS,
     )
     shown: dict[str, str | Secret] = {"host": run.host, **shown_run(run.role, run.settings, run.secrets)}
@@ -85,7 +97,7 @@ def _database_run(settings: Settings, postal: Postal) -> RoleRun | None:
         role="mariadb",
         settings=told,
         secrets=mariadb_secrets(settings),
-        on_destroy=postal.on_destroy,
+        on_destroy=postal.at_the_end,
     )
 
 
@@ -99,7 +111,7 @@ def postal_definition(settings: Settings) -> PostalDefinition:
     """Return the definition of the installation. Raises PostalDefinitionError; loading has ruled that out."""
     postal = _postal(settings)
     caddy = settings.caddy
-    apart = caddy is not None and caddy.host != postal.host
+    apart = postal.host if caddy is not None and caddy.host != postal.host else None
     return PostalDefinition(
         web_hostname=postal.web_hostname,
         smtp_hostname=postal.smtp_hostname,
@@ -123,7 +135,7 @@ def postal_definition(settings: Settings) -> PostalDefinition:
         worker_threads=postal.worker_threads,
         memory_mb=postal.memory.model_dump(),
         network=CONTAINER_NETWORK,
-        web_publish=reach_address(settings, postal.host) if apart else "127.0.0.1",
+        web_publish="127.0.0.1" if apart is None else reach_address(settings, apart),
         extra_config=_extra_config(settings, postal),
         provision=_provision(settings, postal),
         removal=postal.removal,
@@ -249,7 +261,8 @@ def _database(settings: Settings, postal: Postal) -> Database:
 def _relay(settings: Settings, postal: Postal) -> Relay:
     """Return where Postal hands its mail to: the relay, or the upstream itself."""
     if postal.sending.path == "postfix":
-        tls = postal.sending.tls or ("none" if settings.postal_shares_relay_host else "opportunistic")
+        near = settings.postal_shares_relay_host or settings.postal_shares_relay_cluster
+        tls = postal.sending.tls or ("none" if near else "opportunistic")
         return Relay(
             name=relay_name(settings, postal),
             port=settings.relay_listen_port,
@@ -263,7 +276,10 @@ def _relay(settings: Settings, postal: Postal) -> Relay:
 
 
 def _proxies(settings: Settings, postal: Postal) -> tuple[str, ...]:
-    """Return who speaks for web clients: Caddy, as the containers see it."""
+    """Return who speaks for web clients: Caddy, as the containers see it, or the controller of a cluster."""
+    if postal.cluster is not None:
+        # Only the controller's pods reach the web pods; which addresses they have, the cluster knows.
+        return postal.cluster.web.proxy_networks or PRIVATE_NETWORKS[False]
     if settings.caddy is None:
         return ()
     if settings.caddy.host != postal.host:

@@ -8,10 +8,11 @@ from typing import Any, Literal
 
 from mailstack.plan.applications import compose_snippet, smtp_environment
 from mailstack.plan.caddy import certificate_files
+from mailstack.plan.cluster_access import PRIVATE_NETWORKS
 from mailstack.plan.metrics import metrics_settings
 from mailstack.plan.model import RELAY_RUN, RelayPlan, RoleRun
 from mailstack.plan.relay_docker import plan_docker_relay, shown_container
-from mailstack.plan.relay_kubernetes import PRIVATE_NETWORKS, plan_kubernetes_relay, shown_kubernetes
+from mailstack.plan.relay_kubernetes import plan_kubernetes_relay, shown_kubernetes
 from mailstack.plan.shown import Secret, Shown, flat, shown_for_all
 from mailstack.postfix.relay import (
     PROOF_HELO,
@@ -400,5 +401,9 @@ def _bounces(settings: Settings, host: str | None) -> dict[str, Any]:
     postal = settings.postal
     if postal is None:
         return {}
-    place = "127.0.0.1" if postal.host == host else postal.smtp_hostname
+    place = "127.0.0.1" if host is not None and postal.host == host else postal.smtp_hostname
+    asked = postal.cluster
+    if asked is not None and settings.postal_shares_relay_cluster:
+        # Beside it, so by the cluster's own name: the public one may not lead back in.
+        place = f"{asked.name}-smtp.{asked.namespace}.svc.{asked.cluster_domain}"
     return {"bounce_domains": bounce_domains(settings, postal), "bounce_host": place}

@@ -3,37 +3,30 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
+from mailstack.kubernetes.names import Before, continued
 from mailstack.kubernetes.objects import Placed, digest
 from mailstack.kubernetes.relay import relay_objects
 from mailstack.kubernetes.relay_definition import RelayOnCluster
+from mailstack.plan.cluster_access import ClusterAccess
 from mailstack.plan.relay_image import ImagePlan
 from mailstack.plan.shown import Secret, Shown
 
-__all__ = ["ClusterAccess", "KubernetesRelay"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class ClusterAccess:
-    """Which cluster, and how to log in there.
-
-    ``kubeconfig`` None: that of a cluster of this stack, where it has one, else the file of who runs Pulumi. Of its
-    contexts ``context``, None for the current one. ``identifier`` stays while it is the same cluster.
-    """
-
-    identifier: str
-    kubeconfig: str | None = field(default=None, repr=False)
-    context: str | None = None
+__all__ = ["KubernetesRelay"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class KubernetesRelay:
-    """``relay`` is what runs, of ``image``; ``secrets`` the text of each of its secret files; ``keep`` on destroy."""
+    """``relay`` is what runs, of ``image``; ``secrets`` the text of each of its secret files; ``keep`` on destroy.
+
+    ``before`` are the objects that the last update left.
+    """
 
     access: ClusterAccess
     image: ImagePlan
     relay: RelayOnCluster
     secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
     keep: bool = False
+    before: Before = field(default_factory=dict)
 
     def objects(self, shown: Shown) -> tuple[Placed, ...]:
         """Return every object. ``shown`` is the plan's, with the versions of its secrets (``shown.versioned``)."""
@@ -42,7 +35,7 @@ class KubernetesRelay:
             for name, told in shown.items()
             if name in self.relay.secret_files and isinstance(told, Secret)
         }
-        return relay_objects(self.relay, self.secrets, digest(versions))
+        return continued(relay_objects(self.relay, self.secrets, digest(versions)), self.before)
 
     def with_monitoring(self) -> "KubernetesRelay":
         """Return the same with the objects whose kinds the cluster has been found to know."""

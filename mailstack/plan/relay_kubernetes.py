@@ -1,30 +1,22 @@
 """From settings to the relay's objects on a cluster."""
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
 from mailstack.kubernetes.objects import Stage
-from mailstack.kubernetes.objects import shown as shown_object
+from mailstack.kubernetes.postal_definition import SMTP_PORT as BOUNCE_PORT
+from mailstack.kubernetes.postal_definition import smtp_pods
 from mailstack.kubernetes.relay import relay_objects
-from mailstack.kubernetes.relay_definition import Egress, RelayOnCluster, Scaling
-from mailstack.plan.relay_cluster import ClusterAccess, KubernetesRelay
+from mailstack.kubernetes.relay_definition import SMTP_PORT, Egress, RelayOnCluster
+from mailstack.plan.cluster_access import cluster_access, cluster_dns, scaling_of, shown_objects
+from mailstack.plan.relay_cluster import KubernetesRelay
 from mailstack.plan.relay_image import plan_image, secret_files
-from mailstack.plan.shown import Secret, flat
+from mailstack.plan.shown import Secret
 from mailstack.postfix.relay import RelayDefinition
 from mailstack.settings.model import Settings
 from mailstack.settings.relay_kubernetes_model import RelayKubernetes, RelayQueue
-from mailstack.settings.relay_kubernetes_rules import kubeconfig_server
 
-__all__ = ["PRIVATE_NETWORKS", "plan_kubernetes_relay", "shown_kubernetes"]
-
-# RFC 1918, and RFC 4193 with dual_stack. Which of them pods have is known by the cluster only, and may change with it;
-# who of them reaches the relay is said by its network policies.
-PRIVATE_NETWORKS: Mapping[bool, tuple[str, ...]] = {
-    False: ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16"),
-    True: ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fd00::/8"),
-}
-OWN_LABEL = re.compile(r"/app\.kubernetes\.io/[a-z-]+\Z")
+__all__ = ["plan_kubernetes_relay", "shown_kubernetes"]
 
 
 def plan_kubernetes_relay(
@@ -44,7 +36,7 @@ def plan_kubernetes_relay(
         secret_files=tuple(files),
         authorities=asked.authorities,
         replicas=asked.replicas,
-        scaling=_scaling(asked),
+        scaling=scaling_of(asked.autoscaling),
         queue_size=None if queue is None else queue.size,
         storage_class=None if queue is None else queue.storage_class,
         drain_volumes=asked.drain_volumes,
@@ -55,36 +47,14 @@ def plan_kubernetes_relay(
         user_namespaces=asked.user_namespaces,
         dual_stack=asked.dual_stack,
         client_namespace_labels=asked.client_namespace_labels,
-        egress=_egress(asked, definition),
+        egress=_egress(settings, asked, definition),
         monitoring_namespace=None if asked.monitoring is None else asked.monitoring.namespace,
         further_labels=asked.labels,
         service_annotations=asked.service_annotations,
         cluster_domain=asked.cluster_domain,
     )
     keep = settings.relay.on_destroy == "keep"
-    return KubernetesRelay(access=_access(asked), image=image, relay=relay, secrets=files, keep=keep)
-
-
-def _access(asked: RelayKubernetes) -> ClusterAccess:
-    server = kubeconfig_server(asked)
-    context = f"context {asked.context}" if asked.context is not None else "the cluster of this stack"
-    return ClusterAccess(
-        identifier=server or context,
-        kubeconfig=None if asked.kubeconfig is None else asked.kubeconfig.get_secret_value(),
-        context=asked.context,
-    )
-
-
-def _scaling(asked: RelayKubernetes) -> Scaling | None:
-    scaling = asked.autoscaling
-    if scaling is None:
-        return None
-    return Scaling(
-        least=scaling.min,
-        most=scaling.max,
-        cpu_percent=scaling.cpu_percent,
-        stabilization_seconds=scaling.scale_in_stabilization_minutes * 60,
-    )
+    return KubernetesRelay(access=cluster_access(asked), image=image, relay=relay, secrets=files, keep=keep)
 
 
 def _resources(asked: RelayKubernetes) -> dict[str, dict[str, str]]:
@@ -96,18 +66,21 @@ def _resources(asked: RelayKubernetes) -> dict[str, dict[str, str]]:
     }
 
 
-def _egress(asked: RelayKubernetes, definition: RelayDefinition) -> Egress:
+def _egress(settings: Settings, asked: RelayKubernetes, definition: RelayDefinition) -> Egress:
     ports = {definition.upstream_port, *(upstream.port for upstream in definition.upstreams)}
     if definition.fallback is not None:
         ports.add(definition.fallback.port)
+    postal = settings.postal.cluster if settings.postal is not None and settings.postal_shares_relay_cluster else None
+    if settings.postal is not None and postal is None:
+        ports.add(SMTP_PORT)  # bounces go to Postal by its public name
     policies = asked.network_policies
     return Egress(
-        dns_namespace=policies.dns_namespace,
-        dns_pod_labels=policies.dns_pod_labels,
-        dns_networks=policies.dns_networks,
-        dns_port=policies.dns_port,
+        dns=cluster_dns(policies),
         ports=tuple(sorted(ports)),
         networks=policies.upstream_networks,
+        bounce_namespace=None if postal is None else postal.namespace,
+        bounce_pods={} if postal is None else smtp_pods(postal.name),
+        bounce_port=BOUNCE_PORT,
     )
 
 
@@ -121,15 +94,10 @@ def shown_kubernetes(placed: KubernetesRelay) -> dict[str, str | Secret]:
         "cluster": placed.access.identifier,
         "on_destroy": "keep" if placed.keep else "remove",
     }
-    common = placed.relay.labels()
-    found |= {f"labels/{label}": text for label, text in common.items()}
-    for one in relay_objects(placed.relay, placed.secrets, "…"):
-        if one.stage is Stage.TRIAL:  # it follows from the rest, and has another name each time
-            continue
-        for heading, data in shown_object(one, common):
-            # What all objects are found by is said once, above.
-            lines = {name: text for name, text in flat(data, heading) if not OWN_LABEL.search(name)}
-            found |= lines or {heading: "yes"}
+    objects = relay_objects(placed.relay, placed.secrets, "…")
+    # A trial follows from the rest, and has another name each time.
+    lasting = [one for one in objects if one.stage is not Stage.TRIAL]
+    found |= shown_objects(lasting, placed.relay.labels())
     found |= {name: Secret(text) for name, text in placed.secrets.items()}
     if placed.image.built:
         found |= placed.image.shown()

@@ -7,8 +7,9 @@ kind would fail the whole update.
 from collections.abc import Mapping
 from dataclasses import replace
 
+from mailstack.plan.cluster_access import ClusterAccess
 from mailstack.plan.model import Plan
-from mailstack.plan.relay_cluster import ClusterAccess, KubernetesRelay
+from mailstack.plan.relay_cluster import KubernetesRelay
 from mailstack.plan.relay_kubernetes import shown_kubernetes
 from mailstack.reach.kubernetes_api import KubernetesUnknownError, ambient_kubeconfig, api_groups
 

@@ -60,6 +60,13 @@ class Kubectl:
         found: dict[str, Any] | None = json.loads(text) if text else None
         return found
 
+    def all_of(self, manifest: Manifest) -> list[dict[str, Any]]:
+        """Return all objects of that kind in that namespace. Raises KubectlError."""
+        kind, *where = address_of(manifest)
+        found = json.loads(self.run("get", kind.partition("/")[0], *where, "--output=json"))
+        items: list[dict[str, Any]] = found["items"]
+        return items
+
     def apply(self, manifest: Manifest, *, manager: str, dry_run: bool = False) -> dict[str, Any]:
         """Apply an object on the server and return it as it then is, with ``dry_run`` as it would be.
 

@@ -1,8 +1,9 @@
 """Compares the relay's objects on a cluster with the plan; changes nothing there."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from mailstack.kubernetes.names import continued, never_changes, version_of, versions
 from mailstack.kubernetes.objects import Placed, Stage
 from mailstack.kubernetes.relay import relay_objects
 from mailstack.plan.relay_cluster import KubernetesRelay
@@ -23,7 +24,8 @@ def kubernetes_drift(placed: KubernetesRelay, cluster: Kubectl) -> Iterator[str]
     value, are no differences. Fields that others have added are theirs. Raises KubectlError where the cluster cannot
     be asked.
     """
-    objects = relay_objects(placed.relay, placed.secrets, _secrets_version(placed, cluster))
+    declared = relay_objects(placed.relay, placed.secrets, _secrets_version(placed, cluster))
+    objects = continued(declared, dict(_there(declared, cluster)))
     for one in objects:
         kind, name = one.manifest["kind"], one.manifest["metadata"]["name"]
         live = cluster.get(one.manifest)
@@ -40,12 +42,34 @@ def kubernetes_drift(placed: KubernetesRelay, cluster: Kubectl) -> Iterator[str]
 
 
 def _secrets_version(placed: KubernetesRelay, cluster: Kubectl) -> str:
-    """Return the version in the name of the Secret that the pods use: only the stack's state counts it."""
-    workload = next(one for one in relay_objects(placed.relay, placed.secrets, "") if one.name == "workload")
+    """Return the version of the Secret that the pods use: only the stack's state counts it."""
+    declared = relay_objects(placed.relay, placed.secrets, "")
+    workload = next(one for one in declared if one.name == "workload")
+    secrets = next((one for one in declared if one.name == "secrets"), None)
+    if secrets is None:
+        return ""
     live = cluster.get(workload.manifest) or {}
     volumes = live.get("spec", {}).get("template", {}).get("spec", {}).get("volumes", [])
-    names = [volume["secret"]["secretName"] for volume in volumes if "secret" in volume]
-    return str(names[0]).removeprefix(f"{placed.relay.name}-") if names else ""
+    for volume in volumes:
+        if "secret" in volume:
+            metadata = {**secrets.manifest["metadata"], "name": volume["secret"]["secretName"]}
+            used = cluster.get({**secrets.manifest, "metadata": metadata})
+            version = None if used is None else version_of(used)
+            return (version or str(metadata["name"])).removeprefix(f"{placed.relay.name}-")
+    return ""
+
+
+def _there(declared: Iterable[Placed], cluster: Kubectl) -> Iterator[tuple[str, tuple[str, str]]]:
+    """Yield what the cluster has of objects that never change: of each, the one of the declared version."""
+    listed: dict[str, list[dict[str, Any]]] = {}
+    for one in declared:
+        if not never_changes(one.manifest):
+            continue
+        kind = str(one.manifest["kind"])
+        if kind not in listed:
+            listed[kind] = cluster.all_of(one.manifest)
+        found = versions((one.name, live) for live in listed[kind])
+        yield from (pair for pair in found if pair[1][1] == one.manifest["metadata"]["name"])
 
 
 def _ours(one: Placed) -> dict[str, Any]:

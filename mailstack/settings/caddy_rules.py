@@ -22,7 +22,7 @@ def _machine(settings: Settings, caddy: Caddy) -> Iterator[Problem]:
             fix="write the address the host is reached at",
         )
     postal = settings.postal
-    if postal is not None and postal.host != caddy.host and postal.host in settings.hosts:
+    if postal is not None and postal.host is not None and postal.host != caddy.host and postal.host in settings.hosts:
         if settings.hosts[postal.host].private_address is None:
             yield Problem(
                 field=f"hosts.{postal.host}.private_address",

@@ -113,6 +113,23 @@ class Settings(Section):
         return self.postal is not None and self.postal.host in self.relay.host_names
 
     @property
+    def postal_on_cluster(self) -> bool:
+        """Tell whether a cluster runs Postal."""
+        return self.postal is not None and self.postal.placement == "kubernetes"
+
+    @property
+    def postal_shares_relay_cluster(self) -> bool:
+        """Tell whether Postal's mail goes to a relay on the same cluster, by the name it has there."""
+        postal = self.postal
+        return (
+            postal is not None
+            and postal.cluster is not None
+            and postal.sending.path == "postfix"
+            and postal.sending.relay_name is None
+            and self.relay.placement == "kubernetes"
+        )
+
+    @property
     def relay_docker(self) -> RelayDocker:
         """Return how the relay's container is run, where one Docker engine runs it."""
         return self.relay.docker or RelayDocker()

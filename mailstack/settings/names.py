@@ -6,6 +6,7 @@ from mailstack.dns import zone_of
 from mailstack.settings.domains_model import DkimKey, Domain
 from mailstack.settings.model import Settings
 from mailstack.settings.postal_model import Postal
+from mailstack.settings.relay_kubernetes_model import RelayKubernetes
 from mailstack.settings.upstream_model import UpstreamSettings
 
 __all__ = [
@@ -106,10 +107,12 @@ def relay_name(settings: Settings, postal: Postal) -> str:
 
     Postal looks it up by DNS alone, so an address or an entry in /etc/hosts would not do. On the same host it
     stands for the host's side of the container network; its public address may not be on the host at all. Elsewhere
-    it is the name that applications have, where there is one.
+    it is the name that applications have, where there is one; on a cluster that of the service.
     """
     if postal.sending.relay_name is not None:
         return postal.sending.relay_name
+    if settings.relay.placement == "kubernetes":
+        return (settings.relay.kubernetes or RelayKubernetes()).service_name
     if not settings.postal_shares_relay_host:
         return settings.relay.client_name or settings.relay.hostname
     first, _, rest = settings.relay.hostname.partition(".")

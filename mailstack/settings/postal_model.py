@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, SecretStr
 
+from mailstack.settings.postal_kubernetes_model import PostalKubernetes
 from mailstack.settings.section import Section
 from mailstack.settings.types import (
     AbsolutePath,
@@ -282,7 +283,11 @@ class DnsCheck(Section):
 class Postal(Section):
     """The Postal mail server."""
 
-    host: LogicalName = Field(description="Which of `hosts` it runs on.")
+    placement: Literal["vm", "kubernetes"] = Field(
+        default="vm", description="Where it runs. vm: in containers of a host. kubernetes: on a cluster."
+    )
+    host: LogicalName | None = Field(default=None, description="Placement vm: which of `hosts` it runs on.")
+    kubernetes: PostalKubernetes | None = Field(default=None, description="Placement kubernetes: how it is run there.")
     web_hostname: HostName = Field(description="Name of web UI and API.")
     smtp_hostname: HostName = Field(description="Name that applications and other mail servers connect to.")
     image: PostalImage = Field(default=PostalImage(), description="Which Postal.")
@@ -315,14 +320,26 @@ class Postal(Section):
     removal: Literal["refuse", "allow"] = Field(
         default="refuse", description="allow: what is no longer declared is removed, with its messages."
     )
-    on_destroy: Literal["remove", "keep"] = Field(
-        default="keep", description="remove: `pulumi destroy` takes the containers away; data needs removal: allow."
+    on_destroy: Literal["remove", "keep"] | None = Field(
+        default=None,
+        description="remove: `pulumi destroy` takes the containers away; data needs removal: allow. Absent: keep on a "
+        "host, remove on a cluster, whose database is elsewhere.",
     )
 
     @property
     def gateway(self) -> str:
         """Return the host's own address on the container network."""
         return self.docker.gateway
+
+    @property
+    def at_the_end(self) -> Literal["remove", "keep"]:
+        """Return what `pulumi destroy` does to it."""
+        return self.on_destroy or ("remove" if self.placement == "kubernetes" else "keep")
+
+    @property
+    def cluster(self) -> PostalKubernetes | None:
+        """Return how a cluster runs it, None where a host does or the section is missing."""
+        return self.kubernetes if self.placement == "kubernetes" else None
 
     @property
     def database_host(self) -> str | None:
@@ -349,4 +366,7 @@ class Postal(Section):
         keys = [credential.key for _, server in self.mail_servers for credential in server.credentials]
         others = [self.signing_key, self.secret_key, self.admin.password, self.database.password]
         optional = [self.database.root_password, self.backup.passphrase]
+        if self.kubernetes is not None:
+            login = self.kubernetes.database_admin
+            optional += [self.kubernetes.kubeconfig, None if login is None else login.password]
         return tuple(keys + others + [value for value in optional if value is not None])

@@ -43,7 +43,7 @@ def _machines(settings: Settings, postal: Postal) -> Iterator[Problem]:
     for field, name in (("postal.host", postal.host), ("postal.database.host", postal.database.host)):
         if name is not None and name not in settings.hosts:
             yield not_a_host(field, name, settings.hosts)
-    host = settings.hosts.get(postal.host)
+    host = settings.hosts.get(postal.host or "")
     if host is not None and host.public_ipv4 is None and host.public_ipv6 is None:
         yield Problem(
             field=f"hosts.{postal.host}.public_ipv4",
@@ -73,7 +73,7 @@ def _names(settings: Settings, postal: Postal) -> Iterator[Problem]:
         yield Problem(
             field="postal.smtp_hostname",
             value=postal.smtp_hostname,
-            rule=f"is the relay's name, but Postal runs on {postal.host}",
+            rule=f"is the relay's name, but Postal runs on {postal.host or 'a cluster'}",
             fix="give Postal a name of its own",
         )
     if postal.app_mail is not None and postal.app_mail.from_address.rpartition("@")[2] not in domains:
@@ -134,7 +134,7 @@ def _organizations(settings: Settings, postal: Postal) -> Iterator[Problem]:
             yield from _twice(f"{field}.credentials", "identity", (key.identity for key in server.credentials))
             yield from _twice(f"{field}.webhooks", "identity", (webhook.identity for webhook in server.webhooks))
             yield from _routes(settings, postal, field, server)
-            yield from _tracking(settings, field, server)
+            yield from _tracking(settings, postal, field, server)
     keys = [
         (key.key.get_secret_value(), f"{name} {key.name}")
         for name, server in postal.mail_servers
@@ -181,7 +181,7 @@ def _routes(settings: Settings, postal: Postal, field: str, server: MailServer) 
             )
 
 
-def _tracking(settings: Settings, field: str, server: MailServer) -> Iterator[Problem]:
+def _tracking(settings: Settings, postal: Postal, field: str, server: MailServer) -> Iterator[Problem]:
     for index, tracked in enumerate(server.track_domains):
         if tracked.domain not in server.domains:
             yield Problem(
@@ -190,7 +190,7 @@ def _tracking(settings: Settings, field: str, server: MailServer) -> Iterator[Pr
                 rule="must be one of the mail server's domains",
                 fix=one_of(server.domains, tracked.domain),
             )
-        if settings.caddy is None:
+        if settings.caddy is None and postal.placement == "vm":
             yield Problem(
                 field=f"{field}.track_domains[{index}]",
                 value=f"{tracked.name}.{tracked.domain}",
@@ -209,7 +209,7 @@ def _path_to_upstream(settings: Settings, postal: Postal) -> Iterator[Problem]:
                 rule="Postal cannot log in to an upstream, in no release; every message would be refused",
                 fix="use path postfix, or set relay.upstream.auth to none if the upstream knows the address",
             )
-        if relay.host_names != (postal.host,):
+        if postal.host is not None and relay.host_names != (postal.host,):
             yield Problem(
                 field="relay.host",
                 value=", ".join(relay.host_names),
@@ -236,7 +236,8 @@ def _path_to_upstream(settings: Settings, postal: Postal) -> Iterator[Problem]:
             rule="needs path direct: through a relay all mail leaves from the relay's address",
             fix="remove the pools, or use path direct",
         )
-    yield from _relay_reach(settings, postal)
+    if postal.placement == "vm":
+        yield from _relay_reach(settings, postal)
 
 
 def _relay_reach(settings: Settings, postal: Postal) -> Iterator[Problem]:
@@ -265,7 +266,7 @@ def _relay_reach(settings: Settings, postal: Postal) -> Iterator[Problem]:
             rule=f"is loopback only, but Postal on {postal.host} has to reach the relay",
             fix="add the address of the relay's host that Postal's host reaches",
         )
-    host = settings.hosts.get(postal.host)
+    host = settings.hosts.get(postal.host or "")
     source = None if host is None else host.inner_address
     networks = [ipaddress.ip_network(text) for text in settings.relay.client_networks]
     if source is not None and not any(ipaddress.ip_address(source) in network for network in networks):
@@ -393,6 +394,8 @@ def _pools(_settings: Settings, postal: Postal) -> Iterator[Problem]:
 
 
 def _tls(settings: Settings, postal: Postal) -> Iterator[Problem]:
+    if postal.placement != "vm":
+        return  # certificates are the cluster's: see postal_kubernetes_rules
     caddy = settings.caddy
     if caddy is None and settings.environment == "prod":
         yield Problem(

@@ -21,7 +21,8 @@ def relay_hosts(settings: Settings) -> Iterator[Problem]:
             fix="keep one of the two keys",
         )
         return
-    on_host = relay.placement in {"vm", "none"}
+    # Without a relay mail leaves from Postal, which may be on a cluster.
+    on_host = relay.placement == "vm" or (relay.placement == "none" and not settings.postal_on_cluster)
     if not settings.hosts and on_host:
         yield Problem(field="hosts", value="", rule="is required: at least one entry", fix="add it: add an entry")
     elif not relay.host_names and on_host:
@@ -104,6 +105,7 @@ def _several(settings: Settings) -> Iterator[Problem]:
     if (
         postal is not None
         and postal.sending.path == "postfix"
+        and relay.placement == "vm"
         and not settings.postal_shares_relay_host
         and postal.sending.relay_name is None
         and relay.client_name is None
@@ -111,8 +113,8 @@ def _several(settings: Settings) -> Iterator[Problem]:
         yield Problem(
             field="relay.client_name",
             value="",
-            rule=f"is required: Postal on {postal.host} finds the relay by a name, and that of relay.hostname leads to "
-            "the addresses mail leaves from",
+            rule=f"is required: Postal on {postal.host or 'a cluster'} finds the relay by a name, and that of "
+            "relay.hostname leads to the addresses mail leaves from",
             fix=f"use smtp.{settings.domains[0].name}",
         )
     by_address: dict[str, str] = {}

@@ -2,43 +2,14 @@
 
 from typing import Annotated, Literal
 
-import yaml
-from pydantic import AfterValidator, Field, SecretStr
+from pydantic import Field
 
 from mailstack.settings.cluster_types import LabelName, LabelValue, ObjectName, Quantity
+from mailstack.settings.cluster_workload_model import MOST_PODS, Autoscaling, ClusterDns, ClusterLogin
 from mailstack.settings.section import Section
-from mailstack.settings.types import Certificate, DomainName, IpNetwork, Port, broken
+from mailstack.settings.types import Certificate, DomainName, IpNetwork
 
-__all__ = ["Autoscaling", "Monitoring", "NetworkPolicies", "RelayKubernetes", "RelayQueue", "RelayResources"]
-
-MOST_PODS = 50
-
-
-def _kubeconfig(value: SecretStr) -> SecretStr:
-    rule = "must be a kubeconfig: YAML with clusters, contexts and users"
-    try:
-        found = yaml.safe_load(value.get_secret_value())
-    except yaml.YAMLError:
-        found = None
-    if not isinstance(found, dict) or any(
-        not isinstance(found.get(key), list) or not found[key] for key in ("clusters", "contexts", "users")
-    ):
-        raise broken(rule, "paste the output of `kubectl config view --raw --minify --flatten` as a YAML block")
-    return value
-
-
-Kubeconfig = Annotated[SecretStr, AfterValidator(_kubeconfig)]
-
-
-class Autoscaling(Section):
-    """Pods by load."""
-
-    min: int = Field(default=2, ge=1, le=MOST_PODS, description="So many pods at least.")
-    max: int = Field(default=10, ge=1, le=MOST_PODS, description="So many pods at most.")
-    cpu_percent: int = Field(default=70, ge=10, le=100, description="Of the requested CPU, on average.")
-    scale_in_stabilization_minutes: int = Field(
-        default=10, ge=1, le=60, description="The load has to be low for so long before a pod goes."
-    )
+__all__ = ["Monitoring", "NetworkPolicies", "RelayKubernetes", "RelayQueue", "RelayResources"]
 
 
 class RelayQueue(Section):
@@ -67,31 +38,17 @@ class Monitoring(Section):
     )
 
 
-class NetworkPolicies(Section):
+class NetworkPolicies(ClusterDns):
     """What the relay's pods may reach."""
 
-    dns_namespace: ObjectName = Field(default="kube-system", description="Where the cluster's DNS runs.")
-    dns_pod_labels: dict[LabelName, LabelValue] = Field(
-        default={"k8s-app": "kube-dns"}, description="Labels of its pods. Empty: every pod of that namespace."
-    )
-    dns_networks: tuple[IpNetwork, ...] = Field(
-        default=(), description="DNS outside of pods, such as 169.254.20.10/32 of a cache on each node."
-    )
-    dns_port: Port = Field(default=53, description="Port of the DNS pods themselves; OpenShift has 5353.")
     upstream_networks: tuple[IpNetwork, ...] = Field(
         default=(), description="Networks of the upstreams. Absent: any, a policy knows no names."
     )
 
 
-class RelayKubernetes(Section):
+class RelayKubernetes(ClusterLogin):
     """How the cluster runs it."""
 
-    kubeconfig: Kubeconfig | None = Field(
-        default=None, description="A kubeconfig as text. Absent: the file that KUBECONFIG or your home has."
-    )
-    context: str | None = Field(
-        default=None, min_length=1, description="Which of its contexts. Absent: the current one."
-    )
     namespace: ObjectName = Field(default="mail-relay", description="Where the objects are.")
     create_namespace: bool = Field(default=True, description="false: the namespace is there already.")
     name: ObjectName = Field(default="postfix-relay", max_length=40, description="Of the workload and its service.")
@@ -135,3 +92,8 @@ class RelayKubernetes(Section):
     labels: dict[LabelName, LabelValue] = Field(default={}, description="Further labels of every object.")
     service_annotations: dict[LabelName, str] = Field(default={}, description="Annotations of the service.")
     cluster_domain: DomainName = Field(default="cluster.local", description="The cluster's own DNS domain.")
+
+    @property
+    def service_name(self) -> str:
+        """Return the name applications of the cluster connect to."""
+        return f"{self.name}.{self.namespace}.svc.{self.cluster_domain}"

@@ -1,22 +1,23 @@
 """Rules of ``relay.kubernetes``, and of what placement ``kubernetes`` means for the rest of ``relay``."""
 
-import ipaddress
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any
-
-import yaml
+from collections.abc import Callable, Iterator
 
 from mailstack.settings.cluster_types import quantity
+from mailstack.settings.cluster_workload_rules import (
+    access_problems,
+    object_problems,
+    scaling_problems,
+    whole_networks,
+)
 from mailstack.settings.model import Settings
-from mailstack.settings.problems import Problem, one_of
+from mailstack.settings.problems import Problem
 from mailstack.settings.relay_kubernetes_model import RelayKubernetes
 from mailstack.settings.relay_tiers import TIERS
 
-__all__ = ["RELAY_KUBERNETES_RULES", "kubeconfig_server"]
+__all__ = ["RELAY_KUBERNETES_RULES"]
 
 PREFIX = "relay.kubernetes"
-OURS = "app.kubernetes.io/"
 IMAGE_FIX = (
     "write registry/name:tag or registry/name@sha256:… of one that is there, or give registry, where it is pushed to"
 )
@@ -54,7 +55,8 @@ def _placement(settings: Settings) -> Iterator[Problem]:
             rule="is required, or relay.image.registry: the cluster pulls the relay's image from a registry",
             fix=IMAGE_FIX,
         )
-    if settings.postal is not None and settings.postal.sending.path == "postfix":
+    postal = settings.postal
+    if postal is not None and postal.placement == "vm" and postal.sending.path == "postfix":
         yield Problem(
             field="relay.placement",
             value="kubernetes",
@@ -94,50 +96,8 @@ def _host_only(settings: Settings) -> Iterator[Problem]:
 
 def _access(settings: Settings) -> Iterator[Problem]:
     asked = _asked(settings)
-    if asked is None:
-        return
-    if asked.kubeconfig is None and asked.context is None and settings.cluster is None:
-        yield Problem(
-            field=f"{PREFIX}.kubeconfig",
-            value="",
-            rule="is required, or context: a current context may be another cluster tomorrow",
-            fix="name the context, as `kubectl config get-contexts` shows it",
-        )
-    if asked.kubeconfig is not None:
-        found = yaml.safe_load(asked.kubeconfig.get_secret_value())
-        contexts = [str(entry.get("name")) for entry in found["contexts"] if isinstance(entry, Mapping)]
-        if asked.context is not None and asked.context not in contexts:
-            yield Problem(
-                field=f"{PREFIX}.context",
-                value=asked.context,
-                rule="is no context of the kubeconfig",
-                fix=one_of(contexts, asked.context),
-            )
-        elif kubeconfig_server(asked) is None:
-            yield Problem(
-                field=f"{PREFIX}.kubeconfig",
-                value="[secret]",
-                rule="must lead from its current context to a server",
-                fix="name the context, or take `kubectl config view --raw --minify --flatten`",
-            )
-
-
-def kubeconfig_server(asked: RelayKubernetes) -> str | None:
-    """Return the address of the API server that the kubeconfig's context leads to, None where it leads to none."""
-    if asked.kubeconfig is None:
-        return None
-    found = yaml.safe_load(asked.kubeconfig.get_secret_value())
-    context = _named(found["contexts"], asked.context or found.get("current-context"), "context")
-    cluster = _named(found["clusters"], context.get("cluster"), "cluster")
-    return str(cluster["server"]) if cluster.get("server") else None
-
-
-def _named(entries: list[Any], name: Any, key: str) -> Mapping[str, Any]:
-    for entry in entries:
-        if isinstance(entry, Mapping) and entry.get("name") == name and isinstance(entry.get(key), Mapping):
-            inner: Mapping[str, Any] = entry[key]
-            return inner
-    return {}
+    if asked is not None:
+        yield from access_problems(PREFIX, asked, own_cluster=settings.cluster is not None)
 
 
 def _asked(settings: Settings) -> RelayKubernetes | None:
@@ -152,13 +112,8 @@ def _pods(settings: Settings) -> Iterator[Problem]:
     if asked is None:
         return
     scaling = asked.autoscaling
-    if scaling is not None and scaling.max < scaling.min:
-        yield Problem(
-            field=f"{PREFIX}.autoscaling.max",
-            value=str(scaling.max),
-            rule=f"must not be less than min, which is {scaling.min}",
-            fix="raise it, or lower min",
-        )
+    if scaling is not None:
+        yield from scaling_problems(f"{PREFIX}.autoscaling", scaling)
     if scaling is not None and "replicas" in asked.model_fields_set:
         yield Problem(
             field=f"{PREFIX}.replicas",
@@ -174,21 +129,12 @@ def _pods(settings: Settings) -> Iterator[Problem]:
             fix="remove one of the two; without ephemeral_queue accepted mail outlives its pod",
         )
     yield from _drained(asked)
-    if asked.image_pull_secret is not None and asked.create_namespace:
-        yield Problem(
-            field=f"{PREFIX}.image_pull_secret",
-            value=asked.image_pull_secret,
-            rule="cannot be there: the namespace is yet to be made",
-            fix="make namespace and secret yourself, and set create_namespace to false",
-        )
-    for name in asked.labels:
-        if name.startswith(OURS):
-            yield Problem(
-                field=f"{PREFIX}.labels.{name}",
-                value=asked.labels[name],
-                rule=f"is set by this project: {OURS} labels tell its pods from others",
-                fix="use another prefix",
-            )
+    yield from object_problems(
+        PREFIX,
+        create_namespace=asked.create_namespace,
+        needed={"image_pull_secret": asked.image_pull_secret},
+        labels=asked.labels,
+    )
 
 
 def _drained(asked: RelayKubernetes) -> Iterator[Problem]:
@@ -219,15 +165,8 @@ def _networks(settings: Settings) -> Iterator[Problem]:
     if asked is None:
         return
     policies = asked.network_policies
-    for key, listed in (("dns_networks", policies.dns_networks), ("upstream_networks", policies.upstream_networks)):
-        for index, text in enumerate(listed):
-            if ipaddress.ip_network(text).prefixlen == 0:
-                yield Problem(
-                    field=f"{PREFIX}.network_policies.{key}[{index}]",
-                    value=text,
-                    rule="is every address, so it allows what leaving the key out allows",
-                    fix="list the networks, or leave it out",
-                )
+    listed = {"dns_networks": policies.dns_networks, "upstream_networks": policies.upstream_networks}
+    yield from whole_networks(PREFIX, listed)
 
 
 def _resources(settings: Settings) -> Iterator[Problem]:

@@ -9,6 +9,7 @@ from mailstack.settings.domains_rules import DOMAINS_RULES
 from mailstack.settings.hosts_rules import HOSTS_RULES
 from mailstack.settings.metrics_rules import METRICS_RULES
 from mailstack.settings.model import Settings
+from mailstack.settings.postal_kubernetes_rules import POSTAL_KUBERNETES_RULES
 from mailstack.settings.postal_rules import POSTAL_RULES
 from mailstack.settings.problems import Problem
 from mailstack.settings.relay_docker_rules import RELAY_DOCKER_RULES
@@ -39,7 +40,7 @@ def find_problems(settings: Settings) -> Iterator[Problem]:
     for rule in RULES:
         yield from rule(settings)
     if settings.postal is not None:
-        for postal_rule in POSTAL_RULES:
+        for postal_rule in (*POSTAL_RULES, *POSTAL_KUBERNETES_RULES):
             yield from postal_rule(settings, settings.postal)
     if settings.caddy is not None:
         for caddy_rule in CADDY_RULES:

@@ -65,9 +65,9 @@ def measure_postal(say: Callable[[str], None]) -> None:
 
 
 def _reapply(rehearsal: Rehearsal, say: Callable[[str], None]) -> None:
-    if rehearsal.plan.postal is None:
-        raise RuntimeError("the local stack has no postal")
-    run = rehearsal.plan.postal.run
+    run = None if rehearsal.plan.postal is None else rehearsal.plan.postal.run
+    if run is None:
+        raise RuntimeError("the local stack has no postal on a host")
     connection = rehearsal.plan.hosts[run.host].connection
     document = payload(run.role, run.settings, run.secrets)
     seconds = []

@@ -270,12 +270,12 @@ def test_the_step_between_one_host_and_several_keeps_the_resource_of_the_same_ho
     several, alone = load_plan(two_hosts()), load_plan(example())
     if way == "to several":
         placed = {"relay-postfix": "relay2", "relay-rule-probe": "relay2"}
-        runs = several.continued(placed).relay.runs
+        runs = several.continued(placed, {}).relay.runs
         assert [run.formerly for run in runs] == [(), ("relay-postfix",)], "of the host that had it, not the first"
-        assert several.continued({"relay-postfix": "gone"}).relay == several.relay
+        assert several.continued({"relay-postfix": "gone"}, {}).relay == several.relay
     else:
         placed = {"relay-postfix-relay1": "relay1", "relay-postfix-relay2": "relay2"}
-        [run] = alone.continued(placed).relay.runs
+        [run] = alone.continued(placed, {}).relay.runs
         assert run.formerly == ("relay-postfix-relay1",)
 
 
