@@ -5,6 +5,9 @@ SHELL := /bin/bash
 PYTHON := .venv/bin/python
 # Tests with hosts mostly wait, for packages and for daemons to start.
 TEST_PROCESSES ?= 3
+# Each of these has a cluster of its own. So long `make test` waits for the programs to be built, when all else is over.
+CLUSTER_PROCESSES ?= 2
+CLUSTER_SECONDS ?= 900
 # Which relay `make demo` shows, and the stack file that says so.
 PLACEMENT ?= vm
 DEMO_vm := local
@@ -61,13 +64,18 @@ test: setup
 	# failure.
 	@scripts/engine.sh || [ $$? -eq 3 ]
 	@scripts/promtool.sh || [ $$? -eq 3 ]
+	# A Kubernetes takes half an hour to build the first time, beside what follows, and is waited for at its end.
+	@scripts/cluster-builds.sh start
 	$(PYTHON) -m pytest -q -n 2 --dist worksteal tests/unit tests/graph tests/monitoring
 	# They start a Docker daemon of their own, leave hosts to be cleaned up, and have their time limits: they run alone.
 	$(PYTHON) -m pytest -q $(ALONE)
 	# A module keeps its hosts; the stack on the real engine is kept in one process, as are tests that share another.
 	# In this order: whole stacks take longest, and what takes longest must not come last.
-	$(PYTHON) -m pytest -rs --durations=25 -n $(TEST_PROCESSES) --dist loadgroup --no-loadscope-reorder \
+	$(PYTHON) -m pytest -rs --durations=25 -n $(TEST_PROCESSES) --dist loadgroup --no-loadscope-reorder -m "not cluster" \
 		$(addprefix --ignore=,$(ALONE)) tests/rehearsal tests/engine tests/roles tests/images tests/behaviour
+	@scripts/cluster-builds.sh wait $(CLUSTER_SECONDS)
+	$(PYTHON) -m pytest -rs --durations=25 -n $(CLUSTER_PROCESSES) --dist loadgroup --no-loadscope-reorder -m cluster \
+		tests/behaviour tests/kubernetes
 
 engine:
 	@scripts/engine.sh

@@ -22,7 +22,8 @@ class ClusterRelay(Place):
             **RELAY,
             "placement": "kubernetes",
             "egress_addresses": ["192.0.2.10"],
-            "kubernetes": {"monitoring": {"namespace": MONITORING}},
+            # Where nobody takes a queue over, a pod waits for its grace to end.
+            "kubernetes": {"monitoring": {"namespace": MONITORING}, "grace_seconds": 20},
         }
         self.place = ClusterPlace(self.ground, stack_of({"relay": relay}), self.authority, print)
         self.replicas = self.place.placed.relay.replicas

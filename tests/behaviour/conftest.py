@@ -16,7 +16,17 @@ PLACES: dict[str, type[Place]] = {"vm": VmPlace, "docker": DockerPlace, "kuberne
 
 
 @pytest.fixture(
-    scope="module", params=[pytest.param(name, marks=pytest.mark.xdist_group(f"behaviour-{name}")) for name in PLACES]
+    scope="module",
+    params=[
+        pytest.param(
+            name,
+            marks=[
+                pytest.mark.xdist_group(f"behaviour-{name}"),
+                *([pytest.mark.cluster] if name == "kubernetes" else []),
+            ],
+        )
+        for name in PLACES
+    ],
 )
 def made(request: pytest.FixtureRequest) -> Iterator[Place]:
     """A relay's place."""

@@ -12,7 +12,7 @@ from tests.behaviour.load import begun
 from tests.behaviour.place import Load, Place
 
 ON_CLUSTER = pytest.param("kubernetes", marks=pytest.mark.xdist_group("behaviour-kubernetes"))
-pytestmark = [pytest.mark.hosts, pytest.mark.parametrize("made", [ON_CLUSTER], indirect=True)]
+pytestmark = [pytest.mark.hosts, pytest.mark.cluster, pytest.mark.parametrize("made", [ON_CLUSTER], indirect=True)]
 
 DRAIN_SECONDS = 300
 

@@ -1,12 +1,22 @@
 """One cluster for all tests of the node: it takes half a minute."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from rehearsal.kubernetes import Cluster, missing
 from rehearsal.kubernetes.images import of_programs
 from tests.kubernetes.toolbox import IMAGE, TOOLS
+
+HERE = Path(__file__).resolve().parent
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what needs a cluster: `make test` runs it last, once one is built."""
+    for item in items:
+        if item.path.parent == HERE:
+            item.add_marker(pytest.mark.cluster)
 
 
 @pytest.fixture(scope="module")

@@ -1,10 +1,8 @@
 """Names of a cluster's objects that never change: one for each version, and none twice."""
 
-from typing import Any
-
 from mailstack.kubernetes.names import continued, versions
 from mailstack.kubernetes.objects import Placed, Stage
-from tests.unit.kubernetes_examples import objects, placed, plan_of
+from tests.unit.kubernetes_examples import VARIANTS, objects, placed, plan_of
 
 State = dict[str, tuple[str, str]]
 
@@ -52,14 +50,10 @@ def test_what_is_put_back_gets_a_name_that_is_not_about_to_be_removed() -> None:
 
 
 def test_the_pods_name_what_there_is_and_a_second_plan_is_the_same() -> None:
-    changes: dict[str, Any] = {
-        "relay.upstream.auth": "sasl",
-        "relay.upstream.username": "u",
-        "relay.upstream.password": "p",
-    }
+    changes = VARIANTS["everything"]
     first = objects(changes)
     state = dict(versions((f"relay-{one.name}", one.manifest) for one in first))
-    assert set(state) == {"relay-settings", "relay-secrets", "relay-check"}
+    assert set(state) == {f"relay-{name}" for name in ("settings", "secrets", "check", "drain-3", "drain-4")}
     plan = plan_of(changes).continued({}, state)
     assert placed(plan).objects(plan.relay.shown) == first
     changed = plan_of({**changes, "relay.queue_lifetime_hours": 5}).continued({}, state)
