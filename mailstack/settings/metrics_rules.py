@@ -12,9 +12,18 @@ FIELD = "relay.metrics"
 USUAL_PORT = 9154
 
 
+# What each placement without a host of ours says instead.
+ELSEWHERE = {
+    "none": ("needs Postfix, and placement is none", "remove it"),
+    "docker": ("has no effect: a container serves them at port 9154 to its own networks", "remove it"),
+    "kubernetes": ("has no effect: pods serve them to a namespace", "remove it, and set relay.kubernetes.monitoring"),
+}
+
+
 def _placement(settings: Settings) -> Iterator[Problem]:
-    if settings.relay.metrics is not None and settings.relay.placement == "none":
-        yield Problem(field=FIELD, value="a mapping", rule="needs Postfix, and placement is none", fix="remove it")
+    if settings.relay.metrics is not None and settings.relay.placement in ELSEWHERE:
+        rule, fix = ELSEWHERE[settings.relay.placement]
+        yield Problem(field=FIELD, value="a mapping", rule=rule, fix=fix)
 
 
 def _reach(settings: Settings) -> Iterator[Problem]:

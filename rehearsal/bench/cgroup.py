@@ -1,4 +1,4 @@
-"""CPU time of a container from its control group, on cgroup v1 and v2, as the host counts it.
+"""CPU time and memory of a container from its control group, on cgroup v1 and v2, as the host counts it.
 
 A relay's cost is what all its processes used (master, smtpd, cleanup, qmgr, smtp, tlsproxy, and systemd
 and the journal, which write its log), including those that came and went during a run. The kernel sums
@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["CpuMeter", "container_group", "machine_busy_seconds", "mount_points", "parse_cpu_stat"]
+__all__ = ["CpuMeter", "Memory", "container_group", "machine_busy_seconds", "mount_points", "parse_cpu_stat"]
 
 PROC = Path("/proc")
 NANOSECONDS = 1e9
@@ -102,3 +102,32 @@ def machine_busy_seconds(stat_file: str, ticks_per_second: int) -> float:
         int(field) for field in stat_file.splitlines()[0].split()[1:]
     )
     return (user + nice + system + irq + softirq) / ticks_per_second
+
+
+class Memory:
+    """The memory of one container, from its control group."""
+
+    def __init__(self, container: str) -> None:
+        """Find it: cgroup v1 below ``memory``, v2 otherwise."""
+        places = [Path(f"/sys/fs/cgroup/memory/docker/{container}")]
+        places += [
+            Path(f"/sys/fs/cgroup/docker/{container}"),
+            Path(f"/sys/fs/cgroup/system.slice/docker-{container}.scope"),
+        ]
+        self._folder = next(place for place in places if place.is_dir())
+
+    def anonymous(self) -> int:
+        """Return what cannot be given back, in bytes."""
+        found = self._numbers("memory.stat")
+        return found["total_rss"] if "total_rss" in found else found["anon"]
+
+    def kills(self) -> int:
+        """Return how many processes were killed for lack of memory."""
+        for name in ("memory.oom_control", "memory.events"):
+            if (self._folder / name).exists():
+                return self._numbers(name).get("oom_kill", 0)
+        return 0
+
+    def _numbers(self, name: str) -> dict[str, int]:
+        pairs = (line.split() for line in (self._folder / name).read_text().splitlines())
+        return {key: int(value) for key, value in pairs}

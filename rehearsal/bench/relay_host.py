@@ -17,7 +17,10 @@ INSTALL_SECONDS = 600
 # Debian's and Red Hat's way of adding a CA to the bundle that programs read.
 TRUST_SCRIPT = """
 set -eu
-if command -v update-ca-certificates >/dev/null; then
+if ! command -v systemctl >/dev/null; then
+    # A container with a read-only root: its bundle is a file of ours.
+    cat >/etc/ssl/certs/ca-certificates.crt
+elif command -v update-ca-certificates >/dev/null; then
     mkdir -p /usr/local/share/ca-certificates
     cat >/usr/local/share/ca-certificates/mailstack-bench.crt
     update-ca-certificates
@@ -31,7 +34,7 @@ fi
 RESOLVER_SCRIPT = """
 set -eu
 cat >/etc/resolv.conf
-systemctl restart postfix
+if command -v systemctl >/dev/null; then systemctl restart postfix; else postfix reload; fi
 """
 
 INSTALL_SCRIPT = """

@@ -17,12 +17,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from mailstack.plan.relay_container import CAPABILITIES, WRITABLE
-from mailstack.postfix.relay import RelayDefinition, role_settings
 from mailstack.settings.relay_tiers import TIERS
+from rehearsal.bench.cgroup import Memory
+from rehearsal.bench.container import UPSTREAM, start_relay
 from rehearsal.endpoints import google_rule
 from rehearsal.ground import Ground, Service
-from rehearsal.ground.docker import docker, docker_try
+from rehearsal.ground.docker import docker
 from rehearsal.images.relay import ensure_relay_image
 from rehearsal.pki import PrivateCa, make_server_pki
 from rehearsal.standins import start_google
@@ -30,8 +30,7 @@ from rehearsal.waiting import wait_for
 
 __all__ = ["main"]
 
-UPSTREAM = "smtp-relay.gmail.com"
-READY_SECONDS, ARRIVAL_SECONDS = 60, 300
+ARRIVAL_SECONDS = 300
 SAMPLE_SECONDS = 0.05
 MEGABYTE = 1024 * 1024
 # Arguments: relay, how many at once, how many each, size of a message. Prints how many were accepted.
@@ -76,35 +75,6 @@ BURSTS = (
 )
 
 
-class Memory:
-    """The memory of one container, from its control group."""
-
-    def __init__(self, container: str) -> None:
-        """Find it: cgroup v1 below ``memory``, v2 otherwise."""
-        places = [Path(f"/sys/fs/cgroup/memory/docker/{container}")]
-        places += [
-            Path(f"/sys/fs/cgroup/docker/{container}"),
-            Path(f"/sys/fs/cgroup/system.slice/docker-{container}.scope"),
-        ]
-        self._folder = next(place for place in places if place.is_dir())
-
-    def anonymous(self) -> int:
-        """Return what cannot be given back, in bytes."""
-        found = self._numbers("memory.stat")
-        return found["total_rss"] if "total_rss" in found else found["anon"]
-
-    def kills(self) -> int:
-        """Return how many processes were killed for lack of memory."""
-        for name in ("memory.oom_control", "memory.events"):
-            if (self._folder / name).exists():
-                return self._numbers(name).get("oom_kill", 0)
-        return 0
-
-    def _numbers(self, name: str) -> dict[str, int]:
-        pairs = (line.split() for line in (self._folder / name).read_text().splitlines())
-        return {key: int(value) for key, value in pairs}
-
-
 @contextmanager
 def _sampled(memory: Memory, peaks: list[int]) -> Iterator[None]:
     over = threading.Event()
@@ -128,10 +98,10 @@ class Bench:
 
     def __init__(self, ground: Ground, folder: Path) -> None:
         """Start them."""
-        self._ground, self._folder = ground, folder
+        self._ground, self._authorities = ground, folder / "authorities.pem"
         self._image = ensure_relay_image(lambda _line: None)
         authority = PrivateCa()
-        (folder / "authorities.pem").write_text(authority.certificate)
+        self._authorities.write_text(authority.certificate)
         pki = make_server_pki(UPSTREAM, ca=authority)
         self._google = start_google(ground, pki, self._rule("192.0.2.1"), host_name=UPSTREAM, service="upstream")
         self._app = ground.create_service("app", ["sleep", "infinity"])
@@ -175,29 +145,8 @@ class Bench:
         return self._google.counters().messages_accepted >= wanted
 
     def _relay(self, limit: int, processes: int) -> Service:
-        definition = RelayDefinition(
-            hostname="relay.example.com", sender_domains=("example.com",), upstream_host=UPSTREAM,
-            listen_addresses=("0.0.0.0",), client_networks=(self._ground.subnet,),
-            message_size_limit_bytes=25_000_000, process_limit=processes,
-        )  # fmt: skip
-        (self._folder / "relay.json").write_text(json.dumps(role_settings(definition)))
-        arguments = ["--read-only", "--cap-drop", "ALL", "--security-opt", "no-new-privileges"]
-        arguments += [f"--cap-add={capability}" for capability in CAPABILITIES]
-        arguments += [part for path in WRITABLE for part in ("--tmpfs", path)]
-        made = self._ground.create_service(
-            "relay", ["run"], image=self._image, init=False, memory_mb=limit, extra_run_args=arguments,
-            mounts={
-                "/etc/ssl/certs/ca-certificates.crt": self._folder / "authorities.pem",
-                "/etc/mailstack/relay.json": self._folder / "relay.json",
-            },
-        )  # fmt: skip
+        made = start_relay(self._ground, self._image, self._authorities, memory_mb=limit, processes=processes)
         self._google.put_rule(self._rule(made.address))
-
-        def healthy() -> bool:
-            return docker_try(["exec", made.container_id, "postfix-relay", "health"]).returncode == 0
-
-        if not wait_for(healthy, READY_SECONDS):
-            raise RuntimeError(f"the relay is not healthy: {self._ground.logs(made)[-2000:]}")
         return made
 
     @staticmethod

@@ -17,6 +17,7 @@ from mailstack.reach.bundle import command_line, payload
 from mailstack.reach.connection import Connection
 from mailstack.reach.ssh import run_over_ssh
 from mailstack.settings.initialise import rehearsal_config
+from rehearsal.bench.container import measure_container
 from rehearsal.bench.docker import inspect
 from rehearsal.bench.domains import measure_domains
 from rehearsal.bench.postal import measure_postal
@@ -56,6 +57,7 @@ def main(arguments: list[str] | None = None) -> int:
         "role": _role,
         "postal": _postal,
         "throughput": _throughput,
+        "container": _container,
     }
     parser = argparse.ArgumentParser(prog="python -m rehearsal.bench.suite", description=__doc__)
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"{', '.join(parts)}; default: all")
@@ -176,6 +178,12 @@ def _throughput() -> None:
             cache=CACHE,
             report=_say,
         )
+
+
+def _container() -> None:
+    """The relay as a container: size, start, memory, and throughput against the main.cf of the old wiki page."""
+    with _ground("bench-container") as ground:
+        measure_container(ground, CACHE, _say)
 
 
 def _ground(name: str) -> Ground:

@@ -3,6 +3,8 @@
 import pytest
 
 from mailstack.plan.hosts import firewall_settings, preflight_settings
+from tests.unit.docker_examples import docker_example
+from tests.unit.kubernetes_examples import on_cluster
 from tests.unit.mistakes import Mistake, accepted, direct, logins, told_and_mended
 from tests.unit.stack_examples import REMOVE, example, postal_example
 from tests.unit.test_relay_hosts import two_hosts
@@ -12,6 +14,10 @@ REACHED = {"listen_address": "10.0.0.9", "client_networks": ["10.0.0.20/32"]}
 ANYBODY = {"listen_address": "10.0.0.9", "client_networks": ["0.0.0.0/0"]}
 
 MISTAKES = [
+    Mistake("metrics of a container", docker_example, {METRICS: {}}, METRICS, "at port 9154 to its own", "remove it",
+            ({METRICS: REMOVE},)),
+    Mistake("metrics of pods", on_cluster, {METRICS: {}}, METRICS, "pods serve them to a namespace",
+            "relay.kubernetes.monitoring", ({METRICS: REMOVE, "relay.kubernetes.monitoring": {}},)),
     Mistake("no Postfix", direct, {METRICS: {}}, METRICS, "needs Postfix", "remove it", ({METRICS: REMOVE},)),
     Mistake(
         "an address that others reach, and nobody may", example, {METRICS: {"listen_address": "10.0.0.9"}},
