@@ -63,6 +63,7 @@ def place(
                     custom_timeouts=limits,
                 ),
                 theirs=one.theirs,
+                force=one.stage is Stage.WORKLOAD and not one.theirs,
             )
             for one in found
             if one.stage is stage

@@ -17,6 +17,8 @@ __all__ = ["FoundConfigMap", "KubernetesObject", "KubernetesProvider"]
 # Of these kinds everything below `data` and `stringData` is secret, whoever reads it back.
 SECRET_KIND = "Secret"  # noqa: S105 - the name of a kind
 SECRET_FIELDS = ("data", "stringData")
+# https://www.pulumi.com/registry/packages/kubernetes/how-to-guides/managing-resources-with-server-side-apply/
+PATCH_FORCE = "pulumi.com/patchForce"
 
 
 @cache
@@ -63,6 +65,7 @@ class KubernetesObject(pulumi.CustomResource):
     Values may be outputs. A Secret's data are secret whatever they come as. An object whose name stays and whose
     change the API refuses is deleted first, by the plugin itself; one with a new name is made before the old one goes.
     ``theirs`` are fields (such as ``spec.replicas``) that are given at creation and belong to the cluster afterwards.
+    ``force``: all that is declared is ours, whoever had it: an autoscaler that is gone has left its name on a field.
     """
 
     def __init__(
@@ -72,10 +75,15 @@ class KubernetesObject(pulumi.CustomResource):
         opts: pulumi.ResourceOptions,
         *,
         theirs: Sequence[str] = (),
+        force: bool = False,
     ) -> None:
         """Declare ``manifest`` under the resource name ``name``."""
         group = str(manifest["apiVersion"])
         properties = dict(manifest)
+        if force:
+            metadata = manifest["metadata"]
+            annotations = {**metadata.get("annotations", {}), PATCH_FORCE: "true"}
+            properties["metadata"] = {**metadata, "annotations": annotations}
         hidden = [field for field in SECRET_FIELDS if field in properties and manifest["kind"] == SECRET_KIND]
         for field in hidden:
             properties[field] = pulumi.Output.secret(properties[field])

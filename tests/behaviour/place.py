@@ -21,7 +21,7 @@ from rehearsal.pki import PrivateCa, ServerPki, make_server_pki
 from rehearsal.standins import start_google
 from rehearsal.waiting import wait_for
 
-__all__ = ["PASSWORD", "READ_METRICS", "UPSTREAM", "USER", "Load", "Place", "Sent", "login", "stack_of"]
+__all__ = ["CLIENT", "PASSWORD", "READ_METRICS", "UPSTREAM", "USER", "Load", "Place", "Sent", "login", "stack_of"]
 
 UPSTREAM = "smtp-relay.gmail.com"
 USER, PASSWORD = "relay@mailstack.test", "p#ss word \\ $x"

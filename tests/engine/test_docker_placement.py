@@ -1,6 +1,9 @@
 """The relay in a container with the real engine: what a change does, what it leaves alone, what stays at the end."""
 
+import ipaddress
 import re
+import smtplib
+import socket
 from collections.abc import Iterator
 
 import pytest
@@ -9,6 +12,7 @@ import yaml
 from mailstack.settings.initialise import rehearsal_config
 from rehearsal.container_place import ContainerPlace
 from rehearsal.ground.docker import docker, docker_try
+from rehearsal.ground.ports import free_port
 from rehearsal.images import ensure_docker_host_image
 from rehearsal.rehearse import Rehearsal
 from tests.engine.conftest import ROOT
@@ -132,6 +136,21 @@ def test_more_messages_a_day_bring_memory_and_processes(stack: Stack) -> None:
     stack.raw = raw
     assert stack.place.inspect()["HostConfig"]["Memory"] == 256 * 1024 * 1024
     assert re.search(r"25 +inet .* 30 +smtpd", stack.place.run(["postconf", "-M"]))
+
+
+def test_a_published_port_leads_to_the_relay_which_still_asks_who_it_is(stack: Stack) -> None:
+    """The machine itself is no client: what it says comes from the address that Docker gives it."""
+    address = str(next(ipaddress.ip_network(stack.rehearsal.ground.subnet).hosts()))
+    port = free_port()
+    declared = {**stack.raw["relay"]["docker"], "publish": {"address": address, "port": port}}
+    stack.up(stack.changed(docker=declared, client_networks=["192.168.77.0/24"]))
+    with smtplib.SMTP(address, port, local_hostname="app.mailstack.test", timeout=20) as smtp:
+        assert b"relay.mailstack.test" in smtp.ehlo()[1]
+        smtp.mail("app@mailstack.test")
+        assert smtp.rcpt("someone@recipient.test")[0] == 554
+    with pytest.raises(OSError, match=r"refused|timed out"):
+        socket.create_connection(("127.0.0.1", port), 3)
+    stack.up(stack.raw)
 
 
 def test_compose_takes_the_snippet(stack: Stack) -> None:

@@ -1,6 +1,8 @@
 """The relay's pods with the real engine, and the real plugin where it is: what a change does, what it leaves alone."""
 
+import json
 import re
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,6 +14,8 @@ from rehearsal.cluster_place import APPLICATIONS, STRANGERS, ClusterPlace
 from rehearsal.engine import find_cli
 from rehearsal.kubernetes import missing
 from rehearsal.rehearse import ROOT, Rehearsal
+from rehearsal.waiting import wait_for
+from tests.behaviour.place import CLIENT
 from tests.engine.placed_stack import PASSWORD, PlacedStack, with_login
 from tests.engine.stage import PLANNED
 
@@ -19,6 +23,8 @@ pytestmark = [pytest.mark.engine, pytest.mark.hosts, pytest.mark.xdist_group("ku
 
 NEXT_PASSWORD = "planted-second-5b77"
 MONITORING = "monitoring"
+# Metrics are read every ten seconds, and asked for every five.
+SCALING_SECONDS = 150
 # Arguments: address and port. Prints "open", or why not.
 KNOCK = """
 import socket, sys
@@ -182,6 +188,36 @@ def test_a_configuration_that_postfix_refuses_touches_no_pod(stack: Stack) -> No
     stack.up_and_rolled(stack.raw)
     assert stack.rehearsal.drift() == []
     assert stack.arrives(stack.submit())
+
+
+def test_an_autoscaler_adds_pods_under_load_and_updates_leave_their_number_alone(stack: Stack) -> None:
+    fixed = stack.raw
+    scaling = {"min": 2, "max": 4, "cpu_percent": 10, "scale_in_stabilization_minutes": 10}
+    scaled = {**fixed["relay"]["kubernetes"], "autoscaling": scaling}
+    stack.up_and_rolled(stack.changed(kubernetes=scaled))
+    asked = {
+        "addresses": [stack.place.placed.relay.host], "port": 25, "sender": "app@mailstack.test", "seconds": 60,
+        "from": "app@mailstack.test", "recipient": "someone@recipient.test", "threads": 4,
+        "subjects": [f"scaled {number}" for number in range(4000)],
+    }  # fmt: skip
+    argv = ["python3", "-c", CLIENT]
+    load = threading.Thread(target=lambda: stack.place.ask(argv, stdin=json.dumps(asked)), daemon=True)
+    load.start()
+
+    def replicas() -> int:
+        return int(stack.place.cluster.get(*stack.place.workload.split("/"), stack.place.namespace)["spec"]["replicas"])
+
+    assert wait_for(lambda: replicas() == 4, SCALING_SECONDS, pause=1.0), stack.place.cluster.kubectl(
+        "describe", "horizontalpodautoscaler", stack.place.namespace
+    )
+    load.join()
+    assert stack.up(stack.raw) == {}
+    assert replicas() == 4
+    stack.up_and_rolled(stack.changed(queue_lifetime_hours=36))
+    assert replicas() > 2
+    # And their number can be the stack's again.
+    stack.up_and_rolled(fixed)
+    stack.place.wait_ready(2)
 
 
 def test_drift_names_what_was_changed_by_hand_and_an_up_puts_it_back(stack: Stack) -> None:
