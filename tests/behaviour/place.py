@@ -241,8 +241,12 @@ class Place(ABC):
         return Load(lambda: self.messages(subjects, threads=threads, seconds=seconds))
 
     def queued(self) -> list[Mapping[str, Any]]:
-        """Return the entries of the queue (postqueue(1) -j)."""
-        return [json.loads(line) for line in self.run("postqueue", "-j").splitlines()]
+        """Return the messages of the queue (postqueue(1) -j).
+
+        What has no recipient is none: the rest of a session that a restart has cut off before its message was taken.
+        """
+        entries = [json.loads(line) for line in self.run("postqueue", "-j").splitlines()]
+        return [entry for entry in entries if entry["recipients"]]
 
     def cut_sessions(self) -> None:
         """End what is open between relay and upstream: the next delivery makes a connection of its own."""

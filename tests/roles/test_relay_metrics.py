@@ -150,6 +150,7 @@ def test_a_port_that_is_taken_leaves_postfix_and_the_service_as_they_were(site: 
         failed = role(site, {"listen": ["127.0.0.1", 9156], "networks": []})
         assert (failed.code, failed.status) == (1, "failed")
         assert "Address already in use" in failed.error, failed.error
+        site.wait(lambda: "127.0.0.1:9154 " in site.sh("ss -ltn"), "the service of before")
         assert metrics(site)['postfix_up{"path": "unix:///var/spool/postfix/public/showq"}'] == 1
         assert site.send("still there") == ["accepted"]
         assert role(site, WANTED, "check").code == 0
