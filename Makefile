@@ -5,8 +5,9 @@ SHELL := /bin/bash
 PYTHON := .venv/bin/python
 # Tests with hosts mostly wait, for packages and for daemons to start.
 TEST_PROCESSES ?= 3
-# Each of these has a cluster of its own. So long `make test` waits for the programs to be built, when all else is over.
-CLUSTER_PROCESSES ?= 2
+# Each of these has a cluster of its own: two at once on two processors make each other late. So long `make test` waits
+# for the programs to be built, when all else is over.
+CLUSTER_PROCESSES ?= 1
 CLUSTER_SECONDS ?= 900
 # Which relay `make demo` shows, and the stack file that says so.
 PLACEMENT ?= vm

@@ -25,7 +25,7 @@ __all__ = ["APPLICATIONS", "STRANGERS", "ClusterPlace", "remove_cluster_place"]
 
 APPLICATIONS, STRANGERS = "rehearsal-applications", "rehearsal-strangers"
 CLIENT = "client"
-READY_SECONDS = 180
+READY_SECONDS = 300
 # Of the declared cluster, not of this one.
 OF_THE_CLUSTER = ("context", "image_pull_secret", "priority_class", "network_policies", "cluster_domain")
 

@@ -5,13 +5,14 @@ import json
 import signal
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from rehearsal.ground import Ground
-from rehearsal.ground.docker import docker
+from rehearsal.ground.docker import docker, docker_try
 from rehearsal.ground.state import CHECKOUT, process_start
 from rehearsal.kubernetes import Cluster, KubernetesError, cgroups, clean_leftovers
 from rehearsal.kubernetes.addresses import Addresses
@@ -130,7 +131,8 @@ def test_service_names_lead_to_their_pods(cluster: Cluster, namespace: str) -> N
     cluster.apply([service("web", namespace), headless])
     run_pods(cluster, namespace, server, pod("client", namespace))
     for name in ("web", f"web.{namespace}.svc.cluster.local", f"web.all.{namespace}.svc:8080"):
-        assert web_page(cluster, namespace, "client", f"http://{name}/") == "web", name
+        # A node learns of a service's pods a moment after these are ready.
+        assert wait_for(partial(web_page, cluster, namespace, "client", f"http://{name}/"), 20) == "web", name
     assert web_page(cluster, namespace, "client", "http://nobody/") is None
 
 
@@ -201,10 +203,13 @@ def test_pods_and_hosts_of_a_ground_reach_each_other(cluster: Cluster, namespace
             nodeport = service("here", namespace, type="NodePort", externalTrafficPolicy="Local")
             cluster.apply([nodeport])
             run_pods(cluster, namespace, here)
-            assert web_page(cluster, namespace, "here", f"http://{stand_in.address}/") == "standin"
+            assert (
+                wait_for(partial(web_page, cluster, namespace, "here", f"http://{stand_in.address}/"), 20) == "standin"
+            )
             port = cluster.get("service", "here", "--namespace", namespace)["spec"]["ports"][0]["nodePort"]
             # Not by ``Ground.exec``: the image has no users.
-            assert docker(["exec", stand_in.container_id, "/fetch", f"http://{node}:{port}/"]) == "here"
+            fetch = ["exec", stand_in.container_id, "/fetch", f"http://{node}:{port}/"]
+            assert wait_for(lambda: docker_try(fetch).stdout.decode().strip(), 20) == "here"
         finally:
             docker(["image", "rm", "--force", "mailstack-busybox:tests"])
 
