@@ -43,7 +43,10 @@ def start_relay(
     arguments = ["--read-only", "--cap-drop", "ALL", "--security-opt", "no-new-privileges"]
     arguments += [f"--cap-add={capability}" for capability in CAPABILITIES]
     arguments += [part for path in WRITABLE for part in ("--tmpfs", path)]
-    arguments += [*QUEUE_VOLUME, f"--volume={authorities}:{AUTHORITIES}"]
+    # Below a read-only root Docker's own is read-only too, and the bench points it elsewhere.
+    resolver = ground.state / f"{name}.resolv.conf"
+    resolver.write_text("nameserver 127.0.0.11\n")
+    arguments += [*QUEUE_VOLUME, f"--volume={authorities}:{AUTHORITIES}", f"--volume={resolver}:/etc/resolv.conf"]
     mounts = {"/etc/mailstack/relay.json": settings}
     made = ground.create_service(
         name, ["run"], image=image, init=False, memory_mb=memory_mb, extra_run_args=arguments, mounts=mounts

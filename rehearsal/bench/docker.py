@@ -32,6 +32,13 @@ class Container:
         """Standard output of a command run inside as root."""
         return docker("exec", "--interactive", self.id, *arguments, stdin=stdin, seconds=seconds)
 
+    def run_in_network(self, *arguments: str) -> None:
+        """Run a program of this machine in its network: a relay's container has neither the program nor the right."""
+        command = ["nsenter", f"--target={self.pid}", "--net", *arguments]
+        finished = subprocess.run(command, check=False, capture_output=True, text=True, timeout=COMMAND_SECONDS)
+        if finished.returncode != 0:
+            raise DockerError(f"{' '.join(arguments)} in the network of {self.name} failed: {finished.stderr.strip()}")
+
 
 def docker(*arguments: str, stdin: str = "", seconds: float = COMMAND_SECONDS) -> str:
     """Standard output of `docker ARGUMENTS`; DockerError when it fails."""

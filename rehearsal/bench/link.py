@@ -74,7 +74,7 @@ class Link:
             _, said = process.communicate(timeout=STOP_SECONDS)
             raise LinkError(f"no link between the containers: {said.strip() or 'no answer in time'}")
         try:
-            self._near.run("ip", "rule", "add", *self._rule)
+            self._near.run_in_network("ip", "rule", "add", *self._rule)
         except DockerError:
             self._stop(process)
             raise
@@ -88,7 +88,7 @@ class Link:
             return
         self._stop(self._process)
         with suppress(DockerError):
-            self._near.run("ip", "rule", "del", *self._rule)
+            self._near.run_in_network("ip", "rule", "del", *self._rule)
 
     def _stop(self, process: subprocess.Popen[str]) -> None:
         self._process = None
