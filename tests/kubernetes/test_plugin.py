@@ -1,34 +1,18 @@
 """The real kubernetes plugin on the real engine, against the real API server."""
 
-import shutil
 from pathlib import Path
 
 import pytest
 
-from rehearsal.engine import Engine, find_cli
+from rehearsal.engine import Engine
 from rehearsal.kubernetes import ApiServer
-from rehearsal.kubernetes.programs import missing
-from rehearsal.plugins import real_plugin
+from tests.kubernetes.toolbox import project_for_the_real_plugin
 
 pytestmark = pytest.mark.engine
 
-PROJECT = "name: paint\nruntime:\n  name: python\n  options:\n    toolchain: pip\n    virtualenv: .venv\n"
-ROOT = Path(__file__).resolve().parents[2]
-
 
 def test_a_resource_is_made_kept_compared_and_removed(tmp_path: Path) -> None:
-    reason = missing(api_server=True)
-    if reason is not None:
-        pytest.skip(reason)
-    if find_cli() is None:
-        pytest.skip("no Pulumi CLI: `make engine` builds one")
-    if real_plugin("kubernetes") is None:
-        pytest.skip("no kubernetes plugin: `make kubernetes-plugin` builds one")
-    project = tmp_path / "project"
-    project.mkdir()
-    (project / "Pulumi.yaml").write_text(PROJECT)
-    (project / ".venv").symlink_to(ROOT / ".venv")
-    shutil.copy(Path(__file__).with_name("config_map_program.py"), project / "__main__.py")
+    project = project_for_the_real_plugin(tmp_path, "paint", "config_map_program.py")
     lines: list[str] = []
     engine = Engine("plugin", tmp_path / "engine", lines.append, project_folder=project)
     with ApiServer("plugin-tests") as api:
