@@ -129,7 +129,8 @@ class Site:
 @pytest.fixture(scope="module")
 def site(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     # Other modules use this fixture at the same time: each has a ground of its own.
-    with Ground(request.module.__name__.rpartition(".test_")[2].replace("_", "-")) as ground:
+    module = request.module.__name__.rpartition(".test_")[2].replace("_", "-")
+    with Ground(f"images-{module}") as ground:
         yield Site(ground, tmp_path_factory.mktemp("relay-image"))
 
 

@@ -172,3 +172,29 @@ def test_a_source_file_is_no_longer_than_a_person_can_hold_in_mind() -> None:
         if len(path.read_text(encoding="utf-8").splitlines()) > LONGEST
     }
     assert long == set(LONGER), "split it, or give its reason in LONGER; one that has been split leaves LONGER"
+
+
+def grounds_of(source: str) -> set[str]:
+    """Return the names of grounds that are written out in ``source``."""
+    calls = (node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call) and node.args)
+    return {
+        call.args[0].value
+        for call in calls
+        if isinstance(call.func, ast.Name) and call.func.id in {"Ground", "postal_ground"}
+        if isinstance(call.args[0], ast.Constant) and isinstance(call.args[0].value, str)
+    }
+
+
+def test_no_two_test_modules_use_one_ground_since_they_may_run_side_by_side() -> None:
+    users: dict[str, list[str]] = {}
+    for path in python_files(ROOT, "tests"):
+        for name in grounds_of(path.read_text()):
+            users.setdefault(name, []).append(str(path.relative_to(ROOT)))
+    shared = {name: modules for name, modules in users.items() if len(modules) > 1}
+    # These two folders make their names from their modules' (tests/images/test_relay_image.py, tests/behaviour).
+    made = [name for name in users if name.startswith(("images-", "vm-"))]
+    modules = {path.stem.removeprefix("test_").replace("_", "-") for path in (ROOT / "tests/behaviour").glob("test_*")}
+    made += [name for name in users if name in {f"{kind}-{it}" for kind in ("docker", "kubernetes") for it in modules}]
+
+    assert (shared, made) == ({}, [])
+    assert len(users) > 20
