@@ -31,3 +31,7 @@ class KubernetesPostal:
         """Return every object. ``shown`` is the plan's, with the versions of its secrets (``shown.versioned``)."""
         versions = {name: told.version for name, _ in flat(self.secrets) if isinstance(told := shown.get(name), Secret)}
         return continued(postal_objects(self.postal, self.secrets, versions), self.before)
+
+    def declared(self) -> tuple[Placed, ...]:
+        """Return every object for a comparison that has no state: no name of a Secret says how often it changed."""
+        return postal_objects(self.postal, self.secrets, {})

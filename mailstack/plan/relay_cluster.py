@@ -37,6 +37,10 @@ class KubernetesRelay:
         }
         return continued(relay_objects(self.relay, self.secrets, digest(versions)), self.before)
 
+    def declared(self) -> tuple[Placed, ...]:
+        """Return every object for a comparison that has no state: no name of a Secret says how often it changed."""
+        return relay_objects(self.relay, self.secrets, digest({}))
+
     def with_monitoring(self) -> "KubernetesRelay":
         """Return the same with the objects whose kinds the cluster has been found to know."""
         return replace(self, relay=replace(self.relay, monitoring_objects=True))

@@ -47,14 +47,15 @@ def find_drift(
     if plan.relay.docker is not None:
         say(f"{plan.relay.docker.name}: asking the Docker engine")
         found += docker_drift(plan.relay.docker, DockerApi(plan.relay.docker.access))
-    if plan.relay.kubernetes is not None:
-        access = plan.relay.kubernetes.access
+    for placed in (plan.relay.kubernetes, None if plan.postal is None else plan.postal.kubernetes):
+        if placed is None:
+            continue
+        access = placed.access
         say(f"{access.identifier}: asking the cluster")
         kubeconfig = access.kubeconfig
         if kubeconfig is None and access.context is None and own_cluster is not None:
             kubeconfig = own_cluster()
-        cluster = Kubectl(kubeconfig, access.context, program=kubectl)
-        found += kubernetes_drift(plan.relay.kubernetes, cluster)
+        found += kubernetes_drift(placed.declared(), Kubectl(kubeconfig, access.context, program=kubectl))
     if plan.dns.cloudflare is not None:
         found += _at_cloudflare(plan, plan.dns.cloudflare, cloudflare_url)
     return found

@@ -6,10 +6,13 @@ from typing import Any
 
 import pytest
 
+from mailstack.plan.make import load_plan
+from mailstack.reach.drift import find_drift
 from rehearsal.engine import Engine, find_cli
 from rehearsal.images import ensure_images
 from rehearsal.kubernetes import Cluster, missing
 from rehearsal.plugins import real_plugin
+from rehearsal.plugins.kubernetes import find_kubectl
 from tests.kubernetes.postal_site import NAMESPACE, SETTINGS, PostalOnNode
 from tests.unit.mistakes import changed
 from tests.unit.postal_cluster_examples import POSTAL, postal_on_cluster
@@ -55,7 +58,8 @@ def stack(kubeconfig: str) -> dict[str, Any]:
 
 def test_a_stack_comes_up_takes_mail_stays_as_it_is_and_goes(site: PostalOnNode, tmp_path: Path) -> None:
     engine = Engine("postal", tmp_path, lambda _line: None)
-    engine.configure(stack(site.cluster.kubeconfig))
+    declared = stack(site.cluster.kubeconfig)
+    engine.configure(declared)
     engine.select()
     assert "postal-worker" in engine.preview()
     engine.up()
@@ -70,6 +74,22 @@ def test_a_stack_comes_up_takes_mail_stays_as_it_is_and_goes(site: PostalOnNode,
     assert "created" not in again
     assert "replaced" not in again
     assert site.versions() == before
+
+    def drift(**changes: Any) -> list[str]:
+        plan = load_plan(changed(declared, changes))
+        return find_drift(plan, lambda _line: None, kubectl=find_kubectl())
+
+    assert drift() == []
+    # Of a job that was told other things, and of a secret, the contents are compared: no name is known without a state.
+    other = drift(**{"postal.database.password": "another-password-of-32-characters"})
+    assert {line.split()[0] for line in other if line.endswith("has other contents")} == {"Secret"}, other
+    where, patch = f"--namespace={NAMESPACE}", '{"spec": {"revisionHistoryLimit": 9}}'
+    site.cluster.kubectl("patch", "deployment", "postal-web", where, "--type=merge", f"--patch={patch}")
+    site.cluster.kubectl("delete", "networkpolicy", "postal-deny", where)
+    assert drift() == [
+        "NetworkPolicy postal-deny is not there",
+        "Deployment postal-web: spec/revisionHistoryLimit is not as declared",
+    ]
     engine.destroy()
     assert not site.cluster.get(
         "deployments,statefulsets,jobs,secrets", "--namespace", NAMESPACE, "--selector=app.kubernetes.io/name=postal"
