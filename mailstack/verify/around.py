@@ -1,0 +1,33 @@
+"""Where questions go: resolvers, ports, trust. Its defaults are the Internet's; tests give another world."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+__all__ = ["PUBLIC_RESOLVERS", "Around"]
+
+PUBLIC_RESOLVERS = ("1.1.1.1", "8.8.8.8", "9.9.9.9")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Around:
+    """``resolvers`` are ``address`` or ``address:port``, IPv6 in brackets.
+
+    ``own_resolver``, None for the system's first, follows delegations, and asks block lists: those refuse the big public resolvers.
+    ``places`` sends connections elsewhere: (host or address, port) to (address, port). ``authorities`` are further
+    trusted certificates, a PEM file. ``helo`` is what we say in EHLO. ``seconds`` is for one question, ``tries`` how
+    often it is asked. ``ipv6`` False: this machine has no way there, and nothing is concluded.
+    """
+
+    resolvers: tuple[str, ...] = PUBLIC_RESOLVERS
+    own_resolver: str | None = None
+    authority_ports: Mapping[str, int] = field(default_factory=dict)
+    places: Mapping[tuple[str, int], tuple[str, int]] = field(default_factory=dict)
+    authorities: Path | None = None
+    helo: str = "verify.invalid"
+    seconds: float = 2.0
+    tries: int = 2
+    ipv6: bool | None = None
+    block_lists: tuple[str, ...] = ("zen.spamhaus.org",)
+    domain_block_lists: tuple[str, ...] = ("dbl.spamhaus.org",)
+    outbound_probes: tuple[str, ...] = ("gmail-smtp-in.l.google.com", "mx1.mail.icloud.com")

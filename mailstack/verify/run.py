@@ -1,0 +1,68 @@
+"""Runs the checks, side by side, each within the time that is left."""
+
+import time
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+
+from mailstack.verify.around import Around
+from mailstack.verify.asking import Dns
+from mailstack.verify.context import Context
+from mailstack.verify.model import CHECKS, Check, Finding, State, unknown
+from mailstack.verify.target import Target
+
+__all__ = ["Report", "run_checks"]
+
+AT_ONCE = 16
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """What a run found. ``started`` is in UTC, ``seconds`` how long it took."""
+
+    target: Target
+    started: datetime
+    seconds: float
+    findings: tuple[Finding, ...]
+
+    @property
+    def worst(self) -> State:
+        """Return the worst state there is; what is not applicable is no worse than ok."""
+        order = (State.FAIL, State.WARN, State.UNKNOWN)
+        found = {finding.state for finding in self.findings}
+        return next((state for state in order if state in found), State.OK)
+
+
+def run_checks(
+    target: Target,
+    around: Around,
+    *,
+    names: Iterable[str] | None = None,
+    seconds: float = 60.0,
+    done: Callable[[Check], None] = lambda _check: None,
+) -> Report:
+    """Run the checks called ``names`` (None: all); ``done`` is called after each, from any thread."""
+    started, began = datetime.now(UTC), time.monotonic()
+    context = Context(target=target, dns=Dns(around), around=around, deadline=began + seconds)
+    chosen = [CHECKS[name] for name in (CHECKS if names is None else names)]
+
+    def one(check: Check) -> list[Finding]:
+        found = _looked(check, context)
+        done(check)
+        return found
+
+    with ThreadPoolExecutor(max_workers=AT_ONCE) as pool:
+        found = [finding for findings in pool.map(one, chosen) for finding in findings]
+    return Report(target=target, started=started, seconds=time.monotonic() - began, findings=tuple(found))
+
+
+def _looked(check: Check, context: Context) -> list[Finding]:
+    found: list[Finding] = []
+    try:
+        found.extend(check.look(context))
+    except TimeoutError as error:
+        found.append(unknown("", str(error) or "no answer in time"))
+    except Exception as error:  # noqa: BLE001 - one check's mistake must not hide what the others found
+        found.append(unknown("", f"the check itself failed: {type(error).__name__}: {error}"))
+    return [replace(finding, check=check.name) for finding in found]
