@@ -13,7 +13,8 @@ PUBLIC_RESOLVERS = ("1.1.1.1", "8.8.8.8", "9.9.9.9")
 class Around:
     """``resolvers`` are ``address`` or ``address:port``, IPv6 in brackets.
 
-    ``own_resolver``, None for the system's first, follows delegations, and asks block lists: those refuse the big public resolvers.
+    ``own_resolver``, None for the system's first, follows delegations, and asks block lists: those refuse the big
+    public resolvers.
     ``places`` sends connections elsewhere: (host or address, port) to (address, port). ``authorities`` are further
     trusted certificates, a PEM file. ``helo`` is what we say in EHLO. ``seconds`` is for one question, ``tries`` how
     often it is asked. ``ipv6`` False: this machine has no way there, and nothing is concluded.
