@@ -13,6 +13,7 @@ from pulumi.runtime.config import CONFIG, get_config_env, get_config_secret_keys
 from components import OWN_PROCESS
 from components.previous import read_previous
 from mailstack.plan import Plan, load_plan
+from mailstack.plan.deliverability import summaries
 from mailstack.plan.first_day import Surroundings, first_day
 from mailstack.plan.relay_monitoring import SERVICE_MONITOR, plan_monitoring
 from mailstack.reach.cloudflare import CLOUDFLARE_API
@@ -30,7 +31,8 @@ def read_plan() -> Plan:
     """Return the plan of the current stack.
 
     Secrets leave the program only inside ``Output.secret``.
-    Raises pulumi.RunError with all mistakes at once. What was weakened on purpose is logged as a warning.
+    Raises pulumi.RunError with all mistakes at once. What was weakened on purpose is logged as a warning, and in a
+    preview what each domain's records will say.
     """
     if OWN_PROCESS:
         _end_without_traceback()
@@ -53,14 +55,18 @@ def read_plan() -> Plan:
     for sentence in plan.warnings:
         pulumi.log.warn(sentence)
     previous = read_previous()
+    ours = previous.ours(plan.dns.zones)
     try:
-        plan, notes = first_day(plan, previous.ours(plan.dns.zones), _surroundings())
+        plan, notes = first_day(plan, ours, _surroundings())
     except SettingsError as error:
         raise pulumi.RunError(str(error)) from None
     plan, unwatched = plan_monitoring(plan, watched=previous.has(SERVICE_MONITOR), environment=os.environ)
     notes += unwatched
     for sentence in (*notes, *_slow_back_end(len(plan.dns.records) if plan.dns.cloudflare is not None else 0)):
         pulumi.log.warn(sentence)
+    if pulumi.runtime.is_dry_run():
+        for text in summaries(plan, ours.zones):
+            pulumi.log.info(text)
     return plan.continued(previous.placed(), previous.objects()).versioned(previous.seen())
 
 

@@ -1,5 +1,6 @@
 """What people declare: domains that send, hosts that mail passes, and what is known of names elsewhere."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from mailstack.dns.dkim import DkimKey
@@ -70,7 +71,11 @@ class DnsDeclaration:
 
 @dataclass(frozen=True, kw_only=True)
 class Declared:
-    """The record set, and what is legal in it but likely a mistake."""
+    """The record set, and what is legal in it but likely a mistake.
+
+    ``spf_lookups`` maps each name with an SPF record to the DNS lookups it costs a receiver (RFC 7208 §4.6.4).
+    """
 
     records: RecordSet
     warnings: tuple[Problem, ...]
+    spf_lookups: Mapping[str, int]

@@ -24,12 +24,12 @@ def declare(declaration: DnsDeclaration) -> Declared:
     findings = Findings()
     parts = Parts(declaration, findings)
     check_domains(parts)
-    check_spf(parts)
+    lookups = check_spf(parts)
     data = list(_collect(parts))
     _check_names(parts, data)
     findings.raise_errors()
     records = RecordSet.of(Record.of(name, declaration.ttl, value) for name, value in data)
-    return Declared(records=records, warnings=tuple(findings.warnings))
+    return Declared(records=records, warnings=tuple(findings.warnings), spf_lookups=lookups)
 
 
 def _collect(parts: Parts) -> Iterator[NamedData]:

@@ -14,10 +14,9 @@ ENOUGH = 10 * MAX_LOOKUPS  # includes beyond this are not followed: the record i
 MAX_MX_HOSTS = 10  # names behind one "mx" term (RFC 7208 §4.6.4)
 
 
-def check_spf(parts: Parts) -> None:
-    """Note what is wrong with each record together with the others."""
-    for name in parts.spf:
-        _check_lookups(parts, name)
+def check_spf(parts: Parts) -> dict[str, int]:
+    """Note what is wrong with each record together with the others; return the DNS lookups each costs."""
+    return {name: _check_lookups(parts, name) for name in parts.spf}
 
 
 def _lookup_costs(
@@ -48,7 +47,7 @@ def _lookup_costs(
     return tuple(costs), None
 
 
-def _check_lookups(parts: Parts, name: str) -> None:
+def _check_lookups(parts: Parts, name: str) -> int:
     label = f"{name} SPF"
     for term in parts.spf[name].terms:
         _check_target(parts, name, term)
@@ -61,7 +60,7 @@ def _check_lookups(parts: Parts, name: str) -> None:
             expected="includes that end",
             fix=f"remove the include of {loop[-1]}",
         )
-        return
+        return len(costs)
     total = sum(number for _, number in costs)
     if total > MAX_LOOKUPS:
         listed = ", ".join(f"{text} {number}" for text, number in costs)
@@ -72,6 +71,7 @@ def _check_lookups(parts: Parts, name: str) -> None:
             expected=f"at most {MAX_LOOKUPS}, nested ones counted: above that receivers answer permerror",
             fix="remove senders no longer used, write own hosts as ip4:/ip6:, or move a sender to a subdomain",
         )
+    return total
 
 
 def _check_target(parts: Parts, name: str, term: SpfTerm) -> None:

@@ -85,6 +85,7 @@ def _published(settings: Settings, found: Declared, zones: Mapping[str, tuple[Re
         clients=clients,
         texts={zone: render_records(records) for zone, records in zones.items()},
         warnings=sentences(found.warnings),
+        spf_lookups=found.spf_lookups,
         cloudflare=None
         if cloudflare is None
         else CloudflarePlan(

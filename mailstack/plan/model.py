@@ -101,6 +101,8 @@ class DnsPlan:
     clients: frozenset[Record] = frozenset()
     texts: Mapping[str, str]
     warnings: tuple[str, ...]
+    # DNS lookups that each SPF record costs a receiver, by name.
+    spf_lookups: Mapping[str, int]
     cloudflare: CloudflarePlan | None
     # Records that start as one the zone had before: resource name to Cloudflare's import ID.
     taken: Mapping[str, str] = field(default_factory=dict)

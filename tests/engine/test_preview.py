@@ -5,6 +5,7 @@ The engine is real; the command plugin is one that reaches no host (``dry_plugin
 
 import copy
 import hashlib
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -73,6 +74,14 @@ def test_nothing_changed_shows_nothing(stack: Reviewed) -> None:
     shown = stack.preview()
     assert (shown.components, shown.resources, shown.outputs) == ({}, {}, set())
     assert any("unchanged" in line for line in stack.lines)
+
+
+def test_a_preview_says_of_each_domain_who_may_send_and_what_changes(stack: Reviewed) -> None:
+    stack.preview(lambda raw: raw["domains"][0].update(dmarc={"policy": "reject"}))
+    said = "\n".join(line.strip() for line in stack.lines)
+    assert re.search(r"^mailstack\.test\nmay send +.*of 10 lookups\)$", said, re.MULTILINE), said
+    changes = re.findall(r"^changes +(.*)$", said, re.MULTILINE)
+    assert changes == ["~ TXT _dmarc.mailstack.test", "none"], said
 
 
 CHANGES: list[tuple[str, Callable[[Raw], object], dict[str, dict[str, str]], dict[str, str]]] = [
