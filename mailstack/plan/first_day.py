@@ -12,7 +12,9 @@ from pathlib import Path
 from mailstack.dns import Record, resource_name, to_cloudflare
 from mailstack.dns.existing import Clash, Decision, Existing, decide, find_clashes, take_overs
 from mailstack.dns.records import MailExchanger, Text
+from mailstack.dns.zone_facts import ZoneFacts
 from mailstack.plan.model import CloudflarePlan, Plan
+from mailstack.plan.zone_room import full_zones, known_zones, unseen_zones
 from mailstack.reach.cloudflare import CloudflareApi, CloudflareError
 from mailstack.reach.look import Look, look_at_cloudflare, look_by_dns
 from mailstack.reach.pace import Pace
@@ -80,6 +82,7 @@ def _first_day_at_cloudflare(
     try:
         plan = _with_zone_ids(plan, cloudflare, ours, api)
         look = _at_cloudflare(plan, ours, new, api, recent)
+        zones = known_zones(api, [zone for zone in new if zone not in look.not_seen])
     finally:
         recent.save(pace.made())
     found = replace(cloudflare, zone_ids=_ids(plan), made=tuple(pace.made()))
@@ -90,7 +93,25 @@ def _first_day_at_cloudflare(
         if ours.contents.get(_content_at(str(found.zone_ids[zone]), record)) != record.ttl
     )
     plan = replace(plan, dns=replace(plan.dns, cloudflare=found, unwritten=unwritten))
-    return _with_decisions(plan, ours, new, look)
+    plan, notes = _with_decisions(plan, ours, new, look)
+    taken = plan.dns.taken
+    making = {zone: [one for one in records if resource_name(one) not in taken] for zone, records in new.items()}
+    full = list(full_zones(zones, making, look.existing))
+    if full:
+        raise SettingsError(full)
+    return plan, (*notes, *_unseen(plan, zones, around))
+
+
+def _unseen(plan: Plan, zones: Mapping[str, ZoneFacts], around: Surroundings) -> Iterator[str]:
+    # Where there are many, what Cloudflare calls them has to do: it asks the registrars' servers itself.
+    asked = [name for name, facts in zones.items() if facts.status == "active"] if len(plan.dns.zones) <= MANY else []
+    delegated: Mapping[str, frozenset[str]] = {}
+    if asked:
+        # Only a stack that asks pays for what this needs.
+        from mailstack.reach.delegation import delegations  # noqa: PLC0415
+
+        delegated = delegations(asked, seconds=_seconds(plan) or 0.0, resolvers=around.resolvers)
+    yield from unseen_zones(zones, delegated)
 
 
 def _content_at(zone_id: str, record: Record) -> tuple[str, str, str]:

@@ -15,12 +15,22 @@ from mailstack.dns import Record
 from mailstack.dns.cloudflare import decode_content
 from mailstack.dns.existing import Existing
 
-__all__ = ["Authority"]
+__all__ = ["Authority", "resolver_at"]
 
 QUESTION_SECONDS = 2.0
 DNS_PORT = 53
 # A name nobody has: an answer for it comes from a wildcard (RFC 4592).
 PROBE = "mailstack-probe-7f3a"
+
+
+def resolver_at(resolvers: Sequence[str] | None) -> dns.resolver.Resolver:
+    """Return a resolver that asks ``resolvers``, as ``address`` or ``address:port``; None: those of the system."""
+    found = dns.resolver.Resolver(configure=resolvers is None)
+    if resolvers is not None:
+        places = [place.rpartition(":") if place.count(":") == 1 else (place, "", "") for place in resolvers]
+        found.nameservers = [address for address, _, _ in places]
+        found.port = int(places[0][2] or DNS_PORT)
+    return found
 
 
 class Authority:
@@ -30,13 +40,8 @@ class Authority:
         """Nothing is asked yet. ``resolvers`` None: those of the system."""
         self._zone = zone
         self._deadline = deadline
-        self._resolver = dns.resolver.Resolver(configure=resolvers is None)
-        self._port = DNS_PORT
-        if resolvers is not None:
-            places = [place.rpartition(":") if place.count(":") == 1 else (place, "", "") for place in resolvers]
-            self._resolver.nameservers = [address for address, _, _ in places]
-            self._port = int(places[0][2] or DNS_PORT)
-            self._resolver.port = self._port
+        self._resolver = resolver_at(resolvers)
+        self._port = self._resolver.port
 
     def records(self, declared: Sequence[Record], ours: Collection[str]) -> list[Existing] | str:
         """Return what is there at the names of ``declared``, and wildcards; or why nothing could be seen."""

@@ -52,12 +52,16 @@ class CloudflareApi:
         self._lock = threading.Lock()
         self.calls = 0
 
+    def zones(self, names: Collection[str]) -> dict[str, dict[str, Any]]:
+        """Return the zones among ``names`` that the token sees, as the API shows them, by their names."""
+        if len(names) == 1:
+            return {zone["name"]: zone for zone in self._get("/zones", name=next(iter(names)))["result"]}
+        wanted = frozenset(names)
+        return {zone["name"]: zone for zone in self._pages("/zones", ZONES_PER_PAGE) if zone["name"] in wanted}
+
     def zone_ids(self, names: Collection[str]) -> dict[str, str]:
         """Return name to ID of the zones among ``names`` that the token sees."""
-        if len(names) == 1:
-            return {zone["name"]: zone["id"] for zone in self._get("/zones", name=next(iter(names)))["result"]}
-        wanted = frozenset(names)
-        return {zone["name"]: zone["id"] for zone in self._pages("/zones", ZONES_PER_PAGE) if zone["name"] in wanted}
+        return {name: zone["id"] for name, zone in self.zones(names).items()}
 
     def records(self, zone_id: str) -> list[dict[str, Any]]:
         """Return the records of a zone as the API shows them."""

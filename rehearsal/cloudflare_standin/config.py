@@ -25,18 +25,23 @@ _KEYS = {
     "rate_limit_window_seconds": int,
     "rate_limit_block_seconds": int,
 }
-_ZONE_KEYS = {"name", "id", "status", "name_servers", "permissions"}
+_ZONE_KEYS = {"name", "id", "status", "name_servers", "permissions", "plan", "created_on"}
 
 
 @dataclass(frozen=True, kw_only=True)
 class ZoneConfig:
-    """One zone. ``id`` is made up when not given. ``permissions`` are what the token may do in it."""
+    """One zone. ``id`` is made up when not given. ``permissions`` are what the token may do in it.
+
+    ``plan`` is ``free``, ``pro``, ``business`` or ``enterprise``: shown only, ``record_quota`` is what holds.
+    """
 
     name: str
     id: str = field(default_factory=lambda: secrets.token_hex(16))
     status: str = "active"
     name_servers: tuple[str, ...] = ("ada.ns.cloudflare.com", "bob.ns.cloudflare.com")
     permissions: tuple[str, ...] = PERMISSIONS
+    plan: str = "free"
+    created_on: str = "2026-01-05T10:00:00Z"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,6 +116,6 @@ def _zone(item: object, number: int, problems: list[str]) -> ZoneConfig | None:
         problems.append(f"{where}.permissions: expected a list of some of {', '.join(PERMISSIONS)}")
     if len(problems) > before:
         return None
-    optional: dict[str, Any] = {key: item[key] for key in ("id", "status") if key in item}
+    optional: dict[str, Any] = {key: item[key] for key in ("id", "status", "plan", "created_on") if key in item}
     optional |= {key: tuple(str(one) for one in item[key]) for key in ("name_servers", "permissions") if key in item}
     return ZoneConfig(name=name, **optional)

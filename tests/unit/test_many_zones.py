@@ -43,7 +43,7 @@ def standin() -> Iterator[CloudflareStandin]:
 
 
 def around(standin: CloudflareStandin, folder: Path) -> Surroundings:
-    return Surroundings(cloudflare_url=standin.api_url, recent=folder / "kept" / "recent.json")
+    return Surroundings(cloudflare_url=standin.api_url, resolvers=(), recent=folder / "kept" / "recent.json")
 
 
 def add_spf(standin: CloudflareStandin, zone: str) -> str:
