@@ -30,7 +30,8 @@ SHOWN = 120
 @dataclass(frozen=True, kw_only=True)
 class Existing:
     """A record as a zone has it. ``content`` as it was shown, ``data`` decoded like a declared record's, None for types
-    that are never declared. ``record_id`` and ``zone_id`` are Cloudflare's, None elsewhere.
+    that are never declared. ``record_id`` and ``zone_id`` are Cloudflare's, None elsewhere. ``keeper`` names the
+    product of Cloudflare's that made the record and lets nobody else change it.
     """
 
     zone: str
@@ -42,6 +43,7 @@ class Existing:
     proxied: bool = False
     record_id: str | None = None
     zone_id: str | None = None
+    keeper: str | None = None
 
     @classmethod
     def at_cloudflare(cls, zone: str, zone_id: str, shown: Mapping[str, object]) -> "Existing":
@@ -57,6 +59,7 @@ class Existing:
             proxied=bool(shown.get("proxied")),
             record_id=str(shown["id"]),
             zone_id=zone_id,
+            keeper=_keeper(shown.get("meta")),
         )
 
     def __str__(self) -> str:
@@ -68,6 +71,15 @@ class Existing:
     def kind(self) -> str | None:
         """Return what a TXT record is for, None for free text and other types."""
         return _kind(self.name, self.data)
+
+
+def _keeper(meta: object) -> str | None:
+    """Return whose record it is, from what the API says beside it."""
+    if not isinstance(meta, Mapping):
+        return None
+    if meta.get("email_routing"):
+        return "Email Routing"
+    return "another product" if meta.get("read_only") else None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,6 +135,14 @@ def find_clashes(new: Sequence[Record], declared: Collection[Record], existing: 
 
 
 def _clash(there: Existing, new: Sequence[Record], exchangers: Collection[object]) -> Clash | None:
+    found = _clash_of_values(there, new, exchangers)
+    if found is None or there.keeper is None:
+        return found
+    why = f"{found.why}; Cloudflare's {there.keeper} keeps it and lets nobody change or remove it"
+    return replace(found, why=why, may_stay=False, may_be_taken=False)
+
+
+def _clash_of_values(there: Existing, new: Sequence[Record], exchangers: Collection[object]) -> Clash | None:
     if not new:
         return None
     same = tuple(record for record in new if there.data is not None and record.data == there.data)

@@ -238,10 +238,13 @@ def _problem(plan: Plan, clash: Clash) -> Problem:
         by_hand = "replace it by the declared one where the zone is kept, and say so"
         how = by_hand if there.record_id is None else "take it over"
         ways.append(f"{how}: add `{line}take-over}}` to dns.existing")
-    ways += _merge(plan, there)
+    ways += _merge(plan, there) if there.keeper is None else []
     if clash.may_stay:
         ways.append(f"let it stay: add `{line}keep}}` to dns.existing")
-    ways.append("remove it where the zone is kept, if nobody needs it")
+    if there.keeper is None:
+        ways.append("remove it where the zone is kept, if nobody needs it")
+    else:
+        ways.append(f"switch {there.keeper} off for the zone in Cloudflare's dashboard, which removes it")
     return Problem(
         field="dns.existing",
         value=f"{there} in zone {there.zone}",

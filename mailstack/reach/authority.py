@@ -12,8 +12,8 @@ import dns.rdatatype
 import dns.resolver
 
 from mailstack.dns import Record
-from mailstack.dns.cloudflare import decode_content
 from mailstack.dns.existing import Existing
+from mailstack.reach.rdata import as_existing
 
 __all__ = ["Authority", "resolver_at"]
 
@@ -85,17 +85,7 @@ class Authority:
             shown = dns.rdatatype.to_text(rrset.rdtype)
             if shown != kind or rrset.name.to_text().rstrip(".").lower() != name:
                 continue
-            for rdata in rrset:
-                text = rdata.to_text()
-                priority, content = (int(text.split()[0]), text.split()[1]) if kind == "MX" else (None, text)
-                yield Existing(
-                    zone=self._zone,
-                    name=owner,
-                    type=shown,
-                    content=text,
-                    data=decode_content(shown, content.rstrip(".") or ".", priority),
-                    ttl=rrset.ttl,
-                )
+            yield from (as_existing(self._zone, owner, rdata, rrset.ttl) for rdata in rrset)
 
     def _asked(self, addresses: Sequence[str], query: dns.message.Message) -> dns.message.Message:
         problem: Exception = OSError("it has no name server with an address")

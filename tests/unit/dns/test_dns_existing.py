@@ -51,6 +51,21 @@ def test_a_record_that_clashes_is_told_with_why(existing: Existing, part: str, m
 
 
 @pytest.mark.parametrize(
+    ("meta", "keeper"),
+    [({"email_routing": True, "read_only": True}, "Email Routing"), ({"read_only": True}, "another product")],
+)
+def test_a_record_that_cloudflare_keeps_for_itself_can_neither_stay_nor_be_taken(meta: Any, keeper: str) -> None:
+    former = there(ZONE, "MX", "route1.mx.cloudflare.net", priority=10, meta=meta)
+    [clash] = find_clashes(DECLARED, DECLARED, [former])
+    assert keeper in clash.why
+    take_over = Decision(name=ZONE, type="MX", content=None, action="take-over")
+    keep = Decision(name=ZONE, type="MX", content=None, action="keep")
+    assert decide([clash], [take_over]) == decide([clash], [keep]) == ([clash], [])
+    beside = there("www.example.com", "A", "192.0.2.80", meta=meta)
+    assert find_clashes(DECLARED, DECLARED, [beside]) == []
+
+
+@pytest.mark.parametrize(
     "existing",
     [
         there(ZONE, "TXT", '"google-site-verification=abc"'),

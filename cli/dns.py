@@ -1,0 +1,71 @@
+"""``mailstack dns``: what zones hold, sorted by what it is to the stack."""
+
+from collections.abc import Callable, Collection, Mapping
+from pathlib import Path
+
+from mailstack.dns.adoption import Sorted, entries, sort_records
+from mailstack.plan import Plan
+from mailstack.reach.cloudflare import CLOUDFLARE_API, CloudflareApi
+from mailstack.reach.look import Look, look_at_cloudflare, look_by_dns
+from mailstack.reach.pace import Pace
+from mailstack.reach.zone_file import read_zone_file
+
+__all__ = ["list_zones"]
+
+
+def list_zones(
+    plan: Plan,
+    say: Callable[[str], None],
+    *,
+    zone_files: Mapping[str, Path],
+    ours: Collection[str] = (),
+    only_entries: bool = False,
+    url: str = CLOUDFLARE_API,
+) -> int:
+    """Show every record of the stack's zones, and the entries of ``dns.existing`` that take over what can be.
+
+    At Cloudflare the API is asked, elsewhere the authoritative servers, at the declared names only: they list no zone.
+    ``zone_files`` maps zones to exports in BIND format, which list all. ``ours`` are the IDs of records that the stack
+    has made. ``only_entries``: nothing but YAML. Returns 0, or 1 where a zone could not be looked at.
+    """
+    look = _look(plan, zone_files, url)
+    found = sort_records(plan.dns.records, look.existing, ours)
+    if not only_entries:
+        for zone in plan.dns.zones:
+            _tell(zone, [one for one in found if one.existing.zone == zone], say)
+        for zone, why in look.not_seen.items():
+            say(f"{zone}: not looked at: {why}")
+    text = entries(found)
+    if text and not only_entries:
+        say("To take over what can be, and keep the rest, add to the stack file:\n")
+    if text:
+        say(f"mailstack:dns:\n  existing:\n{_indented(text)}")
+    return 1 if look.not_seen else 0
+
+
+def _look(plan: Plan, zone_files: Mapping[str, Path], url: str) -> Look:
+    held = {zone: read_zone_file(zone, path) for zone, path in zone_files.items()}
+    unread = {zone: records for zone, records in plan.dns.zones.items() if zone not in held}
+    told = tuple(record for records in held.values() for record in records)
+    if plan.dns.cloudflare is not None and unread:
+        cloudflare = plan.dns.cloudflare
+        api = CloudflareApi(url, cloudflare.api_token.value, pace=Pace(cloudflare.calls, cloudflare.seconds))
+        ids = {zone: cloudflare.zone_ids[zone] for zone in unread}
+        ids |= api.zone_ids([zone for zone, identity in ids.items() if identity is None])
+        seen = look_at_cloudflare(api, {zone: str(identity) for zone, identity in ids.items() if identity is not None})
+        missing = {zone: "the API token sees no such zone" for zone, identity in ids.items() if identity is None}
+        return Look(existing=(*told, *seen.existing), not_seen={**seen.not_seen, **missing})
+    seconds = float(plan.settings.dns.look_seconds)
+    seen = look_by_dns(unread, seconds=seconds, ours=(), resolvers=None)
+    return Look(existing=(*told, *seen.existing), not_seen=seen.not_seen)
+
+
+def _tell(zone: str, records: list[Sorted], say: Callable[[str], None]) -> None:
+    say(f"{zone}: {len(records)} records")
+    for one in records:
+        action = f" [{one.action}]" if one.action is not None else ""
+        say(f"  {one.existing}\n      {one.meaning}{action}")
+
+
+def _indented(text: str) -> str:
+    return "".join(f"    {line}\n" for line in text.splitlines())
