@@ -4,7 +4,7 @@
 include) is part of its input.
 """
 
-from mailstack.dns.cloudflare import CloudflareInput, decode_content, decode_text, resource_name, to_cloudflare
+from mailstack.dns.cloudflare import CloudflareInput, decode_content, decode_shown, resource_name, to_cloudflare
 from mailstack.dns.declaration import Declared, DnsDeclaration, MailHost, SendingDomain
 from mailstack.dns.declaring import declare
 from mailstack.dns.dkim import DkimKey
@@ -12,8 +12,21 @@ from mailstack.dns.dkim_values import KeyRuleError, public_key_of, rsa_bits
 from mailstack.dns.dmarc import DmarcPolicy
 from mailstack.dns.mta_sts import MtaStsRecord, mta_sts_id
 from mailstack.dns.names import NameRuleError, normalise_name
+from mailstack.dns.presentation import data_text, decode_text
 from mailstack.dns.problems import RULES, DnsRuleError, Problem, sentences
-from mailstack.dns.records import NULL_MX, Address, Alias, MailExchanger, Record, RecordSet, Text
+from mailstack.dns.records import (
+    NULL_MX,
+    Address,
+    Alias,
+    Caa,
+    MailExchanger,
+    NameServer,
+    Record,
+    RecordSet,
+    Srv,
+    Text,
+    Tlsa,
+)
 from mailstack.dns.spf import SpfInclude, SpfPolicy, address_mechanism
 from mailstack.dns.spf_macros import spf_target
 from mailstack.dns.zone import next_serial, rdata_text, render_records, render_zone, zone_of
@@ -23,6 +36,7 @@ __all__ = [
     "RULES",
     "Address",
     "Alias",
+    "Caa",
     "CloudflareInput",
     "Declared",
     "DkimKey",
@@ -34,16 +48,21 @@ __all__ = [
     "MailHost",
     "MtaStsRecord",
     "NameRuleError",
+    "NameServer",
     "Problem",
     "Record",
     "RecordSet",
     "SendingDomain",
     "SpfInclude",
     "SpfPolicy",
+    "Srv",
     "Text",
+    "Tlsa",
     "address_mechanism",
+    "data_text",
     "declare",
     "decode_content",
+    "decode_shown",
     "decode_text",
     "mta_sts_id",
     "next_serial",

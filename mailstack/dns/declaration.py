@@ -1,13 +1,20 @@
 """What people declare: domains that send, hosts that mail passes, and what is known of names elsewhere."""
 
 from dataclasses import dataclass
+from typing import Literal
 
+from mailstack.dns.bimi import Bimi
+from mailstack.dns.caa import CaaPolicy, CertificateUse
 from mailstack.dns.dkim import DkimKey
 from mailstack.dns.dmarc import DmarcPolicy
+from mailstack.dns.further import FurtherRecord
 from mailstack.dns.mta_sts import MtaStsRecord
 from mailstack.dns.problems import Problem
 from mailstack.dns.records import MailExchanger, RecordSet
+from mailstack.dns.services import MailService
 from mailstack.dns.spf import SpfPolicy
+from mailstack.dns.tls_rpt import TlsReports
+from mailstack.dns.tlsa import TlsaHost
 
 __all__ = ["DEFAULT_TTL", "Declared", "DnsDeclaration", "MailHost", "SendingDomain"]
 
@@ -35,6 +42,9 @@ class SendingDomain:
     ``mx``: its mail exchangers; None publishes a null MX (takes no mail, RFC 7505); empty leaves MX alone.
     ``dmarc`` None is for a subdomain that the policy of a declared parent covers. ``texts`` are other TXT
     values at the domain's name, such as site verifications; they count towards the size of the answer.
+
+    ``profile`` "parked" is a domain that neither sends nor takes mail: nobody has a key for it. ``bounces_elsewhere``
+    says that another name stands in MAIL FROM of its mail, so that the domain itself may do without exchangers.
     """
 
     name: str
@@ -43,6 +53,11 @@ class SendingDomain:
     dkim: tuple[DkimKey, ...] = ()
     dmarc: DmarcPolicy | None
     texts: tuple[str, ...] = ()
+    caa: CaaPolicy | None = None
+    tls_reports: TlsReports | None = None
+    bimi: Bimi | None = None
+    profile: Literal["sending", "send-only", "parked"] = "sending"
+    bounces_elsewhere: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,6 +70,9 @@ class DnsDeclaration:
     ``aliases`` are names known to be CNAMEs elsewhere; ``cnames`` maps names to the targets of CNAMEs to declare.
     ``external_hosts`` are hosts below a declared domain whose addresses are published elsewhere. ``mta_sts`` are
     the records of the MTA-STS policies that are served.
+
+    ``certificates`` are those fetched by ACME, which CAA must permit. ``services`` are announced by SRV records.
+    ``tlsa`` counts only in ``signed_zones``. ``further`` records are declared as they are.
     """
 
     ttl: int = DEFAULT_TTL
@@ -66,6 +84,11 @@ class DnsDeclaration:
     cnames: tuple[tuple[str, str], ...] = ()
     external_hosts: tuple[str, ...] = ()
     mta_sts: tuple[MtaStsRecord, ...] = ()
+    certificates: tuple[CertificateUse, ...] = ()
+    services: tuple[MailService, ...] = ()
+    tlsa: tuple[TlsaHost, ...] = ()
+    signed_zones: tuple[str, ...] = ()
+    further: tuple[FurtherRecord, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path
 
-from mailstack.dns import Record, resource_name, to_cloudflare
-from mailstack.dns.existing import Clash, Decision, Existing, decide, find_clashes, take_overs
+from mailstack.dns import Record, resource_name
+from mailstack.dns.existing import Clash, Decision, Existing, decide, declared_content, find_clashes, take_overs
 from mailstack.dns.records import MailExchanger, Text
 from mailstack.plan.model import CloudflarePlan, Plan
 from mailstack.reach.cloudflare import CloudflareApi, CloudflareError
@@ -94,9 +94,7 @@ def _first_day_at_cloudflare(
 
 
 def _content_at(zone_id: str, record: Record) -> tuple[str, str, str]:
-    written = to_cloudflare(record)
-    shown = written.content if written.priority is None else f"{written.priority} {written.content}"
-    return zone_id, written.name, shown
+    return zone_id, record.name, declared_content(record)
 
 
 def _ids(plan: Plan) -> Mapping[str, str | None]:
