@@ -34,8 +34,8 @@ class CaaPolicy:
 
     Values as in the records: "letsencrypt.org", or with parameters "letsencrypt.org; validationmethods=http-01".
     None says nothing, an empty tuple forbids everybody. ``issue`` also governs wildcards unless ``issue_wild`` is
-    given; ``computed`` makes it of the certificates that are fetched for the domain. ``issue_mail`` is about S/MIME. ``iodef``
-    are addresses or URLs that hear of refused requests. ``critical`` sets flag 128.
+    given; ``computed`` makes it of the certificates that are fetched for the domain. ``issue_mail`` is about S/MIME.
+    ``iodef`` are addresses or URLs that hear of refused requests. ``critical`` sets flag 128.
     """
 
     issue: tuple[str, ...] | None = None

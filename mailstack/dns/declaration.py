@@ -1,19 +1,15 @@
 """What people declare: domains that send, hosts that mail passes, and what is known of names elsewhere."""
 
 from dataclasses import dataclass
-from typing import Literal
 
-from mailstack.dns.bimi import Bimi
-from mailstack.dns.caa import CaaPolicy, CertificateUse
-from mailstack.dns.dkim import DkimKey
-from mailstack.dns.dmarc import DmarcPolicy
+from mailstack.dns.caa import CertificateUse
 from mailstack.dns.further import FurtherRecord
 from mailstack.dns.mta_sts import MtaStsRecord
 from mailstack.dns.problems import Problem
-from mailstack.dns.records import MailExchanger, RecordSet
+from mailstack.dns.providers import Provider
+from mailstack.dns.records import RecordSet
+from mailstack.dns.sending import SendingDomain
 from mailstack.dns.services import MailService
-from mailstack.dns.spf import SpfPolicy
-from mailstack.dns.tls_rpt import TlsReports
 from mailstack.dns.tlsa import TlsaHost
 
 __all__ = ["DEFAULT_TTL", "Declared", "DnsDeclaration", "MailHost", "SendingDomain"]
@@ -36,31 +32,6 @@ class MailHost:
 
 
 @dataclass(frozen=True, kw_only=True)
-class SendingDomain:
-    """A domain that stands in From or MAIL FROM.
-
-    ``mx``: its mail exchangers; None publishes a null MX (takes no mail, RFC 7505); empty leaves MX alone.
-    ``dmarc`` None is for a subdomain that the policy of a declared parent covers. ``texts`` are other TXT
-    values at the domain's name, such as site verifications; they count towards the size of the answer.
-
-    ``profile`` "parked" is a domain that neither sends nor takes mail: nobody has a key for it. ``bounces_elsewhere``
-    says that another name stands in MAIL FROM of its mail, so that the domain itself may do without exchangers.
-    """
-
-    name: str
-    mx: tuple[MailExchanger, ...] | None = ()
-    spf: SpfPolicy
-    dkim: tuple[DkimKey, ...] = ()
-    dmarc: DmarcPolicy | None
-    texts: tuple[str, ...] = ()
-    caa: CaaPolicy | None = None
-    tls_reports: TlsReports | None = None
-    bimi: Bimi | None = None
-    profile: Literal["sending", "send-only", "parked"] = "sending"
-    bounces_elsewhere: bool = False
-
-
-@dataclass(frozen=True, kw_only=True)
 class DnsDeclaration:
     """Everything the records follow from.
 
@@ -72,7 +43,8 @@ class DnsDeclaration:
     the records of the MTA-STS policies that are served.
 
     ``certificates`` are those fetched by ACME, which CAA must permit. ``services`` are announced by SRV records.
-    ``tlsa`` counts only in ``signed_zones``. ``further`` records are declared as they are.
+    ``tlsa`` counts only in ``signed_zones``. ``providers`` are sending services with records in the domains' zones.
+    ``further`` records are declared as they are.
     """
 
     ttl: int = DEFAULT_TTL
@@ -88,6 +60,7 @@ class DnsDeclaration:
     services: tuple[MailService, ...] = ()
     tlsa: tuple[TlsaHost, ...] = ()
     signed_zones: tuple[str, ...] = ()
+    providers: tuple[Provider, ...] = ()
     further: tuple[FurtherRecord, ...] = ()
 
 

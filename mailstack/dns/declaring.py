@@ -10,6 +10,7 @@ from mailstack.dns.further_rules import check_further, read_further
 from mailstack.dns.names import read_name
 from mailstack.dns.parts import Parts, ReadDomain
 from mailstack.dns.problems import Findings
+from mailstack.dns.provider_rules import with_providers
 from mailstack.dns.records import Address, Alias, Record, RecordData, RecordSet, Text, is_plain_text
 from mailstack.dns.spf_rules import check_spf
 
@@ -24,6 +25,7 @@ NamedData = tuple[str, RecordData]
 def declare(declaration: DnsDeclaration) -> Declared:
     """Return the records that follow from a declaration. Raises ``DnsRuleError`` with every broken rule."""
     findings = Findings()
+    declaration = with_providers(declaration, findings)
     parts = Parts(declaration, findings)
     check_domains(parts)
     check_spf(parts)

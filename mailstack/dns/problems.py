@@ -133,6 +133,16 @@ RULES: Mapping[str, str] = MappingProxyType(
         "caa-duplicate": "RFC 2181 §5",
         "caa-default": "RFC 8659 §4.2",
         "caa-issuer": "RFC 8659 §3",
+        # Sending services
+        "ses-tokens": "docs.aws.amazon.com/ses: Easy DKIM",
+        "ses-region": "docs.aws.amazon.com/ses: Regions and Amazon SES",
+        "sendgrid-host": "twilio.com/docs/sendgrid: domain authentication",
+        "sendgrid-links": "twilio.com/docs/sendgrid: link branding",
+        "mailgun-region": "documentation.mailgun.com: domain verification",
+        "provider-name": "docs.aws.amazon.com/ses: custom MAIL FROM",
+        "provider-domain": "RFC 7208 §3.2",
+        "provider-mx": "docs.aws.amazon.com/ses: custom MAIL FROM, documentation.mailgun.com: domain verification",
+        "provider-alignment": "RFC 9989, RFC 7489 §3.1",
         # SRV
         "srv-name": "RFC 2782",
         "srv-port": "RFC 2782",
