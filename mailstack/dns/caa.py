@@ -152,7 +152,7 @@ def _check_issue(record: Caa, label: str, findings: Findings) -> None:
                 "caa-account",
                 found=f"accounturi={value}",
                 expected="the URL of the ACME account, with https",
-                fix="copy it from the ACME client's account file (its `uri` or `location`)",
+                fix="copy the account's URL from the ACME client, such as https://acme.example.net/acct/1",
             )
         if name == "validationmethods" and not _METHODS.fullmatch(value):
             findings.error(

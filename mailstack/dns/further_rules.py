@@ -86,7 +86,7 @@ def _read(record: FurtherRecord, parts: Parts) -> Iterator[Read]:
             "ttl-range",
             found=f"a TTL of {ttl}",
             expected=f"{MIN_COMMON_TTL} to {MAX_TTL} seconds",
-            fix="leave `ttl` out, or write 3600",
+            fix="leave `dns.records.ttl` out, or write 3600",
         )
         return
     for value in record.values:
@@ -266,7 +266,7 @@ def _check_ttl(read: Read, there: Sequence[RecordData], ttls: dict[tuple[str, st
             "rrset-ttl",
             found=f"a TTL of {read.ttl} beside {ttl}",
             expected="one TTL for all records of one name and type",
-            fix="leave `ttl` out" if beside else "give them the same `ttl`",
+            fix="leave `dns.records.ttl` out" if beside else "give them the same `dns.records.ttl`",
         )
 
 
