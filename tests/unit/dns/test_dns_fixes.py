@@ -34,8 +34,14 @@ def is_setting(path: str, model: type[BaseModel]) -> bool:
 
 
 def problems() -> list[Problem]:
-    refused = [problem for case in (*dns_mistakes.ERRORS, *SPF_ERRORS, *RECORD_ERRORS) for problem in errors_of(case[0])]
-    warned = [problem for case in (*dns_mistakes.WARNINGS, *SPF_WARNINGS, *RECORD_WARNINGS) for problem in declare(case[0]).warnings]
+    refused = [
+        problem for case in (*dns_mistakes.ERRORS, *SPF_ERRORS, *RECORD_ERRORS) for problem in errors_of(case[0])
+    ]
+    warned = [
+        problem
+        for case in (*dns_mistakes.WARNINGS, *SPF_WARNINGS, *RECORD_WARNINGS)
+        for problem in declare(case[0]).warnings
+    ]
     return [*refused, *warned]
 
 
