@@ -2,7 +2,7 @@
 
 from typing import Any
 
-import checkdmarc.smtp_tls_reporting
+import checkdmarc.smtp_tls_reporting  # type: ignore[import-untyped] # it has no types
 import dns.zone
 import pytest
 
@@ -143,7 +143,7 @@ def test_tls_reports_are_asked_for_as_another_parser_reads_it() -> None:
     [text] = declared(domain(tls_reports=reports)).records.texts("_smtp._tls.example.com")
     assert text == "v=TLSRPTv1; rua=mailto:tls@example.com,mailto:b%2Cc@example.com,https://example.net/r?a=1%3B2"
     read = checkdmarc.smtp_tls_reporting.parse_smtp_tls_reporting_record(text)
-    assert read["tags"]["rua"]["value"] == [  # type: ignore[index]
+    assert read["tags"]["rua"]["value"] == [
         "mailto:tls@example.com",
         "mailto:b%2Cc@example.com",
         "https://example.net/r?a=1%3B2",
