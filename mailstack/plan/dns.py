@@ -61,6 +61,18 @@ from mailstack.settings.upstream_model import UpstreamSettings
 __all__ = ["key_problems", "plan_dns"]
 
 
+# The key of a domain that a record's description ends with.
+KEYS = {
+    "CAA": ".caa",
+    "certificate": ".caa",
+    "TLS-RPT": ".tls_rpt",
+    "BIMI": ".bimi",
+    "SES": ".ses",
+    "SendGrid": ".sendgrid",
+    "Mailgun": ".mailgun",
+}
+
+
 def plan_dns(settings: Settings) -> DnsPlan | None:
     """Return all records of the stack and the way they are published.
 
@@ -240,7 +252,10 @@ def _field(settings: Settings, record: str) -> str:
                 kind = "public_key" if key.private_key is None else "private_key"
                 return f"domains[{number}].dkim[{index}].{kind}" if key.key is None else _shared_field(key.key)
     names = [(len(domain.name), number) for number, domain in enumerate(settings.domains) if domain.name in record]
-    return f"domains[{max(names)[1]}]" if names else "dns"
+    about = record.rpartition(" ")[2]
+    if about == "TLSA":
+        return "dns.tlsa"
+    return f"domains[{max(names)[1]}]{KEYS.get(about, '')}" if names else "dns"
 
 
 def _shared_field(name: str) -> str:

@@ -47,7 +47,7 @@ def test_a_state_that_is_being_written_is_read_a_moment_later(monkeypatch: pytes
 def test_records_with_data_are_known_by_what_the_api_will_show_of_them() -> None:
     kind, name = "cloudflare:index/dnsRecord:DnsRecord", "a.example.com"
     common = {"zoneId": "z1", "name": name, "ttl": 60.0, "content": "whatever"}
-    shown = [
+    shown: list[dict[str, Any]] = [
         {"type": "TLSA", "data": {"usage": 3.0, "selector": 1, "matchingType": 1, "certificate": "0A0B"}},
         {"type": "CAA", "data": {"flags": 0, "tag": "issue", "value": "letsencrypt.org"}},
         {"type": "SRV", "priority": 5.0, "data": {"priority": 5.0, "weight": 1, "port": 465, "target": "b.example"}},

@@ -34,12 +34,12 @@ DECLARED = [
 ]
 
 
-def caa(tag: str, value: str, flags: object = 0) -> dict[str, object]:
+def caa(tag: str, value: str, flags: object = 0) -> dict[str, Any]:
     """Return a CAA record as the API shows it: its content is written with tabs here and blanks there."""
     return {"content": f'{flags}\t{tag}\t"{value}"', "data": {"flags": flags, "tag": tag, "value": value}}
 
 
-def srv(priority: int, port: int, target: str) -> dict[str, object]:
+def srv(priority: int, port: int, target: str) -> dict[str, Any]:
     data = {"priority": priority, "weight": 1, "port": port, "target": target}
     return {"content": f"1 {port} {target}", "priority": priority, "data": data}
 
