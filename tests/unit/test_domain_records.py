@@ -10,7 +10,8 @@ from mailstack.plan import Plan, load_plan
 from rehearsal.pki import PemPair, PrivateCa
 from tests.unit.mistakes import accepted, changed, logins, problems
 from tests.unit.stack_examples import example, postal_example
-from tests.unit.test_bad_domain_records import PARKED, SES, TOKENS, announced, with_parked, with_tlsa
+from tests.unit.test_bad_domain_records import PARKED, SES, TOKENS, with_parked
+from tests.unit.test_bad_further_records import announced, with_tlsa
 
 
 def at(plan: Plan, name: str, type_: str | None = None) -> list[Any]:
