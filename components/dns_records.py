@@ -109,7 +109,10 @@ class DnsRecords(Component):
 
 def _domain(record: Record) -> str:
     """Return the domain whose mail a record of ``last`` is about."""
-    return record.name.removeprefix("_dmarc.").removeprefix("_mta-sts.")
+    name = record.name
+    while name.startswith("_"):  # _dmarc, _mta-sts, or the service and protocol of SRV
+        name = name.partition(".")[2]
+    return name
 
 
 def _names_above(name: str) -> Iterator[str]:

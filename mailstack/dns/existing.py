@@ -169,7 +169,7 @@ def _clash(there: Existing, new: Sequence[Record], exchangers: Collection[object
         return None
     same = tuple(record for record in new if there.data is not None and record.data == there.data)
     if same:
-        why = "is the very record that is declared; Cloudflare refuses to make it again (81058)"
+        why = "is the very record that is declared; Cloudflare refuses to make it again (81057, 81058)"
         return Clash(existing=there, declared=same, why=why, may_stay=False)
     if there.type == "CNAME" or any(record.type == "CNAME" for record in new):
         declared = tuple(new) if there.type == "CNAME" else tuple(r for r in new if r.type == "CNAME")

@@ -90,7 +90,7 @@ def plan_dns(settings: Settings) -> DnsPlan | None:
 
 
 def _published(settings: Settings, found: Declared, zones: Mapping[str, tuple[Record, ...]]) -> DnsPlan:
-    places = frozenset(place for domain in settings.domains for place in _last_places(domain.name))
+    places = frozenset(_last_places(settings))
     last = frozenset(record for record in found.records if (record.name, record.type) in places)
     name = settings.relay.client_name
     clients = frozenset(record for record in found.records if record.name == name)
@@ -117,15 +117,15 @@ def _published(settings: Settings, found: Declared, zones: Mapping[str, tuple[Re
     )
 
 
-def _last_places(domain: str) -> tuple[tuple[str, RecordType], ...]:
-    """Return names and types that send a live domain's mail another way: they wait for hosts and relay."""
-    return (
-        (domain, "MX"),
-        (f"_dmarc.{domain}", "TXT"),
-        (f"_mta-sts.{domain}", "TXT"),
-        (f"_submission._tcp.{domain}", "SRV"),
-        (f"_submissions._tcp.{domain}", "SRV"),
-    )
+def _last_places(settings: Settings) -> Iterator[tuple[str, RecordType]]:
+    """Yield names and types that send a live domain's mail another way: they wait for hosts and relay."""
+    for domain in settings.domains:
+        yield domain.name, "MX"
+        yield f"_dmarc.{domain.name}", "TXT"
+        yield f"_mta-sts.{domain.name}", "TXT"
+    for name in () if settings.relay.submission is None else settings.relay.submission.srv_domains:
+        yield f"_submission._tcp.{name}", "SRV"
+        yield f"_submissions._tcp.{name}", "SRV"
 
 
 def _by_zone(found: Declared, zones: Collection[str]) -> dict[str, tuple[Record, ...]]:
@@ -156,7 +156,7 @@ def _server_runs(
         for zone, records in zones.items()
     ]
     told = {"server": "auto", "listen": list(server.listen_addresses), "port": server.port, "zones": texts}
-    held = [list(place) for domain in settings.domains for place in _last_places(domain.name)]
+    held = [list(place) for place in _last_places(settings)]
     name = settings.relay.client_name
     clients = [] if name is None else [[name, "A"], [name, "AAAA"]]
     first = RoleRun(

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from mailstack.dns import Record, resource_name
 from mailstack.dns.existing import Clash, Decision, Existing, decide, declared_content, find_clashes, take_overs
-from mailstack.dns.records import MailExchanger, Text
+from mailstack.dns.records import Caa, MailExchanger, Text
 from mailstack.plan.model import CloudflarePlan, Plan
 from mailstack.reach.cloudflare import CloudflareApi, CloudflareError
 from mailstack.reach.look import Look, look_at_cloudflare, look_by_dns
@@ -241,6 +241,8 @@ def _merge(plan: Plan, there: Existing) -> list[str]:
     if isinstance(there.data, MailExchanger):
         entry = f"{{preference: {there.data.preference}, exchange: {there.data.exchange}}}"
         return [f"declare it: add `{entry}` to {field}.mx"]
+    if isinstance(there.data, Caa) and there.data.tag in CAA_SETTINGS:
+        return [f"declare it: add `{there.data.value}` to {field}.caa.{there.data.tag}"]
     if there.kind == "SPF":
         return _merge_spf(field, _content(there))
     if there.kind == "DMARC":
@@ -261,6 +263,7 @@ def _merge_spf(field: str, text: str) -> list[str]:
     return [f"merge its terms, and take it over: {' and '.join(lines)}"] if lines else []
 
 
+CAA_SETTINGS = ("issue", "issuewild", "issuemail", "iodef")
 DMARC_SETTINGS = {
     "p": "policy",
     "sp": "subdomain_policy",
