@@ -205,7 +205,7 @@ def check_certificates(
                 "caa-issuer",
                 found=f"CAA at {place} that lets {names} issue, and an issuer whose CAA name is not known here",
                 expected="the issuer of this certificate among them",
-                fix="compare `caa.issue` with what the issuer's documentation gives for CAA",
+                fix="write the name that the issuer's documentation gives for CAA into `caddy.acme.caa_name`",
             )
         elif not any(authority == use.authority and _permits(options, use) for authority, options in issue):
             methods = f" by {' and '.join(use.methods)}" if use.methods else ""
@@ -255,6 +255,8 @@ def _computed(name: str, uses: Iterable[CertificateUse], findings: Findings) -> 
         "caa-default",
         found="an issuer whose CAA name is not known here" if found else f"no certificate by ACME for {name} or below",
         expected="certificates from which it follows who may issue",
-        fix="list the CAs in `caa.issue`; an empty list forbids all",
+        fix="list the CAs in `caa.issue`; an empty list forbids all"
+        if not found
+        else "write the name that the issuer's documentation gives for CAA into `caddy.acme.caa_name`",
     )
     return None

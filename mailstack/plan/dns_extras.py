@@ -84,7 +84,8 @@ def certificates(settings: Settings) -> Iterator[CertificateUse]:
     caddy = settings.caddy
     if caddy is None or caddy.certificates != "acme" or caddy.acme is None:
         return
-    authority, methods = authority_of(caddy.acme.directory), METHODS[caddy.acme.challenge]
+    authority = caddy.acme.caa_name or authority_of(caddy.acme.directory)
+    methods = METHODS[caddy.acme.challenge]
     for name in dict.fromkeys(_certificate_names(settings)):
         yield CertificateUse(name=name, authority=authority, methods=methods)
 

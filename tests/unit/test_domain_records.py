@@ -7,6 +7,7 @@ import pytest
 
 from mailstack.dns import NULL_MX, Caa, Record, Srv, Text, Tlsa
 from mailstack.plan import Plan, load_plan
+from rehearsal.endpoints import with_certificates
 from rehearsal.pki import PemPair, PrivateCa
 from tests.unit.mistakes import accepted, changed, logins, problems
 from tests.unit.stack_examples import example, postal_example
@@ -63,6 +64,10 @@ def test_caa_follows_from_caddys_issuer_where_it_is_asked_for() -> None:
     lets_encrypt = Caa(flags=0, tag="issue", value="letsencrypt.org")
     assert at(load_plan(postal_example()), "example.com", "CAA") == []
     assert at(accepted(postal_example, {"domains.0.caa": {}}), "example.com", "CAA") == [lets_encrypt]
+    own = {"caddy.acme.directory": "https://ca.example.net/acme", "caddy.acme.caa_name": "ca.example.net"}
+    assert at(accepted(postal_example, {"domains.0.caa": {}, **own}), "example.com", "CAA") == [
+        Caa(flags=0, tag="issue", value="ca.example.net")
+    ]
     zerossl = {"domains.0.caa": {}, "caddy.acme.directory": "https://acme.zerossl.com/v2/DV90"}
     assert at(accepted(postal_example, zerossl), "example.com", "CAA") == [
         Caa(flags=0, tag="issue", value="sectigo.com")
@@ -188,3 +193,10 @@ def test_spf_that_would_take_googles_pass_away_is_refused_where_mail_goes_to_goo
 def test_a_greeting_outside_the_declared_domains_is_refused() -> None:
     found = problems(changed(example(), {"relay.hostname": "relay.example.net"}))
     assert "relay.hostname" in [problem.field for problem in found]
+
+
+def test_a_rehearsal_says_of_the_real_issuer_what_production_would() -> None:
+    raw = changed(postal_example(), {"domains.0.caa": {}})
+    pair = certificate("example.com")
+    swapped = with_certificates(raw, directory="https://acme.rehearsal.test/dir", pair=(pair.certificate, pair.key))
+    assert at(load_plan(swapped), "example.com", "CAA") == at(load_plan(raw), "example.com", "CAA") != []
