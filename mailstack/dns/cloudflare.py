@@ -28,6 +28,8 @@ from mailstack.dns.records import Record
 __all__ = ["CloudflareInput", "decode_content", "decode_shown", "resource_name", "to_cloudflare"]
 
 _VERSION_TAG = re.compile(r"v=([A-Za-z]+)[0-9]*(?:[ ;]|$)")
+# What a name has one text of. Of others there may be several.
+_SINGLE = frozenset({"spf", "dmarc", "dkim", "stsv", "tlsrptv", "bimi"})
 _DIGEST = 8  # characters that tell two values apart
 _TAG_CHARACTERS = 40  # of a free text's first word; the digest behind it tells two of them apart
 
@@ -158,7 +160,7 @@ def _caa_part(tag: str, value: str) -> str:
 
 def _text_part(value: str) -> str:
     version = _VERSION_TAG.match(value)
-    if version is not None:
+    if version is not None and version[1].lower() in _SINGLE:
         return version[1].lower()
     return f"{_readable(re.split(r'[ =;:]', value, maxsplit=1)[0]) or 'text'}-{_digest(value)}"
 

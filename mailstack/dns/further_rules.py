@@ -149,7 +149,7 @@ def check_further(further: Sequence[Read], data: Sequence[NamedData], parts: Par
         if name in names:
             ours.setdefault(name, []).append(value)
     aliases = {read.name for read in further if isinstance(read.data, Alias)} | parts.aliases | parts.cnames.keys()
-    seen: dict[tuple[str, RecordData], str] = {}
+    seen: dict[tuple[str, object], str] = {}
     kinds: dict[tuple[str, str], str] = {}
     ttls: dict[tuple[str, str], int] = {}
     for read in further:
@@ -157,21 +157,34 @@ def check_further(further: Sequence[Read], data: Sequence[NamedData], parts: Par
         if read.data in there:
             _note_owned(read, "the stack makes this very record", "remove the entry", parts.findings)
             continue
-        if (read.name, read.data) in seen:
+        key = (read.name, _identity(read.data))
+        if key in seen:
             parts.findings.error(
                 read.label,
-                "record-duplicate",
-                found=f"the same value as in {seen[read.name, read.data]}",
-                expected="each record once",
+                "mx-duplicate" if isinstance(read.data, MailExchanger) else "record-duplicate",
+                found=f"the same as in {seen[key]}",
+                expected="each record once; other numbers before the same host or value say nothing more",
                 fix="remove one of the two",
             )
             continue
-        seen[read.name, read.data] = read.label
+        seen[key] = read.label
         _check_ownership(read, there, parts)
         _check_kind(read, there, kinds, parts)
         _check_ttl(read, there, ttls, parts)
         _check_type(read, aliases, parts)
     _check_delegations(further, data, parts)
+
+
+def _identity(data: RecordData) -> object:
+    """Return what a record is about; two about the same are one too many. Their resources' names would be the same."""
+    match data:
+        case MailExchanger(exchange=exchange):
+            return "MX", exchange
+        case Srv(target=target, port=port):
+            return "SRV", target, port
+        case Caa(tag=tag, value=value):
+            return "CAA", tag, value
+    return data
 
 
 def _note_owned(read: Read, found: str, fix: str, findings: Findings) -> None:

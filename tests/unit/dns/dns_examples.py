@@ -159,12 +159,15 @@ _SERVICES = st.builds(
     Srv, priority=_NUMBERS, weight=_NUMBERS, port=_NUMBERS, target=st.sampled_from([".", "a.example.net", "b.test.org"])
 )
 _SMALL = st.integers(0, 255)
-_KEYS = st.builds(
-    Tlsa,
-    usage=_SMALL,
-    selector=_SMALL,
-    matching_type=_SMALL,
-    certificate=st.binary(min_size=1, max_size=64).map(bytes.hex),
+# Bytes by matching type: a digest has its length.
+_KEYS = st.sampled_from([(0, 1, 64), (1, 32, 32), (2, 64, 64)]).flatmap(
+    lambda kind: st.builds(
+        Tlsa,
+        usage=_SMALL,
+        selector=_SMALL,
+        matching_type=st.just(kind[0]),
+        certificate=st.binary(min_size=kind[1], max_size=kind[2]).map(bytes.hex),
+    )
 )
 _AUTHORITIES = st.builds(
     Caa, flags=st.sampled_from([0, 128]), tag=st.sampled_from(["issue", "issuewild", "iodef"]), value=_PIECES

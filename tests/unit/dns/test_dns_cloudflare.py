@@ -169,6 +169,8 @@ def test_names_of_records_with_data_tell_what_cannot_change_in_place() -> None:
     assert name(replace(SRV, priority=9, weight=9)) == name(SRV) == "a.example.com-srv-relay.example.com-465"
     assert name(replace(SRV, port=587)) != name(SRV)
     assert name(replace(TLSA, certificate="0b" * 32)) != name(TLSA)
+    assert name(Text(value="v=verify1; a")) != name(Text(value="v=verify1; b")), "nobody says there is one of them"
+    assert name(Text(value="v=TLSRPTv1; rua=mailto:a@example.com")) == "a.example.com-txt-tlsrptv"
     assert name(Text(value="v=DKIM1; p="), "*._domainkey.example.com") == "any-._domainkey.example.com-txt-dkim"
 
 
