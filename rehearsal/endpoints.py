@@ -8,6 +8,9 @@ import copy
 from collections.abc import Mapping
 from typing import Any, Protocol
 
+from mailstack.caddy.model import LETS_ENCRYPT
+from mailstack.dns import authority_of
+
 __all__ = ["ThrowawayHost", "google_rule", "with_certificates", "with_hosts", "with_images", "without_cluster"]
 
 
@@ -96,7 +99,9 @@ def with_certificates(raw: Mapping[str, Any], *, directory: str, pair: tuple[str
     swapped = copy.deepcopy(dict(raw))
     caddy = swapped.get("caddy", {})
     if "acme" in caddy:
-        caddy["acme"] |= {"directory": directory, "ca_file": HOST_AUTHORITIES}
+        # CAA records are to say of the real issuer what they would say in production.
+        issuer = caddy["acme"].get("caa_name") or authority_of(caddy["acme"].get("directory", LETS_ENCRYPT))
+        caddy["acme"] |= {"directory": directory, "ca_file": HOST_AUTHORITIES, "caa_name": issuer}
     if "custom" in caddy:
         caddy["custom"] = {"certificate": pair[0], "private_key": pair[1], "ca_file": HOST_AUTHORITIES}
     return swapped

@@ -1,11 +1,12 @@
 """Each sending domain held against the rest of the declaration: exchangers, DMARC, DKIM, hosts."""
 
 from mailstack.dns.dmarc import REPORT_PERMISSION, report_permission_name
+from mailstack.dns.mta_sts import MtaStsRecord
 from mailstack.dns.names import lineage
 from mailstack.dns.parts import Parts, ReadDomain, ReadHost
 from mailstack.dns.records import NULL_MX
 
-__all__ = ["check_domains"]
+__all__ = ["check_domains", "check_exchange"]
 
 
 def check_domains(parts: Parts) -> None:
@@ -18,24 +19,38 @@ def check_domains(parts: Parts) -> None:
         _check_dmarc_cover(parts, domain)
         _check_dkim(parts, domain, delegated)
         _check_hosts_of_domain(parts, domain, greeting)
-    for name, _ in parts.mta_sts:
-        _check_mta_sts(parts, name)
+    for name, policy in parts.mta_sts:
+        _check_mta_sts(parts, name, policy)
 
 
-def _check_mta_sts(parts: Parts, name: str) -> None:
-    if parts.domains[name].exchangers == (NULL_MX,):
-        parts.findings.warn(
+def _check_mta_sts(parts: Parts, name: str, policy: MtaStsRecord) -> None:
+    exchangers = parts.domains[name].exchangers
+    note = parts.findings.error if policy.mode == "enforce" else parts.findings.warn
+    if exchangers == (NULL_MX,):
+        note(
             f"{name} MTA-STS",
             "mta-sts-no-mail",
             found="a policy for mail to a domain with a null MX",
             expected="a domain that takes mail",
             fix="give the domain an `mx`, or remove its entry of `caddy.mta_sts`",
         )
+        return
+    missing = [mx.exchange for mx in exchangers if policy.mx and not policy.covers(mx.exchange)]
+    if missing and policy.mode != "none":
+        note(
+            f"{name} MTA-STS",
+            "mta-sts-mx",
+            found=f"the exchanger {', '.join(missing)}, which the policy does not name",
+            expected="every exchanger of the domain in the policy: with mode enforce senders keep mail from others",
+            fix="add it to `mx` of the entry in `caddy.mta_sts`, or remove it from the domain's `mx`",
+        )
 
 
 def _check_exchangers(parts: Parts, domain: ReadDomain) -> None:
     label = f"{domain.name} MX"
     if domain.exchangers == (NULL_MX,):
+        if domain.source.profile == "parked" or domain.source.bounces_elsewhere:
+            return
         parts.findings.warn(
             label,
             "mx-null-sender",
@@ -52,10 +67,11 @@ def _check_exchangers(parts: Parts, domain: ReadDomain) -> None:
             fix="give `mx`, unless it is published outside this stack",
         )
     for mx in domain.exchangers:
-        _check_exchange(parts, mx.exchange, label)
+        check_exchange(parts, mx.exchange, label)
 
 
-def _check_exchange(parts: Parts, exchange: str, label: str) -> None:
+def check_exchange(parts: Parts, exchange: str, label: str) -> None:
+    """Note what is wrong with the host that an MX record names."""
     if exchange in parts.aliases or exchange in parts.cnames:
         parts.findings.error(
             label,
@@ -115,7 +131,7 @@ def _check_receiver(parts: Parts, domain: ReadDomain, receiver: str, label: str)
 
 
 def _check_dkim(parts: Parts, domain: ReadDomain, delegated: frozenset[str]) -> None:
-    if domain.name in delegated:
+    if domain.name in delegated or domain.source.profile == "parked":
         return
     covered_subdomain = domain.source.dmarc is None
     if not domain.source.dkim or (domain.keys and all(key.revoked for _, key in domain.keys)):

@@ -29,6 +29,9 @@ class Acme(Section):
         default="https://acme-v02.api.letsencrypt.org/directory", description="Directory URL of the issuer."
     )
     ca_file: AbsolutePath | None = Field(default=None, description="CA on the host for a private ACME server.")
+    caa_name: DomainName | None = Field(
+        default=None, description="Name of the issuer in CAA records. Absent: known for Let's Encrypt and ZeroSSL."
+    )
     challenge: Literal["http", "dns"] = Field(
         default="http", description="http: port 80 of every name. dns: needs a Caddy built with the Cloudflare module."
     )
