@@ -3,10 +3,12 @@
 import argparse
 import sys
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 
 from mailstack.monitoring import JOB, checked_job, dashboard_text, rules_text
 from mailstack.plan import load_plan
+from mailstack.plan.outside import Outside
 from mailstack.reach.drift import decrypted_config, find_drift, own_kubeconfig
 from mailstack.settings.initialise import InitError, initialise, missing_secrets, rehearsal_config
 from mailstack.settings.problems import SettingsError
@@ -70,7 +72,7 @@ def _init(options: argparse.Namespace) -> int:
 def _validate(options: argparse.Namespace) -> int:
     path = ROOT / f"Pulumi.{options.stack}.yaml"
     written = Written.in_file(path)
-    plan = load_plan(rehearsal_config(path), written=[written])
+    plan = load_plan(rehearsal_config(path), written=[written], outside=Outside(today=datetime.now(UTC).date()))
     for step in missing_secrets(read_stack_file(path, throwaway)):
         _say(f"still missing: {step.what}" + ("; `mailstack init` makes it" if step.ours else ""))
     if (close := written.warning()) is not None:

@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 import pulumi
@@ -14,6 +15,7 @@ from components import OWN_PROCESS
 from components.previous import read_previous
 from mailstack.plan import Plan, load_plan
 from mailstack.plan.first_day import Surroundings, first_day
+from mailstack.plan.outside import Outside, spf_look
 from mailstack.plan.relay_monitoring import SERVICE_MONITOR, plan_monitoring
 from mailstack.reach.cloudflare import CLOUDFLARE_API
 from mailstack.settings.problems import SettingsError
@@ -44,8 +46,10 @@ def read_plan() -> Plan:
         if key.startswith(prefix) and (parsed := _parsed(value)) not in ({}, [], "")
     }
     written = _written(raw, values, prefix)
+    around = _surroundings()
     try:
-        plan = load_plan(raw, PROJECT_FOLDER, written=written)
+        outside = Outside(today=datetime.now(UTC).date(), look=spf_look(around.resolvers))
+        plan = load_plan(raw, PROJECT_FOLDER, written=written, outside=outside)
     except SettingsError as error:
         raise pulumi.RunError(str(error)) from None
     if (close := written[0].warning()) is not None:
@@ -54,7 +58,7 @@ def read_plan() -> Plan:
         pulumi.log.warn(sentence)
     previous = read_previous()
     try:
-        plan, notes = first_day(plan, previous.ours(plan.dns.zones), _surroundings())
+        plan, notes = first_day(plan, previous.ours(plan.dns.zones), around)
     except SettingsError as error:
         raise pulumi.RunError(str(error)) from None
     plan, unwatched = plan_monitoring(plan, watched=previous.has(SERVICE_MONITOR), environment=os.environ)

@@ -8,11 +8,11 @@ from mailstack.dns.cloudflare import CloudflareInput, decode_content, decode_tex
 from mailstack.dns.declaration import Declared, DnsDeclaration, MailHost, SendingDomain
 from mailstack.dns.declaring import declare
 from mailstack.dns.dkim import DkimKey
-from mailstack.dns.dkim_values import KeyRuleError, public_key_of, rsa_bits
+from mailstack.dns.dkim_values import KeyRuleError, ed25519_public_key_of, public_key_of, rsa_bits
 from mailstack.dns.dmarc import DmarcPolicy
 from mailstack.dns.mta_sts import MtaStsRecord, mta_sts_id
 from mailstack.dns.names import NameRuleError, normalise_name
-from mailstack.dns.problems import RULES, DnsRuleError, Problem, sentences
+from mailstack.dns.problems import RULES, DnsRuleError, Findings, Problem, sentences
 from mailstack.dns.records import NULL_MX, Address, Alias, MailExchanger, Record, RecordSet, Text
 from mailstack.dns.spf import SpfInclude, SpfPolicy, address_mechanism
 from mailstack.dns.spf_macros import spf_target
@@ -29,6 +29,7 @@ __all__ = [
     "DmarcPolicy",
     "DnsDeclaration",
     "DnsRuleError",
+    "Findings",
     "KeyRuleError",
     "MailExchanger",
     "MailHost",
@@ -45,6 +46,7 @@ __all__ = [
     "declare",
     "decode_content",
     "decode_text",
+    "ed25519_public_key_of",
     "mta_sts_id",
     "next_serial",
     "normalise_name",

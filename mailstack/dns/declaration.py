@@ -1,6 +1,6 @@
 """What people declare: domains that send, hosts that mail passes, and what is known of names elsewhere."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from mailstack.dns.dkim import DkimKey
 from mailstack.dns.dmarc import DmarcPolicy
@@ -8,6 +8,7 @@ from mailstack.dns.mta_sts import MtaStsRecord
 from mailstack.dns.problems import Problem
 from mailstack.dns.records import MailExchanger, RecordSet
 from mailstack.dns.spf import SpfPolicy
+from mailstack.dns.spf_tree import Answers
 
 __all__ = ["DEFAULT_TTL", "Declared", "DnsDeclaration", "MailHost", "SendingDomain"]
 
@@ -54,7 +55,8 @@ class DnsDeclaration:
     own); without it an exchanger below a declared domain that is no declared host is a warning, not an error.
     ``aliases`` are names known to be CNAMEs elsewhere; ``cnames`` maps names to the targets of CNAMEs to declare.
     ``external_hosts`` are hosts below a declared domain whose addresses are published elsewhere. ``mta_sts`` are
-    the records of the MTA-STS policies that are served.
+    the records of the MTA-STS policies that are served. ``spf_answers`` are what DNS said a moment ago of the names
+    that SPF records lead to; empty: nobody was asked. ``spf_parts`` are names that hold a part of an SPF record.
     """
 
     ttl: int = DEFAULT_TTL
@@ -66,6 +68,8 @@ class DnsDeclaration:
     cnames: tuple[tuple[str, str], ...] = ()
     external_hosts: tuple[str, ...] = ()
     mta_sts: tuple[MtaStsRecord, ...] = ()
+    spf_answers: Answers = field(default_factory=dict)
+    spf_parts: tuple[tuple[str, SpfPolicy], ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

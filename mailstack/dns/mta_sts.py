@@ -18,11 +18,19 @@ _ID = re.compile(r"[A-Za-z0-9]{1,32}")
 class MtaStsRecord:
     """Says at ``_mta-sts.<domain>`` that there is a policy, and which one: senders fetch it again for a new id.
 
-    ``policy_id`` is 1 to 32 letters and digits; ``mta_sts_id`` makes it of the policy.
+    ``policy_id`` is 1 to 32 letters and digits; ``mta_sts_id`` makes it of the policy. ``mode`` and ``mx`` are those
+    of the policy: "testing" and "enforce" are held against the domain's exchangers.
     """
 
     domain: str
     policy_id: str
+    mode: str = "none"
+    mx: tuple[str, ...] = ()
+
+    def matches(self, exchange: str) -> bool:
+        """Tell whether the policy names an exchanger; ``*.`` stands for exactly one label (RFC 8461 §4.1)."""
+        above = f"*.{exchange.partition('.')[2]}"
+        return any(name.lower().rstrip(".") in {exchange, above} for name in self.mx)
 
     @property
     def text(self) -> str:

@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from mailstack.settings.domains_file import with_domains_file
+from mailstack.settings.domains_rules import WAYS
 from mailstack.settings.stackfile import (
     PROJECT,
     PROJECT_FOLDER,
     new_dkim_key,
+    new_ed25519_key,
     new_ssh_key,
     new_word,
     read_stack_file,
@@ -56,12 +58,13 @@ def missing_secrets(raw: Mapping[str, Any], folder: Path = PROJECT_FOLDER) -> li
             steps.append(Step(path=SSH_KEY, what="SSH key for the hosts", make=str))
     for number, domain in _mappings(raw.get("domains")):
         for index, key in _mappings(domain.get("dkim")):
-            if not any(key.get(place) for place in ("private_key", "public_key", "key")):
+            if not any(key.get(place) for place in WAYS):
+                ed25519 = key.get("key_type") == "ed25519"
                 steps.append(
                     Step(
                         path=f"{PROJECT}:domains[{number}].dkim[{index}].private_key",
                         what=f"DKIM key {key.get('selector')} of {domain.get('name')}",
-                        make=new_dkim_key,
+                        make=new_ed25519_key if ed25519 else new_dkim_key,
                     )
                 )
     steps += _shared_keys(raw, folder)

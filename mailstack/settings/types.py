@@ -5,6 +5,7 @@ import binascii
 import ipaddress
 import re
 from collections.abc import Callable
+from datetime import date, datetime
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
@@ -20,6 +21,7 @@ __all__ = [
     "CloudflareId",
     "ContainerName",
     "CredentialKey",
+    "Day",
     "DockerEndpoint",
     "DomainName",
     "EmailAddress",
@@ -272,6 +274,19 @@ def _permalink(value: Any) -> str:
     return text
 
 
+def _day(value: Any) -> date:
+    """Return a day. The engine hands an unquoted one over as midnight, UTC; a YAML parser as a date."""
+    rule, fix = "must be a day such as 2026-11-01", "write year, month and day with hyphens"
+    if isinstance(value, date) and not isinstance(value, datetime):
+        return value
+    try:
+        return date.fromisoformat(_text(value, rule, fix).removesuffix("T00:00:00Z"))
+    except ValueError as error:
+        if isinstance(error, PydanticCustomError):
+            raise
+        raise broken(rule, fix) from None
+
+
 def matching(pattern: str, rule: str, fix: str) -> BeforeValidator:
     """Return what takes a text that matches ``pattern`` as a whole, and tells ``rule`` and ``fix`` for any other."""
 
@@ -295,6 +310,7 @@ Ipv4 = Annotated[str, BeforeValidator(_ip(4))]
 Ipv6 = Annotated[str, BeforeValidator(_ip(6))]
 IpNetwork = Annotated[str, BeforeValidator(_ip_network)]
 EmailAddress = Annotated[str, BeforeValidator(_email)]
+Day = Annotated[date, BeforeValidator(_day)]
 HostKey = Annotated[str, BeforeValidator(_host_key)]
 PrivateKey = Annotated[SecretStr, AfterValidator(_private_key)]
 OneLineSecret = Annotated[SecretStr, AfterValidator(_one_line)]
