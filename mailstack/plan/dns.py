@@ -50,7 +50,7 @@ from mailstack.settings.names import (
 )
 from mailstack.settings.postal_kubernetes_model import PostalKubernetes
 from mailstack.settings.postal_model import Postal
-from mailstack.settings.problems import Problem, SettingsError
+from mailstack.settings.problems import SHOWN_VALUE_CHARACTERS, Problem, SettingsError
 from mailstack.settings.upstream_model import UpstreamSettings
 
 __all__ = ["plan_dns"]
@@ -174,11 +174,15 @@ def _shown(settings: Settings, zones: Mapping[str, tuple[Record, ...]], run: Rol
 
 def _as_problem(settings: Settings, problem: Any) -> Problem:
     field = _field(settings, problem.record)
+    # What is wrong with a key that many domains share is said once, not for the record of each.
+    value = problem.found if field.startswith("dkim_keys.") else f"{problem.record}: {problem.found}"
+    rule = f"expected {problem.expected} ({problem.rule}, {problem.source})"
+    if len(value) > SHOWN_VALUE_CHARACTERS:  # cut off, it would lose what costs how much
+        value, rule = problem.record, f"{problem.found}; {rule}"
     return Problem(
         field=field,
-        # What is wrong with a key that many domains share is said once, not for the record of each.
-        value=problem.found if field.startswith("dkim_keys.") else f"{problem.record}: {problem.found}",
-        rule=f"expected {problem.expected} ({problem.rule}, {problem.source})",
+        value=value,
+        rule=rule,
         fix=problem.fix,
     )
 
