@@ -20,7 +20,7 @@ from mailstack.settings.stackfile import (
     throwaway,
 )
 
-__all__ = ["InitError", "Step", "initialise", "missing_secrets", "rehearsal_config"]
+__all__ = ["InitError", "Run", "Step", "initialise", "missing_secrets", "rehearsal_config", "run_pulumi"]
 
 SSH_KEY = f"{PROJECT}:ssh.private_key"
 POSTAL_KEY_CHARACTERS = 24  # as long as those Postal makes
@@ -193,7 +193,7 @@ def initialise(stack: str, folder: Path, say: Callable[[str], None], run: Run | 
     breaks what already trusts it. ``run`` starts the Pulumi CLI; the value travels on its standard input.
     Raises InitError when the CLI is missing or refuses, StackFileError for a bad file.
     """
-    run = run or (lambda argv, stdin: _pulumi(argv, stdin, folder))
+    run = run or (lambda argv, stdin: run_pulumi(argv, stdin, folder))
     raw = read_stack_file(folder / f"Pulumi.{stack}.yaml", lambda _where, _raw: "encrypted")
     steps = missing_secrets(raw, folder)
     if any(step.ours for step in steps):
@@ -217,7 +217,8 @@ def _ensure_stack(stack: str, run: Run) -> None:
             raise
 
 
-def _pulumi(argv: Sequence[str], stdin: str, folder: Path) -> None:
+def run_pulumi(argv: Sequence[str], stdin: str, folder: Path) -> None:
+    """Run the Pulumi CLI in ``folder``. Raises InitError when it is missing or refuses."""
     try:
         finished = subprocess.run(
             ["pulumi", *argv, "--non-interactive"],
