@@ -70,12 +70,12 @@ def rotate(
     if not step.allowed(today):
         say(f"not yet: allowed from {step.earliest} on (today is {today})")
         return EXIT_NOT_YET
-    if (
-        step.action == "sign"
-        and asking is not None
-        and not _seen(opened(stack, root), root, number, step, asking(), say)
-    ):
-        return EXIT_NOT_YET
+    if step.action == "sign" and asking is not None:
+        missing = _missing(load_plan(opened(stack, root), root), number, step, asking())
+        for line in missing:
+            say(f"not seen: {line}")
+        if missing:
+            return EXIT_NOT_YET
     if check:
         say("it may be taken now")
         return 0
