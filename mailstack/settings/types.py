@@ -57,6 +57,7 @@ __all__ = [
 ]
 
 CONTROL = re.compile(r"[\x00-\x1f\x7f\x85\u2028\u2029]")
+MIDNIGHT = re.compile(r"(T00:00:00Z| 00:00:00 \+0000 UTC)\Z")
 LABEL = re.compile(r"(?!-)[a-z0-9-]{1,63}(?<!-)")
 # pulumi-command offers exactly the algorithm of the pinned key. An ssh-rsa pin would ask for SHA-1 signatures,
 # which current servers refuse.
@@ -275,12 +276,12 @@ def _permalink(value: Any) -> str:
 
 
 def _day(value: Any) -> date:
-    """Return a day. The engine hands an unquoted one over as midnight, UTC; a YAML parser as a date."""
+    """Return a day. A YAML parser reads an unquoted one as a date, and Pulumi writes it back as midnight, UTC."""
     rule, fix = "must be a day such as 2026-11-01", "write year, month and day with hyphens"
     if isinstance(value, date) and not isinstance(value, datetime):
         return value
     try:
-        return date.fromisoformat(_text(value, rule, fix).removesuffix("T00:00:00Z"))
+        return date.fromisoformat(MIDNIGHT.sub("", _text(value, rule, fix)))
     except ValueError as error:
         if isinstance(error, PydanticCustomError):
             raise

@@ -100,7 +100,7 @@ def test_without_parsedmarc_it_says_how_to_get_it(tmp_path: Path, monkeypatch: p
     def missing(name: str) -> None:
         raise ImportError(name)
 
-    monkeypatch.setattr(reading.importlib, "import_module", missing)
+    monkeypatch.setattr("importlib.import_module", missing)
     with pytest.raises(NotInstalledError, match=r"pip install -r requirements-dev\.txt"):
         read_reports([])
     told: list[str] = []

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 from datetime import date, timedelta
-from typing import get_args
+from typing import Any, get_args
 
 import pytest
 from hypothesis import given, settings
@@ -20,7 +20,8 @@ def day(number: int) -> date:
 
 
 def key(selector: str = "mail202611", **days: int) -> KeyDates:
-    return KeyDates(selector=selector, group="postal", **{field: day(number) for field, number in days.items()})
+    dates: dict[str, Any] = {field: day(number) for field, number in days.items()}
+    return KeyDates(selector=selector, group="postal", **dates)
 
 
 def told(*keys: KeyDates, today: int = 100) -> list[tuple[str, str]]:
@@ -113,8 +114,8 @@ def test_steps_taken_when_they_are_allowed_are_never_a_fault_and_a_key_always_si
         elif following.action == "remove":
             keys = [one for one in keys if one.selector != following.selector]
         else:
-            field = FIELDS[following.action]
-            keys = [replace(one, **{field: today}) if one.selector == following.selector else one for one in keys]
+            taken: dict[str, Any] = {FIELDS[following.action]: today}
+            keys = [replace(one, **taken) if one.selector == following.selector else one for one in keys]
         if following.retires is not None:
             keys = [replace(one, retired=today) if one.selector == following.retires else one for one in keys]
         assert list(faults(keys, today, PACE)) == []
