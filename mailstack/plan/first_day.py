@@ -72,7 +72,7 @@ def first_day(plan: Plan, ours: Ours, around: Surroundings) -> tuple[Plan, tuple
     settings = plan.settings
     if settings.environment == "local":
         return plan, ()
-    abandoned = tuple(abandoned_policies(ours.text_names, _names(plan), settings.caddy))
+    abandoned = tuple(abandoned_policies(ours.text_names, _names(plan), settings))
     if abandoned:
         raise SettingsError(abandoned)
     new = _new(plan, ours)

@@ -4,6 +4,7 @@ from collections.abc import Collection, Iterable, Iterator
 
 from mailstack.caddy.definition import MtaStsPolicy
 from mailstack.settings.caddy_model import Caddy
+from mailstack.settings.model import Settings
 from mailstack.settings.problems import Problem
 
 __all__ = ["abandoned_policies", "served_policies"]
@@ -18,12 +19,17 @@ def served_policies(caddy: Caddy) -> Iterator[MtaStsPolicy]:
             yield MtaStsPolicy(domain=declared.domain, mode=declared.mode, mx=declared.mx, max_age=declared.max_age)
 
 
-def abandoned_policies(before: Iterable[str], now: Collection[str], caddy: Caddy | None) -> Iterator[Problem]:
-    """Yield policies whose record was there (``before``: record names) and is not in ``now``, without the way out."""
-    left = () if caddy is None else tuple(policy.domain for policy in caddy.mta_sts if policy.mode == "removed")
+def abandoned_policies(before: Iterable[str], now: Collection[str], settings: Settings) -> Iterator[Problem]:
+    """Yield policies whose record was there (``before``: record names) and is not in ``now``, without the way out.
+
+    A domain that is not declared any more is somebody else's, its policy too.
+    """
+    policies = () if settings.caddy is None else settings.caddy.mta_sts
+    left = {policy.domain for policy in policies if policy.mode == "removed"}
+    kept = {domain.name for domain in settings.domains} - left
     for name in sorted(set(before) - set(now)):
         domain = name.removeprefix(PREFIX)
-        if name.startswith(PREFIX) and domain not in left:
+        if name.startswith(PREFIX) and domain in kept:
             yield Problem(
                 field="caddy.mta_sts",
                 value=domain,

@@ -265,6 +265,7 @@ def test_an_entry_that_is_taken_away_at_once_is_refused_with_the_way() -> None:
     with pytest.raises(SettingsError, match=r"example\.com: was published, and its entry is gone.*mode none"):
         first_day(plan, before(), NOBODY)
     first_day(plan, Ours(), NOBODY)  # one that was never published
+    first_day(plan, Ours(zones={"example.net": '_mta-sts.example.net. 300 IN TXT "v=STSv1"'}), NOBODY)  # not declared
 
 
 def test_at_cloudflare_the_record_of_before_is_known_by_its_name() -> None:

@@ -11,7 +11,8 @@ from checkdmarc.spf import parse_spf_record
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mailstack.dns import SpfInclude, SpfPolicy, declare
+from mailstack.dns import MailExchanger, SpfInclude, SpfPolicy, declare
+from mailstack.dns import Text as DnsText
 from mailstack.dns.spf_cure import cheapest_cure
 from mailstack.dns.spf_tree import MAX_LOOKUPS, MAX_VOIDS, NOT_ASKED, Ask, Kind, Reply, SpfTree, expand
 from tests.unit.dns.dns_examples import declaration, domain, errors_of
@@ -237,6 +238,49 @@ def pyspf_lookups(name: str, zone: Zone, monkeypatch: pytest.MonkeyPatch) -> int
     query = pyspf.query(i="203.0.113.9", s=f"a@{name}", h="mail.example", strict=True)
     result = query.check()
     return None if result[0] in {"permerror", "temperror"} else int(query.lookups)
+
+
+TERMS = st.one_of(
+    st.sampled_from(
+        ["a", "mx", "ip4:93.184.216.0/24", "ip6:2600::/32", "-ip4:93.184.217.1", "~a:h1.example", "mx/24//64"]
+    ),
+    st.sampled_from(["a:h1.example/28", "mx:h2.example", "exists:%{i}.x.example", "?include:n3.example", "+a"]),
+)
+POLICIES = st.builds(
+    SpfPolicy,
+    includes=st.lists(
+        st.sampled_from([SpfInclude(domain=f"n{n}.example", lookups=3) for n in range(4)]), max_size=4
+    ).map(tuple),
+    mechanisms=st.lists(TERMS, max_size=5).map(lambda terms: ("ip4:93.184.216.34", *terms)),
+    all=st.sampled_from([None, "-all", "~all", "?all"]),
+)
+
+
+@settings(max_examples=40, deadline=None)
+@given(policy=POLICIES)
+def test_any_valid_policy_makes_a_record_that_both_accept_with_the_same_count(policy: SpfPolicy) -> None:
+    name = f"p{next(TAGS)}.example"
+    zone: dict[tuple[str, Kind], tuple[str, ...]] = {
+        **{(f"n{n}.example", "TXT"): ("v=spf1 a:h1.example mx:h2.example ~all",) for n in range(4)},
+        **{(host, "A"): ("93.184.216.34",) for host in (*HOSTS, name)},
+        **{(host, "MX"): (f"10 {host}",) for host in (*HOSTS, name)},
+    }
+    sender = domain(name=name, spf=policy, mx=(MailExchanger(preference=10, exchange="h1.example"),))
+    answered = {(owner, kind): Reply(values=values) for (owner, kind), values in zone.items()}
+    broken = [problem.rule for problem in errors_of(declaration(sender, spf_answers=answered))]
+    assert set(broken) <= {"spf-lookups", "spf-conflict"}
+    if broken:
+        return
+    (text,) = (
+        record.data.value
+        for record in declare(declaration(sender, spf_answers=answered)).records.at(name, "TXT")
+        if isinstance(record.data, DnsText)
+    )
+    zone[name, "TXT"] = (text,)
+    ours = expand(name, text, asking(zone))
+    with pytest.MonkeyPatch.context() as patch:
+        assert pyspf_lookups(name, zone, patch) == ours.lookups
+    assert parse_spf_record(text, name, resolver=StandIn(zone))["dns_lookups"] == ours.lookups
 
 
 @settings(max_examples=40, deadline=None)
