@@ -126,12 +126,12 @@ def _shown(verdict: Verdict, reports: int) -> str:
             table.add_column(head, overflow="fold", justify="right" if head in {"messages", "fail"} else "left")
         for one in verdict.sources[:SHOWN_SOURCES]:
             cells = (", ".join(names[:2]) for names in (one.signers, one.envelopes, one.reporters))
-            table.add_row(one.address, one.kind, str(one.messages), str(one.failed), *cells)
+            table.add_row(str(one), one.kind, str(one.messages), str(one.failed), *cells)
         console.print(table, highlight=False)
         if len(verdict.sources) > SHOWN_SOURCES:
             console.print(f"and {len(verdict.sources) - SHOWN_SOURCES} more sources; --json has all")
     for one in verdict.breaking[:SHOWN_SOURCES]:
-        console.print(f"would break: {one.address}, {one.failed} of {one.messages}: {one.why()}", highlight=False)
+        console.print(f"would break: {one}, {one.failed} of {one.messages}: {one.why()}", highlight=False)
     if verdict.safe:
         console.print(f"safe: {verdict.following} may be entered", highlight=False)
     else:

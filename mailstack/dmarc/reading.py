@@ -36,6 +36,7 @@ class _RefusedError(ValueError):
 class Row:
     """So many messages that one source sent with one outcome, as one reporter saw them.
 
+    ``organisation`` has the source's address, as parsedmarc's own list of networks says; "" where it does not know.
     ``dkim`` are the signatures: domain, selector and result. ``passed``: DMARC did, by an aligned one of the two.
     """
 
@@ -45,6 +46,7 @@ class Row:
     begin: date
     end: date
     source: str
+    organisation: str = ""
     count: int
     header_from: str
     dkim_aligned: bool
@@ -189,6 +191,7 @@ def _rows(report: Any) -> Iterator[Row]:
             begin=_day(metadata["begin_date"]),
             end=_day(metadata["end_date"]),
             source=_address(str(record["source"]["ip_address"])),
+            organisation=str(record["source"].get("name") or record["source"].get("as_name") or ""),
             count=int(record["count"]),
             header_from=str(record["identifiers"]["header_from"] or "").lower(),
             dkim_aligned=bool(record["alignment"]["dkim"]),

@@ -56,6 +56,7 @@ class Source:
     """All mail from one address. ``signers`` are domains that signed it, ``envelopes`` those of MAIL FROM."""
 
     address: str
+    organisation: str
     kind: Kind
     messages: int
     failed: int
@@ -69,6 +70,10 @@ class Source:
     def known(self) -> bool:
         """Tell whether somebody of ours answers for it."""
         return self.kind != "unknown"
+
+    def __str__(self) -> str:
+        """Name it, with who has the address."""
+        return f"{self.address} ({self.organisation})" if self.organisation else self.address
 
     def why(self) -> str:
         """Say in words what fails, and what mends it."""
@@ -171,6 +176,7 @@ def _sources(rows: Sequence[Row], domain: str, own: Own) -> list[Source]:
     return [
         Source(
             address=address,
+            organisation=group[0].organisation,
             kind=_kind(address, group, domain, own),
             messages=sum(row.count for row in group),
             failed=sum(row.count for row in group if not row.passed),

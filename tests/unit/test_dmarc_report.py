@@ -11,6 +11,7 @@ import pytest
 
 import cli.dmarc
 from cli.dmarc import EXIT_NOT_SAFE, report
+from cli.main import main
 from mailstack.dmarc import reading
 from mailstack.dmarc.reading import NotInstalledError, read_reports
 from mailstack.dmarc.verdict import Own, judge
@@ -124,6 +125,7 @@ def test_two_weeks_of_aligned_mail_are_safe(tmp_path: Path) -> None:
         "93.184.216.34": "ours",
         "209.85.220.41": "signed by us",
     }
+    assert "Google" in {one.address: one.organisation for one in verdict.sources}["209.85.220.41"]
 
 
 @pytest.mark.parametrize(
@@ -191,6 +193,13 @@ def test_the_command_exits_with_2_and_says_who_would_break(tmp_path: Path) -> No
     files = two_weeks(Sent(), Sent(source="198.18.0.9", count=9, spf=False, dkim=False, signer=""))
     assert run(tmp_path, files, told) == EXIT_NOT_SAFE
     assert "would break: 198.18.0.9, 180 of 180: unknown" in "\n".join(told)
+
+
+def test_the_command_line_hands_files_and_options_over(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (path,) = written(tmp_path, {"r.xml": google(DAY, [Sent(count=3)])})
+    assert main(["dmarc", "report", str(path), "--domain", "example.com", "--json"]) == EXIT_NOT_SAFE
+    (verdict,) = json.loads(capsys.readouterr().out)
+    assert (verdict["domain"], verdict["messages"], verdict["safe"]) == ("example.com", 3, False)
 
 
 def test_the_command_writes_json_that_holds_all_of_it(tmp_path: Path) -> None:

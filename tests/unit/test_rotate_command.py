@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from cli.dkim import EXIT_NOT_YET, rotate
+from cli.main import main
 from mailstack.dns import public_key_of
 from mailstack.settings.stackfile import read_stack_file
 from mailstack.verify.around import Around
@@ -130,6 +131,12 @@ def test_a_domain_nobody_declared_is_told(stack: Stack) -> None:
         == 1
     )
     assert stack.said == ["example.net is none of the stack's domains"]
+
+
+def test_the_command_line_tells_of_a_stack_that_is_not_there(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["rotate", "dkim", "--stack", "nowhere", "--domain", "example.org", "--check"]) == 1
+    assert main(["dns", "flatten", "--stack", "nowhere"]) == 1
+    assert capsys.readouterr().err.count("Pulumi.nowhere.yaml does not exist") == 2
 
 
 # --- seen everywhere ------------------------------------------------------------------------------------------------
