@@ -15,6 +15,10 @@ from mailstack.dns.cloudflare import CloudflareInput
 __all__ = ["CloudflareProvider", "CloudflareRecord"]
 
 
+# The engine's name of a key that the API writes with an underscore.
+_CAMEL_CASE = {"matching_type": "matchingType"}
+
+
 @cache
 def _plugin_version() -> str:
     """Return the version of the pinned SDK package, which is the plugin's. Once: it searches the disk."""
@@ -41,10 +45,13 @@ class CloudflareRecord(pulumi.CustomResource):
             "zoneId": zone_id,
             "name": record.name,
             "type": record.type,
-            "content": record.content,
             "ttl": record.ttl,
             "proxied": False,
         }
+        if record.content is not None:
+            properties["content"] = record.content
+        if record.data is not None:
+            properties["data"] = {_CAMEL_CASE.get(key, key): value for key, value in record.data.items()}
         if record.priority is not None:
             properties["priority"] = record.priority
         options = pulumi.ResourceOptions.merge(

@@ -1,8 +1,9 @@
 """The DNS records that follow from the rest of the stack.
 
-Owns: MX, A/AAAA, SPF, DKIM and DMARC of the declared domains and hosts, at Cloudflare or on an authoritative server
-of ours. Does not own: any other record of the zone at Cloudflare; those stay as they are. A server of ours serves
-exactly what is declared. The zones are an output in BIND format too, for those with DNS elsewhere.
+Owns: the records of the declared domains and hosts, and further ones declared in ``dns.records``, at Cloudflare or on
+an authoritative server of ours. Does not own: any other record of the zone at Cloudflare; those stay as they are. A
+server of ours serves exactly what is declared. The zones are an output in BIND format too, for people with DNS
+elsewhere.
 
 Order: addresses, SPF and DKIM first, so that mail passes from its first minute. The relay's addresses for applications
 follow the relay in ``publish_clients``, so that no name leads to a host that is not ready. MX and DMARC of a domain
@@ -108,7 +109,10 @@ class DnsRecords(Component):
 
 def _domain(record: Record) -> str:
     """Return the domain whose mail a record of ``last`` is about."""
-    return record.name.removeprefix("_dmarc.").removeprefix("_mta-sts.")
+    name = record.name
+    while name.startswith("_"):  # _dmarc, _mta-sts, or the service and protocol of SRV
+        name = name.partition(".")[2]
+    return name
 
 
 def _names_above(name: str) -> Iterator[str]:
@@ -138,4 +142,5 @@ def _in_turn(pace: Pace, zone_id: str, after: Sequence[pulumi.Resource]) -> pulu
 
 def _as_it_is(import_id: str) -> dict[str, Any]:
     """Return the options of a record that is taken over: imported, with whatever it holds, and not changed yet."""
-    return {"import_": import_id, "ignore_changes": ["content", "ttl", "priority", "proxied", "comment", "tags"]}
+    values = ["content", "data", "ttl", "priority", "proxied", "comment", "tags"]
+    return {"import_": import_id, "ignore_changes": values}

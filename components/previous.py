@@ -11,7 +11,8 @@ from typing import Any
 
 import pulumi
 
-from mailstack.dns import zone_of
+from mailstack.dns import decode_shown, zone_of
+from mailstack.dns.existing import content_of
 from mailstack.kubernetes.names import Before, versions
 from mailstack.plan.first_day import Ours
 from mailstack.plan.shown import Seen
@@ -81,8 +82,7 @@ class Previous:
 
 
 def _content(outputs: Mapping[str, Any]) -> tuple[str, str, str]:
-    content = str(outputs.get("content") or "")
-    shown = f"{int(outputs.get('priority') or 0)} {content}" if outputs["type"] == "MX" else content
+    shown = content_of(outputs, decode_shown(outputs))
     return str(outputs["zoneId"]), str(outputs["name"]).lower(), shown
 
 

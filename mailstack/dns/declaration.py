@@ -2,13 +2,17 @@
 
 from dataclasses import dataclass, field
 
-from mailstack.dns.dkim import DkimKey
-from mailstack.dns.dmarc import DmarcPolicy
+from mailstack.dns.caa import CertificateUse
+from mailstack.dns.further import FurtherRecord
 from mailstack.dns.mta_sts import MtaStsRecord
 from mailstack.dns.problems import Problem
-from mailstack.dns.records import MailExchanger, RecordSet
+from mailstack.dns.providers import Provider
+from mailstack.dns.records import RecordSet
+from mailstack.dns.sending import SendingDomain
+from mailstack.dns.services import MailService
 from mailstack.dns.spf import SpfPolicy
 from mailstack.dns.spf_tree import Answers
+from mailstack.dns.tlsa import TlsaHost
 
 __all__ = ["DEFAULT_TTL", "Declared", "DnsDeclaration", "MailHost", "SendingDomain"]
 
@@ -30,23 +34,6 @@ class MailHost:
 
 
 @dataclass(frozen=True, kw_only=True)
-class SendingDomain:
-    """A domain that stands in From or MAIL FROM.
-
-    ``mx``: its mail exchangers; None publishes a null MX (takes no mail, RFC 7505); empty leaves MX alone.
-    ``dmarc`` None is for a subdomain that the policy of a declared parent covers. ``texts`` are other TXT
-    values at the domain's name, such as site verifications; they count towards the size of the answer.
-    """
-
-    name: str
-    mx: tuple[MailExchanger, ...] | None = ()
-    spf: SpfPolicy
-    dkim: tuple[DkimKey, ...] = ()
-    dmarc: DmarcPolicy | None
-    texts: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, kw_only=True)
 class DnsDeclaration:
     """Everything the records follow from.
 
@@ -57,6 +44,10 @@ class DnsDeclaration:
     ``external_hosts`` are hosts below a declared domain whose addresses are published elsewhere. ``mta_sts`` are
     the records of the MTA-STS policies that are served. ``spf_answers`` are what DNS said a moment ago of the names
     that SPF records lead to; empty: nobody was asked. ``spf_parts`` are names that hold a part of an SPF record.
+
+    ``certificates`` are those fetched by ACME, which CAA must permit. ``services`` are announced by SRV records.
+    ``tlsa`` counts only in ``signed_zones``. ``providers`` are sending services with records in the domains' zones.
+    ``further`` records are declared as they are.
     """
 
     ttl: int = DEFAULT_TTL
@@ -70,6 +61,12 @@ class DnsDeclaration:
     mta_sts: tuple[MtaStsRecord, ...] = ()
     spf_answers: Answers = field(default_factory=dict)
     spf_parts: tuple[tuple[str, SpfPolicy], ...] = ()
+    certificates: tuple[CertificateUse, ...] = ()
+    services: tuple[MailService, ...] = ()
+    tlsa: tuple[TlsaHost, ...] = ()
+    signed_zones: tuple[str, ...] = ()
+    providers: tuple[Provider, ...] = ()
+    further: tuple[FurtherRecord, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

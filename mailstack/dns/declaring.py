@@ -4,10 +4,13 @@ from collections.abc import Iterator
 
 from mailstack.dns.declaration import Declared, DnsDeclaration
 from mailstack.dns.dmarc import REPORT_PERMISSION, DmarcRecord, report_permission_name
+from mailstack.dns.domain_extras import check_issuers, collect_extras
 from mailstack.dns.domain_rules import check_domains
+from mailstack.dns.further_rules import check_further, read_further
 from mailstack.dns.names import read_name
 from mailstack.dns.parts import Parts, ReadDomain
 from mailstack.dns.problems import Findings
+from mailstack.dns.provider_rules import with_providers
 from mailstack.dns.records import Address, Alias, Record, RecordData, RecordSet, Text, is_plain_text
 from mailstack.dns.spf_rules import check_spf
 
@@ -22,14 +25,20 @@ NamedData = tuple[str, RecordData]
 def declare(declaration: DnsDeclaration) -> Declared:
     """Return the records that follow from a declaration. Raises ``DnsRuleError`` with every broken rule."""
     findings = Findings()
+    declaration = with_providers(declaration, findings)
     parts = Parts(declaration, findings)
     check_domains(parts)
     check_spf(parts)
-    data = list(_collect(parts))
-    _check_names(parts, data)
+    data = [*_collect(parts), *collect_extras(parts)]
+    further = read_further(parts)
+    check_further(further, data, parts)
+    everything = [*data, *((record.name, record.data) for record in further)]
+    _check_names(parts, everything)
+    check_issuers(parts, everything)
     findings.raise_errors()
-    records = RecordSet.of(Record.of(name, declaration.ttl, value) for name, value in data)
-    return Declared(records=records, warnings=tuple(findings.warnings))
+    records = [Record.of(name, declaration.ttl, value) for name, value in data]
+    records += [Record.of(record.name, record.ttl, record.data) for record in further]
+    return Declared(records=RecordSet.of(records), warnings=tuple(findings.warnings))
 
 
 def _collect(parts: Parts) -> Iterator[NamedData]:
@@ -92,8 +101,12 @@ def _fits(parts: Parts, name: str, spf: str, texts: tuple[str, ...]) -> bool:
 
 
 def _check_names(parts: Parts, records: list[NamedData]) -> None:
-    taken = {name for name, data in records if name in parts.aliases}
-    taken |= {name for name, data in records if name in parts.cnames and not isinstance(data, Alias)}
+    aliases = parts.aliases | {name for name, data in records if isinstance(data, Alias)}
+    at_aliases: dict[str, set[RecordData]] = {}
+    for name, data in records:
+        if name in aliases:
+            at_aliases.setdefault(name, set()).add(data)
+    taken = [name for name, found in at_aliases.items() if len(found) > 1 or name in parts.aliases]
     for name in sorted(taken):
         parts.findings.error(
             f"{name} records",

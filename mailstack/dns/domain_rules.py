@@ -6,7 +6,7 @@ from mailstack.dns.names import lineage
 from mailstack.dns.parts import Parts, ReadDomain, ReadHost
 from mailstack.dns.records import NULL_MX
 
-__all__ = ["check_domains"]
+__all__ = ["check_domains", "check_exchange"]
 
 MAX_CHAIN = 2  # CNAMEs from a selector to its key: a provider may have one of its own; resolvers give up at some point
 TREE_LABELS = 7  # a policy further down is found by no name below it (RFC 9989 §4.10)
@@ -23,9 +23,8 @@ def check_domains(parts: Parts) -> None:
         _check_dmarc_cover(parts, domain)
         _check_dkim(parts, domain, delegated)
         _check_hosts_of_domain(parts, domain, greeting)
-    for name, record in parts.mta_sts:
-        _check_mta_sts(parts, name)
-        _check_policy_names(parts, name, record)
+    for name, policy in parts.mta_sts:
+        _check_mta_sts(parts, name, policy)
 
 
 def _check_aliases(parts: Parts) -> None:
@@ -53,37 +52,34 @@ def _check_aliases(parts: Parts) -> None:
             )
 
 
-def _check_policy_names(parts: Parts, name: str, record: MtaStsRecord) -> None:
-    """Refuse a policy that declared exchangers do not match: senders would not deliver there (RFC 8461 §4.1)."""
-    if record.mode not in {"testing", "enforce"}:
-        return
-    missing = [
-        mx.exchange for mx in parts.domains[name].exchangers if mx != NULL_MX and not record.matches(mx.exchange)
-    ]
-    if missing:
-        parts.findings.error(
-            f"{name} MTA-STS",
-            "mta-sts-mx",
-            found=f"the exchanger {', '.join(missing)}, which the policy does not name ({', '.join(record.mx)})",
-            expected="every exchanger in the policy: senders deliver to no other",
-            fix=f"add {missing[0]} to `mx` of the policy in `caddy.mta_sts`, or take it out of the domain's `mx`",
-        )
-
-
-def _check_mta_sts(parts: Parts, name: str) -> None:
-    if parts.domains[name].exchangers == (NULL_MX,):
-        parts.findings.warn(
+def _check_mta_sts(parts: Parts, name: str, policy: MtaStsRecord) -> None:
+    exchangers = parts.domains[name].exchangers
+    note = parts.findings.error if policy.mode == "enforce" else parts.findings.warn
+    if exchangers == (NULL_MX,):
+        note(
             f"{name} MTA-STS",
             "mta-sts-no-mail",
             found="a policy for mail to a domain with a null MX",
             expected="a domain that takes mail",
             fix="give the domain an `mx`, or remove its entry of `caddy.mta_sts`",
         )
+        return
+    missing = [mx.exchange for mx in exchangers if policy.mx and not policy.covers(mx.exchange)]
+    if missing and policy.mode != "none":
+        note(
+            f"{name} MTA-STS",
+            "mta-sts-mx",
+            found=f"the exchanger {', '.join(missing)}, which the policy does not name",
+            expected="every exchanger of the domain in the policy: with mode enforce senders keep mail from others",
+            fix="add it to `mx` of the entry in `caddy.mta_sts`, or remove it from the domain's `mx`",
+        )
 
 
 def _check_exchangers(parts: Parts, domain: ReadDomain) -> None:
     label = f"{domain.name} MX"
     if domain.exchangers == (NULL_MX,):
+        if domain.source.profile == "parked" or domain.source.bounces_elsewhere:
+            return
         parts.findings.warn(
             label,
             "mx-null-sender",
@@ -100,10 +96,11 @@ def _check_exchangers(parts: Parts, domain: ReadDomain) -> None:
             fix="give `mx`, unless it is published outside this stack",
         )
     for mx in domain.exchangers:
-        _check_exchange(parts, mx.exchange, label)
+        check_exchange(parts, mx.exchange, label)
 
 
-def _check_exchange(parts: Parts, exchange: str, label: str) -> None:
+def check_exchange(parts: Parts, exchange: str, label: str) -> None:
+    """Note what is wrong with the host that an MX record names."""
     if exchange in parts.aliases or exchange in parts.cnames:
         parts.findings.error(
             label,
@@ -173,7 +170,7 @@ def _check_receiver(parts: Parts, domain: ReadDomain, receiver: str, label: str)
 
 
 def _check_dkim(parts: Parts, domain: ReadDomain, delegated: frozenset[str]) -> None:
-    if domain.name in delegated:
+    if domain.name in delegated or domain.source.profile == "parked":
         return
     covered_subdomain = domain.source.dmarc is None
     own = [key for _, key in domain.keys if key.tenant is None]

@@ -8,23 +8,46 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from mailstack.dns.cloudflare import decode_content, resource_name
+from mailstack.dns.cloudflare import decode_shown, resource_name, to_cloudflare
+from mailstack.dns.names import WILDCARD
+from mailstack.dns.presentation import data_text
 from mailstack.dns.records import MailExchanger, Record, RecordData, Text
+from mailstack.dns.text_kinds import kind_of
 
-__all__ = ["Action", "Clash", "Decision", "Existing", "decide", "find_clashes", "take_overs"]
+__all__ = [
+    "Action",
+    "Clash",
+    "Decision",
+    "Existing",
+    "content_of",
+    "decide",
+    "declared_content",
+    "find_clashes",
+    "take_overs",
+]
 
 Action = Literal["take-over", "keep"]
-# What a TXT value is for: two of one kind at one name cancel each other.
-KINDS = {"v=spf1": "SPF", "v=dmarc1": "DMARC", "v=dkim1": "DKIM", "v=stsv1": "MTA-STS", "v=tlsrptv1": "TLS-RPT"}
+# Two TXT records of one kind at one name cancel each other.
 DOUBLED = {
     "SPF": "two SPF records are a permanent error for every receiver (RFC 7208 §3.2)",
     "DMARC": "with two DMARC records none counts (RFC 9989, RFC 7489 §6.6.3)",
     "DKIM": "with two keys at one selector signatures fail at random (RFC 6376 §3.6.2.2)",
     "MTA-STS": "with two MTA-STS records senders behave as if there were none (RFC 8461 §3.1)",
     "TLS-RPT": "with two TLS-RPT records nobody reports (RFC 8460 §3)",
+    "BIMI": "with two BIMI records none counts (draft-brand-indicators-for-message-identification §7.2)",
 }
 ONE_EACH = "it cannot be taken over, another record is in its place"
 SHOWN = 120
+# Cloudflare computes their content, each in its own way.
+COMPUTED = frozenset({"CAA", "SRV", "TLSA"})
+BESIDE = {
+    "MX": "mail would go to both, by preference: also to where it went before (RFC 5321 §5.1)",
+    "A": "the name would have both addresses, and half of the connections would go to the old one",
+    "SRV": "clients would use both, by priority and weight (RFC 2782)",
+    "CAA": "the authorities of both may issue: what the old record permits stays permitted (RFC 8659 §4.2)",
+}
+BESIDE["AAAA"] = BESIDE["A"]
+PROXIED = "is proxied, and Cloudflare's proxy takes no SMTP: mail would end there"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,13 +69,13 @@ class Existing:
     @classmethod
     def at_cloudflare(cls, zone: str, zone_id: str, shown: Mapping[str, object]) -> "Existing":
         """Read a record as Cloudflare's API shows it."""
-        kind, content, priority = str(shown["type"]), str(shown.get("content") or ""), shown.get("priority")
+        kind, data = str(shown["type"]), decode_shown(shown)
         return cls(
             zone=zone,
             name=str(shown["name"]).lower(),
             type=kind,
-            content=f"{priority} {content}" if kind == "MX" else content,
-            data=decode_content(kind, content, priority if isinstance(priority, int) else None),
+            content=content_of(shown, data),
+            data=data,
             ttl=int(str(shown.get("ttl") or 0)),
             proxied=bool(shown.get("proxied")),
             record_id=str(shown["id"]),
@@ -68,6 +91,25 @@ class Existing:
     def kind(self) -> str | None:
         """Return what a TXT record is for, None for free text and other types."""
         return _kind(self.name, self.data)
+
+
+def content_of(shown: Mapping[str, object], data: RecordData | None) -> str:
+    """Return in one piece what the API or the engine's state shows of a record, ``data`` being what it decodes to.
+
+    That is the content: of MX after its preference, of types whose content is computed as a zone file has it.
+    """
+    if shown["type"] in COMPUTED and data is not None:
+        return data_text(data)
+    content = str(shown.get("content") or "")
+    return f"{float(str(shown.get('priority') or 0)):.0f} {content}" if shown["type"] == "MX" else content
+
+
+def declared_content(record: Record) -> str:
+    """Return what ``content_of`` is for a declared record once it is there."""
+    written = to_cloudflare(record)
+    if written.content is None:
+        return data_text(record.data)
+    return written.content if written.priority is None else f"{written.priority} {written.content}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,7 +155,7 @@ def find_clashes(new: Sequence[Record], declared: Collection[Record], existing: 
     exchangers = {(record.name, record.data) for record in declared if isinstance(record.data, MailExchanger)}
     found: list[Clash] = []
     for there in existing:
-        if there.name.startswith("*."):
+        if there.name.startswith(WILDCARD) and there.name not in at_name:
             found += _wildcard(there, at_name)
         else:
             clash = _clash(there, at_name.get(there.name, []), exchangers)
@@ -127,7 +169,7 @@ def _clash(there: Existing, new: Sequence[Record], exchangers: Collection[object
         return None
     same = tuple(record for record in new if there.data is not None and record.data == there.data)
     if same:
-        why = "is the very record that is declared; Cloudflare refuses to make it again (81058)"
+        why = "is the very record that is declared; Cloudflare refuses to make it again (81057, 81058)"
         return Clash(existing=there, declared=same, why=why, may_stay=False)
     if there.type == "CNAME" or any(record.type == "CNAME" for record in new):
         declared = tuple(new) if there.type == "CNAME" else tuple(r for r in new if r.type == "CNAME")
@@ -139,17 +181,15 @@ def _clash(there: Existing, new: Sequence[Record], exchangers: Collection[object
         doubled = tuple(record for record in new if _kind(record.name, record.data) == there.kind)
         return Clash(existing=there, declared=doubled, why=DOUBLED[there.kind], may_stay=False) if doubled else None
     beside = tuple(record for record in new if record.type == there.type)
-    if there.type == "MX" and beside and (there.name, there.data) not in exchangers:
-        why = "mail would go to both, by preference: also to where it went before (RFC 5321 §5.1)"
-        return Clash(existing=there, declared=beside, why=why, may_stay=True)
-    if there.type in {"A", "AAAA"} and beside:
-        why = "the name would have both addresses, and half of the connections would go to the old one"
-        return Clash(existing=there, declared=beside, why=why, may_stay=True)
-    return None
+    if not beside or there.type not in BESIDE or (there.name, there.data) in exchangers:
+        return None
+    if there.proxied:
+        return Clash(existing=there, declared=beside, why=PROXIED, may_stay=False)
+    return Clash(existing=there, declared=beside, why=BESIDE[there.type], may_stay=True)
 
 
 def _wildcard(there: Existing, at_name: Mapping[str, Sequence[Record]]) -> Iterator[Clash]:
-    parent = there.name.removeprefix("*.")
+    parent = there.name.removeprefix(WILDCARD)
     below = [record for name, records in at_name.items() if name.endswith(f".{parent}") for record in records]
     declared = tuple(record for record in below if there.type in {record.type, "CNAME"} and record.type != "TXT")
     if declared:
@@ -160,14 +200,7 @@ def _wildcard(there: Existing, at_name: Mapping[str, Sequence[Record]]) -> Itera
 
 
 def _kind(name: str, data: RecordData | None) -> str | None:
-    if not isinstance(data, Text):
-        return None
-    text = data.value.strip().lower()
-    for start, kind in KINDS.items():
-        if text == start or text.startswith((f"{start} ", f"{start};")):
-            return kind
-    # A key record may lack its version (RFC 6376 §3.6.1).
-    return "DKIM" if "._domainkey." in f".{name}" and "p=" in text else None
+    return kind_of(name, data.value) if isinstance(data, Text) else None
 
 
 def decide(clashes: Sequence[Clash], decisions: Sequence[Decision]) -> tuple[list[Clash], list[Clash]]:

@@ -4,6 +4,7 @@ import hashlib
 import re
 from collections.abc import Container
 from dataclasses import dataclass
+from typing import Literal
 
 from mailstack.dns.names import read_name
 from mailstack.dns.problems import Findings, shown
@@ -18,24 +19,24 @@ _ID = re.compile(r"[A-Za-z0-9]{1,32}")
 class MtaStsRecord:
     """Says at ``_mta-sts.<domain>`` that there is a policy, and which one: senders fetch it again for a new id.
 
-    ``policy_id`` is 1 to 32 letters and digits; ``mta_sts_id`` makes it of the policy. ``mode`` and ``mx`` are those
-    of the policy: "testing" and "enforce" are held against the domain's exchangers.
+    ``policy_id`` is 1 to 32 letters and digits; ``mta_sts_id`` makes it of the policy. ``mode`` and ``mx`` are the
+    policy's own; ``*.`` may stand for the first label of an exchanger's name.
     """
 
     domain: str
     policy_id: str
-    mode: str = "none"
+    mode: Literal["testing", "enforce", "none"] = "testing"
     mx: tuple[str, ...] = ()
-
-    def matches(self, exchange: str) -> bool:
-        """Tell whether the policy names an exchanger; ``*.`` stands for exactly one label (RFC 8461 §4.1)."""
-        above = f"*.{exchange.partition('.')[2]}"
-        return any(name.lower().rstrip(".") in {exchange, above} for name in self.mx)
 
     @property
     def text(self) -> str:
         """The record."""
         return f"v=STSv1; id={self.policy_id}"
+
+    def covers(self, exchange: str) -> bool:
+        """Tell whether senders may hand mail to that exchanger (RFC 8461 §4.1)."""
+        names = {name.lower().rstrip(".") for name in self.mx}
+        return exchange in names or f"*.{exchange.partition('.')[2]}" in names
 
 
 def mta_sts_id(policy_text: str) -> str:

@@ -11,15 +11,19 @@ from mailstack.dns.problems import Findings, RuleError, shown
 __all__ = [
     "MAX_LABEL_BYTES",
     "MAX_NAME_BYTES",
+    "WILDCARD",
     "NameRuleError",
     "holder",
     "is_normalised",
+    "is_owner",
     "is_within",
     "lineage",
     "normalise_name",
+    "normalise_owner",
     "read_name",
 ]
 
+WILDCARD = "*."
 MAX_LABEL_BYTES = 63
 MAX_NAME_BYTES = 253  # 255 on the wire, less the first length byte and the root label (RFC 1035 §2.3.4)
 
@@ -81,6 +85,20 @@ def is_normalised(name: str, *, service: bool = True) -> bool:
         return normalise_name(name, service=service) == name
     except NameRuleError:
         return False
+
+
+def normalise_owner(value: str) -> str:
+    """Return the name of a record of any kind, underscores permitted; its first label may be ``*`` (RFC 4592).
+
+    Raises ``NameRuleError``.
+    """
+    rest = value.removeprefix(WILDCARD)
+    return value[: len(value) - len(rest)] + normalise_name(rest, service=True)
+
+
+def is_owner(name: str) -> bool:
+    """Tell whether a name is already as ``normalise_owner`` would write it."""
+    return is_normalised(name.removeprefix(WILDCARD))
 
 
 def is_within(name: str, zone: str) -> bool:

@@ -4,7 +4,7 @@ import ipaddress
 from dataclasses import dataclass
 
 from mailstack.dns.addresses import IPAddress, read_address
-from mailstack.dns.declaration import DEFAULT_TTL, DnsDeclaration, MailHost, SendingDomain
+from mailstack.dns.declaration import DEFAULT_TTL, DnsDeclaration, MailHost
 from mailstack.dns.dkim import DkimKey, read_keys
 from mailstack.dns.dmarc import DmarcRecord, read_dmarc
 from mailstack.dns.mta_sts import read_mta_sts
@@ -18,10 +18,12 @@ from mailstack.dns.records import (
     MailExchanger,
     is_plain_text,
 )
+from mailstack.dns.sending import SendingDomain
 from mailstack.dns.spf import HELO_POLICY, SpfPolicy, SpfRecord, read_policy
 
 __all__ = ["Parts", "ReadDomain", "ReadHost"]
 
+NOBODY_SENDS = SpfRecord(terms=(), all="-all")  # of a parked domain: asked for, not left over by a lost sender
 MIN_TTL, MAX_TTL = 30, 86400  # seconds; what Cloudflare takes
 MIN_COMMON_TTL = 60  # seconds; what Cloudflare takes outside Enterprise
 
@@ -285,6 +287,9 @@ class Parts:
 
     def _read_spf(self) -> None:
         for name, domain in self.domains.items():
+            if domain.source.profile == "parked":
+                self.spf[name] = NOBODY_SENDS
+                continue
             policy = domain.source.spf
             host = self.hosts.get(name)
             if host is not None and host.source.helo:

@@ -6,12 +6,12 @@ from collections.abc import Container, Iterable, Sequence
 from datetime import date
 
 from mailstack.dns.names import NameRuleError, holder, is_within, normalise_name, read_name
+from mailstack.dns.presentation import data_text
 from mailstack.dns.problems import Findings, shown
-from mailstack.dns.records import AUTOMATIC_TTL, Address, Alias, MailExchanger, Record, RecordSet
+from mailstack.dns.records import AUTOMATIC_TTL, Record, RecordSet
 
-__all__ = ["next_serial", "quoted", "rdata_text", "render_records", "render_zone", "zone_of"]
+__all__ = ["next_serial", "rdata_text", "render_records", "render_zone", "zone_of"]
 
-STRING_BYTES = 255  # one character-string of a TXT record (RFC 1035 §3.3)
 AUTOMATIC_TTL_SECONDS = 300  # what Cloudflare serves for "automatic"
 SERIAL_SPACE = 2**32
 
@@ -22,25 +22,9 @@ REFRESH, RETRY, EXPIRE, NEGATIVE_TTL = 7200, 3600, 1_209_600, 300
 _MAILBOX = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~.-]+")
 
 
-def quoted(text: str) -> str:
-    r"""Return TXT data in presentation form: strings of at most 255 bytes, ``"`` and ``\`` escaped, one blank between.
-
-    The strings are joined without anything between them by whoever reads the record, so a value may be cut anywhere.
-    """
-    chunks = [text[start : start + STRING_BYTES] for start in range(0, len(text), STRING_BYTES)] or [""]
-    return " ".join('"{}"'.format(chunk.replace("\\", r"\\").replace('"', r"\"")) for chunk in chunks)
-
-
 def rdata_text(record: Record) -> str:
     """Return the data of a record in presentation form, names with their final dot."""
-    match record.data:
-        case Address(ip=ip):
-            return ip
-        case Alias(target=target):
-            return f"{target}."
-        case MailExchanger(preference=preference, exchange=exchange):
-            return f"{preference} {exchange if exchange == '.' else exchange + '.'}"
-    return quoted(record.data.value)
+    return data_text(record.data)
 
 
 def render_records(records: Iterable[Record]) -> str:

@@ -59,7 +59,8 @@ def _public_half(pem: str, kind: str) -> str:
 
 def _public_key(settings: Settings, key: DeclaredKey) -> str:
     private = settings.private_dkim_key(key)
-    return key.public_key or _public_half(private.get_secret_value() if private is not None else "", key.key_type)
+    kind = "rsa" if key.key is not None else key.key_type  # shared ones are RSA; another word is told elsewhere
+    return key.public_key or _public_half(private.get_secret_value() if private is not None else "", kind)
 
 
 def shared_field(name: str) -> str:

@@ -1,7 +1,6 @@
 """From settings to DNS: which records follow from the stack, in which zone, and what is wrong with them."""
 
-import ipaddress
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -11,7 +10,6 @@ from mailstack.dns import (
     DnsDeclaration,
     DnsRuleError,
     MailExchanger,
-    MailHost,
     MtaStsRecord,
     Record,
     SendingDomain,
@@ -29,6 +27,8 @@ from mailstack.dns import (
 from mailstack.dns.records import RecordType
 from mailstack.plan.dated import ramp_shown
 from mailstack.plan.dkim_keys import keys_are_usable, shared_field
+from mailstack.plan.dns_extras import certificates, further_records, providers, services, tlsa_hosts
+from mailstack.plan.dns_hosts import mail_hosts
 from mailstack.plan.flatten import missing_senders, with_addresses
 from mailstack.plan.model import CloudflarePlan, DnsPlan, RoleRun
 from mailstack.plan.mta_sts import served_policies
@@ -37,23 +37,32 @@ from mailstack.plan.sending import sending_domain, upstream_spf
 from mailstack.plan.shown import Secret, Shown, shown_run
 from mailstack.settings.caddy_model import Caddy
 from mailstack.settings.dns_model import DnsServer
-from mailstack.settings.hosts_model import Host
 from mailstack.settings.model import Settings
 from mailstack.settings.names import (
     bounce_domains,
-    relay_name,
     return_path_domain,
     route_domain,
     spf_include,
     track_domain,
     zone_names,
 )
-from mailstack.settings.postal_kubernetes_model import PostalKubernetes
 from mailstack.settings.postal_model import Postal
 from mailstack.settings.problems import SHOWN_VALUE_CHARACTERS, Problem, SettingsError
 from mailstack.settings.upstream_model import UpstreamSettings
 
 __all__ = ["plan_dns"]
+
+
+# The key of a domain that a record's description ends with.
+KEYS = {
+    "CAA": ".caa",
+    "certificate": ".caa",
+    "TLS-RPT": ".tls_rpt",
+    "BIMI": ".bimi",
+    "SES": ".ses",
+    "SendGrid": ".sendgrid",
+    "Mailgun": ".mailgun",
+}
 
 
 def plan_dns(settings: Settings, outside: Outside = NOTHING) -> DnsPlan | None:
@@ -79,7 +88,7 @@ def plan_dns(settings: Settings, outside: Outside = NOTHING) -> DnsPlan | None:
 
 
 def _published(settings: Settings, found: Declared, zones: Mapping[str, tuple[Record, ...]]) -> DnsPlan:
-    places = frozenset(place for domain in settings.domains for place in _last_places(domain.name))
+    places = frozenset(_last_places(settings))
     last = frozenset(record for record in found.records if (record.name, record.type) in places)
     name = settings.relay.client_name
     clients = frozenset(record for record in found.records if record.name == name)
@@ -106,9 +115,15 @@ def _published(settings: Settings, found: Declared, zones: Mapping[str, tuple[Re
     )
 
 
-def _last_places(domain: str) -> tuple[tuple[str, RecordType], ...]:
-    """Return names and types that send a live domain's mail another way: they wait for hosts and relay."""
-    return (domain, "MX"), (f"_dmarc.{domain}", "TXT"), (f"_mta-sts.{domain}", "TXT")
+def _last_places(settings: Settings) -> Iterator[tuple[str, RecordType]]:
+    """Yield names and types that send a live domain's mail another way: they wait for hosts and relay."""
+    for domain in settings.domains:
+        yield domain.name, "MX"
+        yield f"_dmarc.{domain.name}", "TXT"
+        yield f"_mta-sts.{domain.name}", "TXT"
+    for name in () if settings.relay.submission is None else settings.relay.submission.srv_domains:
+        yield f"_submission._tcp.{name}", "SRV"
+        yield f"_submissions._tcp.{name}", "SRV"
 
 
 def _by_zone(found: Declared, zones: Collection[str]) -> dict[str, tuple[Record, ...]]:
@@ -139,7 +154,7 @@ def _server_runs(
         for zone, records in zones.items()
     ]
     told = {"server": "auto", "listen": list(server.listen_addresses), "port": server.port, "zones": texts}
-    held = [list(place) for domain in settings.domains for place in _last_places(domain.name)]
+    held = [list(place) for place in _last_places(settings)]
     name = settings.relay.client_name
     clients = [] if name is None else [[name, "A"], [name, "AAAA"]]
     first = RoleRun(
@@ -189,13 +204,18 @@ def _as_problem(settings: Settings, problem: Any) -> Problem:
 
 def _field(settings: Settings, record: str) -> str:
     """Return the settings field a record follows from: its DKIM key, or the longest domain its description names."""
+    if record.startswith("dns.records["):
+        return record.partition(" ")[0]
     for number, domain in enumerate(settings.domains):
         for index, key in enumerate(domain.dkim):
             if record.startswith(f"{key.record_name(domain.name)} "):
                 kind = "public_key" if key.private_key is None else "private_key"
                 return f"domains[{number}].dkim[{index}].{kind}" if key.key is None else shared_field(key.key)
     names = [(len(domain.name), number) for number, domain in enumerate(settings.domains) if domain.name in record]
-    return f"domains[{max(names)[1]}]" if names else "dns"
+    about = record.rpartition(" ")[2]
+    if about == "TLSA":
+        return "dns.tlsa"
+    return f"domains[{max(names)[1]}]{KEYS.get(about, '')}" if names else "dns"
 
 
 def _declaration(settings: Settings, outside: Outside) -> DnsDeclaration:
@@ -207,7 +227,7 @@ def _declaration(settings: Settings, outside: Outside) -> DnsDeclaration:
     postal = settings.postal
     return DnsDeclaration(
         domains=domains if postal is None else (*domains, *_postal_domains(settings, postal)),
-        hosts=tuple(_merged(_hosts(settings))),
+        hosts=mail_hosts(settings),
         cnames=() if postal is None else tuple(_postal_aliases(settings, postal)),
         mta_sts=() if settings.caddy is None else tuple(_mta_sts_records(settings.caddy)),
         spf_parts=tuple(part for _, parts in read for part in parts),
@@ -215,98 +235,18 @@ def _declaration(settings: Settings, outside: Outside) -> DnsDeclaration:
         production=settings.environment == "prod",
         # A server of ours serves nothing but what is declared; elsewhere a zone may hold more than we know.
         complete=settings.dns.provider == "server",
+        certificates=tuple(certificates(settings)),
+        services=tuple(services(settings)),
+        tlsa=tuple(tlsa_hosts(settings)),
+        signed_zones=settings.dns.signed_zones,
+        providers=tuple(providers(settings)),
+        further=tuple(further_records(settings)),
     )
 
 
 def _mta_sts_records(caddy: Caddy) -> Iterator[MtaStsRecord]:
     for policy in served_policies(caddy):
         yield MtaStsRecord(domain=policy.domain, policy_id=mta_sts_id(policy.text), mode=policy.mode, mx=policy.mx)
-
-
-def _hosts(settings: Settings) -> Iterator[MailHost]:
-    egress = [ipaddress.ip_address(address) for address in settings.egress_addresses]
-    yield MailHost(
-        name=settings.relay.hostname,
-        ipv4=tuple(str(address) for address in egress if address.version == 4),
-        ipv6=tuple(str(address) for address in egress if address.version == 6),
-        helo=True,
-    )
-    if settings.relay.client_name is not None:
-        yield _clients(settings, settings.relay.client_name)
-    server = settings.dns.server
-    if server is not None and server.host in settings.hosts:
-        name = server.nameservers[0]
-        if zone_of(name, frozenset(zone_names(settings))) and name != settings.relay.hostname:
-            yield _public(name, settings.hosts[server.host])
-    postal = settings.postal
-    if postal is not None and postal.cluster is not None:
-        yield from _postal_on_cluster(settings, postal, postal.cluster)
-    elif postal is not None and postal.host in settings.hosts:
-        yield from _postal_hosts(settings, postal, settings.hosts[postal.host])
-    if settings.caddy is not None and settings.caddy.host in settings.hosts:
-        web = settings.hosts[settings.caddy.host]
-        for policy in served_policies(settings.caddy):
-            yield _public(f"mta-sts.{policy.domain}", web)
-        for name in settings.caddy.extra_names:
-            yield _public(name, web)
-
-
-def _clients(settings: Settings, name: str) -> MailHost:
-    found = settings.client_addresses
-    return _at(name, found, internal=not all(ipaddress.ip_address(address).is_global for address in found))
-
-
-def _at(name: str, addresses: Iterable[str], *, internal: bool = False) -> MailHost:
-    found = [ipaddress.ip_address(address) for address in addresses]
-    return MailHost(
-        name=name,
-        ipv4=tuple(str(address) for address in found if address.version == 4),
-        ipv6=tuple(str(address) for address in found if address.version == 6),
-        internal=internal,
-    )
-
-
-def _public(name: str, host: Host) -> MailHost:
-    return MailHost(
-        name=name, ipv4=tuple(filter(None, [host.public_ipv4])), ipv6=tuple(filter(None, [host.public_ipv6]))
-    )
-
-
-def _postal_on_cluster(settings: Settings, postal: Postal, asked: PostalKubernetes) -> Iterator[MailHost]:
-    yield _at(postal.smtp_hostname, asked.smtp_addresses)
-    yield _at(postal.web_hostname, asked.web_addresses)
-    if any(server.track_domains for _, server in postal.mail_servers):
-        yield _at(track_domain(settings, postal), asked.web_addresses)
-
-
-def _postal_hosts(settings: Settings, postal: Postal, mail: Host) -> Iterator[MailHost]:
-    web = settings.hosts.get(settings.caddy.host, mail) if settings.caddy is not None else mail
-    yield _public(postal.smtp_hostname, mail)
-    yield _public(postal.web_hostname, web)
-    if any(server.track_domains for _, server in postal.mail_servers):
-        yield _public(track_domain(settings, postal), web)
-    name = relay_name(settings, postal)
-    if postal.sending.path == "postfix" and settings.postal_shares_relay_host and postal.sending.relay_name is None:
-        yield MailHost(name=name, ipv4=(postal.gateway,), internal=True)
-
-
-def _merged(hosts: Iterator[MailHost]) -> list[MailHost]:
-    """Return one declaration a name: two parts of the stack may well share a host and a name."""
-    found: dict[str, MailHost] = {}
-    for host in hosts:
-        known = found.get(host.name)
-        found[host.name] = (
-            host
-            if known is None
-            else MailHost(
-                name=host.name,
-                ipv4=tuple(dict.fromkeys((*known.ipv4, *host.ipv4))),
-                ipv6=tuple(dict.fromkeys((*known.ipv6, *host.ipv6))),
-                helo=known.helo or host.helo,
-                internal=known.internal and host.internal,
-            )
-        )
-    return list(found.values())
 
 
 def _postal_domains(settings: Settings, postal: Postal) -> Iterator[SendingDomain]:

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path
 
-from mailstack.dns import Record, resource_name, to_cloudflare
-from mailstack.dns.existing import Clash, Decision, Existing, decide, find_clashes, take_overs
-from mailstack.dns.records import MailExchanger, Text
+from mailstack.dns import Record, resource_name
+from mailstack.dns.existing import Clash, Decision, Existing, decide, declared_content, find_clashes, take_overs
+from mailstack.dns.records import Caa, MailExchanger, Text
 from mailstack.plan.model import CloudflarePlan, Plan
 from mailstack.plan.mta_sts import abandoned_policies
 from mailstack.reach.cloudflare import CloudflareApi, CloudflareError
@@ -105,9 +105,7 @@ def _first_day_at_cloudflare(
 
 
 def _content_at(zone_id: str, record: Record) -> tuple[str, str, str]:
-    written = to_cloudflare(record)
-    shown = written.content if written.priority is None else f"{written.priority} {written.content}"
-    return zone_id, written.name, shown
+    return zone_id, record.name, declared_content(record)
 
 
 def _ids(plan: Plan) -> Mapping[str, str | None]:
@@ -258,6 +256,8 @@ def _merge(plan: Plan, there: Existing) -> list[str]:
     if isinstance(there.data, MailExchanger):
         entry = f"{{preference: {there.data.preference}, exchange: {there.data.exchange}}}"
         return [f"declare it: add `{entry}` to {field}.mx"]
+    if isinstance(there.data, Caa) and there.data.tag in CAA_SETTINGS:
+        return [f"declare it: add `{there.data.value}` to {field}.caa.{there.data.tag}"]
     if there.kind == "SPF":
         return _merge_spf(field, _content(there))
     if there.kind == "DMARC":
@@ -278,6 +278,7 @@ def _merge_spf(field: str, text: str) -> list[str]:
     return [f"merge its terms, and take it over: {' and '.join(lines)}"] if lines else []
 
 
+CAA_SETTINGS = ("issue", "issuewild", "issuemail", "iodef")
 DMARC_SETTINGS = {
     "p": "policy",
     "sp": "subdomain_policy",

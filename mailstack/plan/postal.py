@@ -298,7 +298,7 @@ def _extra_config(settings: Settings, postal: Postal) -> dict[str, dict[str, Any
             # Left out, Postal's mail library never upgrades, whatever enable_starttls_auto says.
             "enable_starttls": relay.tls == "starttls-verified",
             "from_name": mail.from_name if mail is not None else "Postal",
-            "from_address": mail.from_address if mail is not None else f"postmaster@{settings.domains[0].name}",
+            "from_address": mail.from_address if mail is not None else f"postmaster@{settings.mail_domains[0].name}",
         }
     }
     for group, keys in postal.config.items():

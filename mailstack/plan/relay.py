@@ -362,7 +362,7 @@ def _submission(settings: Settings) -> Submission | None:
 
 def _sender_domains(settings: Settings) -> tuple[str, ...]:
     listed = settings.relay.sender_domains
-    names = tuple(domain.name for domain in settings.domains) if listed is None else listed
+    names = tuple(domain.name for domain in settings.mail_domains) if listed is None else listed
     # Postal puts its return path into MAIL FROM. Refused here, every recipient would count as unreachable.
     own = () if settings.postal is None else bounce_domains(settings, settings.postal)
     return tuple(dict.fromkeys((*names, *own)))

@@ -2,6 +2,7 @@
 
 from mailstack.dns import DmarcPolicy, MailExchanger, SendingDomain, SpfInclude, SpfPolicy, address_mechanism
 from mailstack.plan.dkim_keys import published_keys
+from mailstack.plan.dns_extras import extras, parked_domain
 from mailstack.settings.domains_model import Domain
 from mailstack.settings.model import Settings
 from mailstack.settings.names import spf_include
@@ -22,6 +23,8 @@ def upstream_spf(settings: Settings, *upstreams: UpstreamSettings) -> tuple[list
 
 def sending_domain(settings: Settings, domain: Domain) -> SendingDomain:
     """Return what is declared for a domain."""
+    if not domain.sends:
+        return parked_domain(domain)
     upstream, postal = settings.upstream_of(domain), settings.postal
     includes, own = upstream_spf(settings, upstream)
     by_postal = postal is not None and domain.name in postal.sending_domains
@@ -34,12 +37,13 @@ def sending_domain(settings: Settings, domain: Domain) -> SendingDomain:
         for name in domain.spf.include
         if name not in known
     ]
-    declared_mx = upstream.provider.mx if domain.mx is None else domain.mx
+    here = upstream.provider.mx if domain.profile == "sending" else ()
+    declared_mx = here if domain.mx is None else domain.mx
     exchangers = tuple(MailExchanger(preference=mx.preference, exchange=mx.exchange) for mx in declared_mx)
     return SendingDomain(
         name=domain.name,
         # No word about MX and an upstream without mailboxes: the domain's MX records are somebody else's.
-        mx=exchangers if exchangers or domain.mx is None else None,
+        mx=exchangers if exchangers or (domain.mx is None and domain.profile == "sending") else None,
         spf=SpfPolicy(
             includes=tuple(includes),
             mechanisms=(*own, *domain.spf.mechanisms),
@@ -58,4 +62,8 @@ def sending_domain(settings: Settings, domain: Domain) -> SendingDomain:
             spf_alignment=domain.dmarc.spf_alignment,
             psd=domain.dmarc.psd,
         ),
+        # Postal puts a return path of its own into MAIL FROM.
+        bounces_elsewhere=by_postal and domain.profile == "send-only",
+        profile=domain.profile,
+        **extras(domain),
     )

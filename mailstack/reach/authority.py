@@ -82,13 +82,12 @@ class Authority:
                 continue
             for rdata in rrset:
                 text = rdata.to_text()
-                priority, content = (int(text.split()[0]), text.split()[1]) if kind == "MX" else (None, text)
                 yield Existing(
                     zone=self._zone,
                     name=owner,
                     type=shown,
                     content=text,
-                    data=decode_content(shown, content.rstrip(".") or ".", priority),
+                    data=decode_content(shown, text),
                     ttl=rrset.ttl,
                 )
 

@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from mailstack.dns import resource_name, to_cloudflare
+from mailstack.dns import resource_name
+from mailstack.dns.existing import Existing, declared_content
 from mailstack.plan import CloudflarePlan, Plan, RoleRun
 from mailstack.reach.bundle import command_line, payload
 from mailstack.reach.cloudflare import CLOUDFLARE_API, CloudflareApi, CloudflareError
@@ -84,11 +85,11 @@ def _at_cloudflare(plan: Plan, cloudflare: CloudflarePlan, url: str) -> Iterator
     for zone, records in plan.dns.zones.items():
         if ids[zone] is None:
             raise CloudflareError(f"{zone} is no zone that the API token sees")
-        served = {(shown["name"], shown["type"], shown["content"]) for shown in api.records(str(ids[zone]))}
+        shown = [Existing.at_cloudflare(zone, str(ids[zone]), record) for record in api.records(str(ids[zone]))]
+        served = {(there.name, there.type, there.content) for there in shown}
         for record in records:
-            wanted = to_cloudflare(record)
-            if (wanted.name, wanted.type, wanted.content) not in served:
-                yield f"dns-{resource_name(record)}: {wanted.type} {wanted.name} is not as declared"
+            if (record.name, record.type, declared_content(record)) not in served:
+                yield f"dns-{resource_name(record)}: {record.type} {record.name} is not as declared"
 
 
 def own_kubeconfig(stack: str, folder: Path) -> str:

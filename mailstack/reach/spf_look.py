@@ -62,6 +62,8 @@ class _Look:
         self._deadline = deadline
         self._lock = threading.Lock()
         self._locks: dict[Question, threading.Lock] = {}
+        self._tops: dict[str, bool] = {}
+        self._top_lock = threading.Lock()
         self._in_vain = 0
         self._heard = False
         self._resolver = dns.resolver.Resolver(configure=False)
@@ -94,7 +96,18 @@ class _Look:
             if isinstance(found, str):
                 return Reply(why=found)
             values += found
+        top = name.rpartition(".")[2]
+        if not values and not self._knows(top):
+            return Reply(why=f"the resolver does not know the Internet's names: not even {top}")
         return Reply(values=tuple(values))
+
+    def _knows(self, top: str) -> bool:
+        """Tell whether the resolver has a top-level domain. One of a closed network denies all names of others."""
+        with self._top_lock:
+            if top not in self._tops:
+                found = self._resolved(top, "NS")
+                self._tops[top] = bool(found) and not isinstance(found, str)
+            return self._tops[top]
 
     def _resolved(self, name: str, type_: str) -> list[str] | str:
         left = self._deadline - time.monotonic()

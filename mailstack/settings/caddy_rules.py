@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 
+from mailstack.caddy.certificate_names import covers, names_in
 from mailstack.settings.caddy_model import Caddy
 from mailstack.settings.model import Settings
 from mailstack.settings.problems import Problem, not_a_host, one_of
@@ -105,4 +106,25 @@ def _policies(settings: Settings, caddy: Caddy) -> Iterator[Problem]:
         )
 
 
-CADDY_RULES: tuple[Callable[[Settings, Caddy], Iterator[Problem]], ...] = (_machine, _certificates, _policies)
+def _policy_names(_settings: Settings, caddy: Caddy) -> Iterator[Problem]:
+    """Refuse a policy that nobody could fetch: senders demand a certificate for that very name (RFC 8461 §3.3)."""
+    if caddy.certificates != "custom" or caddy.custom is None or not caddy.mta_sts:
+        return
+    names = names_in(caddy.custom.certificate)
+    for index, policy in enumerate(caddy.mta_sts):
+        if names is not None and not covers(names, f"mta-sts.{policy.domain}"):
+            yield Problem(
+                field=f"caddy.mta_sts[{index}].domain",
+                value=policy.domain,
+                rule=f"needs a certificate for mta-sts.{policy.domain}, and caddy.custom.certificate is for "
+                f"{', '.join(sorted(names)) or 'no name'}",
+                fix=f"add mta-sts.{policy.domain} to the certificate, use certificates acme, or remove the policy",
+            )
+
+
+CADDY_RULES: tuple[Callable[[Settings, Caddy], Iterator[Problem]], ...] = (
+    _machine,
+    _certificates,
+    _policies,
+    _policy_names,
+)

@@ -4,6 +4,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
+from mailstack.dns.rdata import RecordType
+from mailstack.settings.dns_records_model import FurtherRecords, TlsaRecords
 from mailstack.settings.section import Section
 from mailstack.settings.types import (
     CloudflareId,
@@ -64,7 +66,7 @@ class ExistingRecord(Section):
     """A record that a zone had before, and what is to become of it."""
 
     name: OwnerName = Field(description="Its name, as the preview shows it.")
-    type: Literal["A", "AAAA", "CNAME", "MX", "TXT"] = Field(description="Its type.")
+    type: RecordType = Field(description="Its type.")
     content: str | None = Field(default=None, description="Its content, where the name has several of this type.")
     action: Literal["take-over", "keep"] = Field(
         description="take-over: one update imports it as it is, the next brings the declared value. keep: it stays."
@@ -78,6 +80,13 @@ class Dns(Section):
         default="none", description="none: the zone is only a stack output, in BIND format."
     )
     ttl: int = Field(default=3600, ge=60, le=86400, description="Seconds.")
+    records: tuple[FurtherRecords, ...] = Field(
+        default=(), description="Further records, beside those that follow from the stack."
+    )
+    signed_zones: tuple[DomainName, ...] = Field(
+        default=(), description="Zones signed with DNSSEC, their DS record at the registrar. TLSA needs it."
+    )
+    tlsa: tuple[TlsaRecords, ...] = Field(default=(), description="TLSA records. Off: mail stops at a wrong one.")
     existing: tuple[ExistingRecord, ...] = Field(
         default=(), description="Records of before that would clash with declared ones, and what is decided about them."
     )

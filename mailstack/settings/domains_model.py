@@ -4,6 +4,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from mailstack.settings.domain_records_model import BimiLogo, Caa, TlsRpt
+from mailstack.settings.providers_model import Mailgun, SendGrid, Ses
 from mailstack.settings.section import Section
 from mailstack.settings.types import (
     Day,
@@ -150,3 +152,19 @@ class Domain(Section):
     spf: Spf = Field(default=Spf(), description="Who else may send for it.")
     dkim: tuple[DkimKey, ...] = Field(default=(), description="Keys to publish.")
     dmarc: Dmarc = Field(default=Dmarc(), description="Its policy.")
+    profile: Literal["sending", "send-only", "parked"] = Field(
+        default="sending",
+        description="send-only: no mailboxes; a null MX, or `mx` for bounces alone. parked: no mail at all, and every "
+        "message in its name is to be refused.",
+    )
+    caa: Caa | None = Field(default=None, description="Who may issue certificates. Absent: nothing is said.")
+    tls_rpt: TlsRpt | None = Field(default=None, description="Reports about TLS of incoming mail.")
+    bimi: BimiLogo | None = Field(default=None, description="A logo for its mail.")
+    ses: Ses | None = Field(default=None, description="Records that Amazon SES asks for.")
+    sendgrid: SendGrid | None = Field(default=None, description="Records that SendGrid asks for.")
+    mailgun: Mailgun | None = Field(default=None, description="Records that Mailgun asks for.")
+
+    @property
+    def sends(self) -> bool:
+        """Tell whether mail is sent from it."""
+        return self.profile != "parked"

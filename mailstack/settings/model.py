@@ -68,6 +68,11 @@ class Settings(Section):
         return self.relay.upstreams.get(domain.upstream or "", self.relay.upstream)
 
     @property
+    def mail_domains(self) -> tuple[Domain, ...]:
+        """Return the domains that mail is sent from: all but the parked ones."""
+        return tuple(domain for domain in self.domains if domain.sends)
+
+    @property
     def fallback(self) -> UpstreamSettings | None:
         """Return the upstream that takes over when the first choice does not answer."""
         return self.relay.upstreams.get(self.relay.fallback_upstream or "")

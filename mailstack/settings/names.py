@@ -1,11 +1,13 @@
 """Names that follow from the settings: what DNS publishes, Postal believes and the relay routes by."""
 
 from collections.abc import Collection, Iterable
+from typing import Literal
 
 from mailstack.dns import zone_of
 from mailstack.settings.domains_model import DkimKey, Domain
 from mailstack.settings.model import Settings
 from mailstack.settings.postal_model import Postal
+from mailstack.settings.providers_model import Mailgun
 from mailstack.settings.relay_kubernetes_model import RelayKubernetes
 from mailstack.settings.upstream_model import UpstreamSettings
 
@@ -14,7 +16,9 @@ __all__ = [
     "bounce_domains",
     "custom_return_path",
     "google_senders",
+    "mailgun_name",
     "postal_dkim",
+    "provider_region",
     "relay_name",
     "return_path_domain",
     "route_domain",
@@ -81,7 +85,7 @@ def google_senders(settings: Settings) -> tuple[str, ...]:
         return upstream is not None and upstream.preset == "google-workspace"
 
     spare = google(settings.fallback)
-    names = tuple(domain.name for domain in settings.domains if spare or google(settings.upstream_of(domain)))
+    names = tuple(domain.name for domain in settings.mail_domains if spare or google(settings.upstream_of(domain)))
     if settings.postal is None:
         return names
     # Postal's return path stands in MAIL FROM; the common one takes the first upstream.
@@ -137,3 +141,17 @@ def postal_dkim(postal: Postal, domain: Domain) -> DkimKey | None:
 def selector_suffix(postal: Postal, key: DkimKey) -> str:
     """Return the part of the selector that Postal stores with the domain."""
     return key.selector.removeprefix(f"{postal.dkim_identifier}-")
+
+
+def mailgun_name(domain: Domain, asked: Mailgun) -> str:
+    """Return the sending domain at Mailgun: the declared one, or the domain itself."""
+    return asked.domain or domain.name
+
+
+def provider_region(settings: Settings, domain: Domain, preset: Literal["ses", "mailgun"]) -> str | None:
+    """Return the region of a domain's sending service: its own, or that of the domain's upstream at that service."""
+    asked = domain.ses if preset == "ses" else domain.mailgun
+    if asked is not None and asked.region is not None:
+        return asked.region
+    upstream = settings.upstream_of(domain)
+    return upstream.region if upstream.preset == preset else None

@@ -189,8 +189,8 @@ def _proof(settings: Settings) -> Iterator[Problem]:
             rule="must be another address than the sender: Postfix asks nobody about the one it asks as",
             fix="leave it out for abuse@ the sender's domain, or name another mailbox",
         )
-    listed = relay.sender_domains or tuple(domain.name for domain in settings.domains)
-    if proof.sender is not None and proof.sender.rpartition("@")[2] not in listed:
+    listed = relay.sender_domains or tuple(domain.name for domain in settings.mail_domains)
+    if listed and proof.sender is not None and proof.sender.rpartition("@")[2] not in listed:
         yield Problem(
             field="relay.proof.sender",
             value=proof.sender,

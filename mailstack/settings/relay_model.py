@@ -52,6 +52,9 @@ class Submission(Section):
         default=None, description="Absent: that of Caddy on the same host, for relay.hostname, renewals followed."
     )
     users: tuple[SubmissionUser, ...] = Field(min_length=1, description="Who may log in.")
+    srv_domains: tuple[DomainName, ...] = Field(
+        default=(), description="Of `domains`: mail programs find it by SRV records (RFC 6186), as relay.hostname."
+    )
 
 
 class Relay(Section):

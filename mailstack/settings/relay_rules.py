@@ -214,7 +214,7 @@ def _placement(settings: Settings) -> Iterator[Problem]:
 
 def _sender(settings: Settings) -> Iterator[Problem]:
     relay = settings.relay
-    names = [domain.name for domain in settings.domains] if relay.sender_domains is None else relay.sender_domains
+    names = [domain.name for domain in settings.mail_domains] if relay.sender_domains is None else relay.sender_domains
     domain = (relay.from_email or "").rpartition("@")[2]
     if relay.from_email is not None and names and domain not in names:
         yield Problem(

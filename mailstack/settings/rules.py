@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from mailstack.settings.caddy_rules import CADDY_RULES
 from mailstack.settings.cluster_rules import CLUSTER_RULES
 from mailstack.settings.dns_rules import DNS_RULES
+from mailstack.settings.domain_records_rules import DOMAIN_RECORDS_RULES
 from mailstack.settings.domains_rules import DOMAINS_RULES
 from mailstack.settings.hosts_rules import HOSTS_RULES
 from mailstack.settings.metrics_rules import METRICS_RULES
@@ -12,6 +13,7 @@ from mailstack.settings.model import Settings
 from mailstack.settings.postal_kubernetes_rules import POSTAL_KUBERNETES_RULES
 from mailstack.settings.postal_rules import POSTAL_RULES
 from mailstack.settings.problems import Problem
+from mailstack.settings.profile_rules import PROFILE_RULES
 from mailstack.settings.relay_docker_rules import RELAY_DOCKER_RULES
 from mailstack.settings.relay_image_rules import RELAY_IMAGE_RULES
 from mailstack.settings.relay_kubernetes_rules import RELAY_KUBERNETES_RULES
@@ -24,6 +26,8 @@ __all__ = ["find_problems"]
 RULES: tuple[Callable[[Settings], Iterator[Problem]], ...] = (
     *HOSTS_RULES,
     *DOMAINS_RULES,
+    *PROFILE_RULES,
+    *DOMAIN_RECORDS_RULES,
     *RELAY_RULES,
     *METRICS_RULES,
     *RELAY_IMAGE_RULES,

@@ -12,8 +12,8 @@ What is known about Cloudflare (its documentation, the Terraform provider's code
     * A quoted TXT string of more than 255 bytes is split; unquoted TXT is kept exactly as given.
     * MX takes content and a top-level priority; ``data`` on it counts for nothing (9100 and 9009).
     * CAA, TLSA and SRV take ``data``; their content is computed.
-    * 81045 quota, 81053/81054 CNAME conflicts, 81058 identical record, 81044 missing record, 10000 and 6003/6111
-      authentication, 429 with ``retry-after``.
+    * 81045 quota, 81053/81054 CNAME conflicts, 81058 identical record (81057 in older threads), 81044 missing record,
+      10000 and 6003/6111 authentication, 429 with ``retry-after``.
     * Lists are given by pages: of zones 20, at most 50; of records 100, at most 5,000,000.
     * A record of more than 4,096 bytes and a name and type of more than 8,192 characters together are refused.
     * Settings are left out for a CNAME that is not proxied; ``tags_modified_on`` for a record without tags.

@@ -20,10 +20,13 @@ __all__ = ["CloudflareProvider"]
 
 KIND = "cloudflare:index/dnsRecord:DnsRecord"
 API = "https://api.cloudflare.com/client/v4"
-SENT = ("name", "type", "content", "ttl", "priority", "proxied", "comment", "tags")
+SENT = ("name", "type", "content", "data", "ttl", "priority", "proxied", "comment", "tags")
 INPUTS = ("zoneId", *SENT)
 COMPUTED = ("createdOn", "modifiedOn", "proxiable")
 REPLACING = frozenset({"zoneId", "type"})
+# Keys of ``data``: the API's to the engine's.
+CAMEL_CASE = {"matching_type": "matchingType"}
+SNAKE_CASE = {engine: api for api, engine in CAMEL_CASE.items()}
 TIMEOUT_SECONDS = 60
 NOT_FOUND = 404
 RETRIES = 2
@@ -92,6 +95,9 @@ class CloudflareProvider:
         if record is None:
             return None
         found = {"zoneId": zone, **{key: record[key] for key in SENT if record.get(key) not in (None, [])}}
+        if "data" in found:
+            found["data"] = {CAMEL_CASE.get(key, key): value for key, value in record["data"].items()}
+            del found["content"]  # computed of it
         return record["id"], found, {**found, **_computed(record)}
 
     def delete(self, kind: str, identity: str, outputs: Properties, *, log: Log) -> None:
@@ -133,7 +139,10 @@ def _wait(asked: str | None, attempt: int) -> float:
 
 
 def _body(inputs: Properties) -> Properties:
-    return {key: value for key, value in plain(inputs).items() if key in SENT}
+    body = {key: value for key, value in plain(inputs).items() if key in SENT}
+    if "data" in body:
+        body["data"] = {SNAKE_CASE.get(key, key): value for key, value in body["data"].items()}
+    return body
 
 
 def _computed(record: Properties) -> Properties:

@@ -15,8 +15,11 @@ errors: ``failed to make http request: METHOD "URL": CODE`` and     resource.go;
 two more tries after 408, 409, 429 and 5xx; ``Retry-After`` is      cloudflare-go, internal/requestconfig
  followed below a minute
 
-Not kept by the stand-in, and not used by this project: ``data`` and ``settings``, relative names, keys in place of a
-token, and the refusal of a proxied record with a TTL.
+``data`` in place of content for CAA, SRV and TLSA (model.go); an SRV record's priority is declared beside it too,
+since the API answers it there (issues 6651 and 6684: left out, every plan shows a change).
+
+Not kept by the stand-in, and not used by this project: ``settings``, relative names, keys in place of a token, and the
+refusal of a proxied record with a TTL.
 """
 
 import re
@@ -179,6 +182,44 @@ def test_refresh_finds_nothing_where_nothing_is_changed(contract: Zoned) -> None
     contract.up(*declared)
     refreshed = contract.run(declared, "refresh", "--preview-only", "--expect-no-changes")
     assert (refreshed.code, refreshed.changes) == (0, {}), refreshed.text
+
+
+WITH_DATA: tuple[Record, ...] = (
+    {"type": "CAA", "data": {"flags": 0, "tag": "issue", "value": "letsencrypt.org"}},
+    {"type": "SRV", "priority": 5, "data": {"priority": 5, "weight": 1, "port": 465, "target": "mail.example.net"}},
+    {"type": "TLSA", "data": {"usage": 3, "selector": 1, "matchingType": 1, "certificate": "0a" * 32}},
+)
+
+
+@pytest.mark.parametrize("inputs", WITH_DATA, ids=lambda inputs: str(inputs["type"]))
+def test_a_record_with_data_is_made_found_as_declared_and_changed_in_place(contract: Zoned, inputs: Record) -> None:
+    contract.name = f"{contract.name[:30]}-{inputs['type'].lower()}"
+    contract.host = f"_{inputs['type'].lower()}._tcp.{contract.host}"
+    declared = contract.record()
+    del declared["inputs"]["content"]
+    declared["inputs"] |= {**inputs, "name": contract.host}
+    assert contract.up(declared).changes == {contract.name: "created"}
+    [made] = contract.held()
+    assert contract.up(declared).changes == {}, "a second run has nothing to do"
+    refreshed = contract.run([declared], "refresh", "--preview-only", "--expect-no-changes")
+    assert (refreshed.code, refreshed.changes) == (0, {}), refreshed.text
+    changed: Record = {"CAA": {"value": "sectigo.com"}, "SRV": {"port": 587}, "TLSA": {"certificate": "0b" * 32}}
+    declared["inputs"]["data"] = {**declared["inputs"]["data"], **changed[inputs["type"]]}
+    assert contract.up(declared).changes == {contract.name: "updated"}
+    [after] = contract.held()
+    assert (after["id"], after["content"] != made["content"]) == (made["id"], True)
+
+
+def test_a_record_with_data_that_exists_can_be_imported(contract: Zoned) -> None:
+    data = {"flags": 0, "tag": "issue", "value": "letsencrypt.org"}
+    held = contract.api.store.create(ZONE, {"name": contract.host, "type": "CAA", "data": data, "ttl": 300})
+    declared = contract.record(type="CAA", data=data)
+    del declared["inputs"]["content"]
+    declared["options"]["import_"] = f"{ZONE}/{held['id']}"
+    assert contract.up(declared).changes == {contract.name: "imported"}
+    del declared["options"]["import_"]
+    assert contract.up(declared).changes == {}
+    assert contract.writes(held["id"]) == []
 
 
 def test_a_record_that_is_gone_cannot_be_deleted_before_a_refresh(contract: Zoned) -> None:

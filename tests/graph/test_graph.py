@@ -10,6 +10,7 @@ import pytest
 from pulumi.runtime import settings as runtime_settings
 from pulumi.runtime.mocks import MockMonitor
 
+from mailstack.dns.rdata import RECORD_TYPES
 from mailstack.reach.bundle import command_line
 from tests.graph.recording import Recorder, is_secret, plain, run_graph
 from tests.unit.cluster_examples import single
@@ -167,15 +168,32 @@ def test_cloudflare_records_are_never_proxied_and_use_full_names() -> None:
         assert len(args.inputs["zoneId"]) == 32
 
 
+def with_every_type() -> dict[str, Any]:
+    raw = example()
+    raw["dns"] |= {
+        "signed_zones": ["example.org"],
+        "records": [
+            {"name": "example.org", "type": "CAA", "values": ['0 issue "letsencrypt.org"']},
+            {"name": "_sip._tcp.example.org", "type": "SRV", "priority": 5, "values": ["1 5060 sip.example.net"]},
+            {"name": "_443._tcp.www.example.org", "type": "TLSA", "values": [f"3 1 1 {'0a' * 32}"]},
+            {"name": "sub.example.org", "type": "NS", "values": ["ns1.example.net"]},
+            {"name": "*.example.org", "type": "CNAME", "values": ["www.example.net"]},
+        ],
+    }
+    return raw
+
+
 def test_cloudflare_records_register_as_the_sdk_would() -> None:
-    recorder, _ = run_graph(example())
-    ours = next(args for args in recorder.of_type(RECORD).values() if args.inputs["type"] == "MX")
-    theirs = _register_with_the_sdk(ours.inputs)
-    assert theirs.typ == ours.typ
-    assert theirs.inputs == ours.inputs
+    recorder, _ = run_graph(with_every_type())
+    of_type = {args.inputs["type"]: args for args in recorder.of_type(RECORD).values()}
+    assert of_type.keys() == set(RECORD_TYPES)
+    for ours, theirs in _registered_with_the_sdk(list(of_type.values())):
+        assert theirs.typ == ours.typ
+        assert theirs.inputs == ours.inputs
+        assert ("content" in ours.inputs) != ("data" in ours.inputs), "the plugin refuses both"
 
 
-def _register_with_the_sdk(inputs: dict[str, Any]) -> Any:
+def _registered_with_the_sdk(records: list[Any]) -> list[tuple[Any, Any]]:
     import pulumi_cloudflare  # noqa: PLC0415 - seconds, and only this test pays them
 
     recorder = Recorder()
@@ -183,19 +201,25 @@ def _register_with_the_sdk(inputs: dict[str, Any]) -> Any:
 
     @pulumi.runtime.test  # type: ignore[untyped-decorator] # the SDK has no types for it
     def register() -> None:
-        pulumi_cloudflare.DnsRecord(
-            "sdk",
-            zone_id=inputs["zoneId"],
-            name=inputs["name"],
-            type=inputs["type"],
-            content=inputs["content"],
-            ttl=inputs["ttl"],
-            proxied=inputs["proxied"],
-            priority=inputs["priority"],
-        )
+        for number, inputs in enumerate(record.inputs for record in records):
+            data = inputs.get("data")
+            if data is not None:
+                fields = {"matching_type" if key == "matchingType" else key: value for key, value in data.items()}
+                data = pulumi_cloudflare.DnsRecordDataArgs(**fields)
+            pulumi_cloudflare.DnsRecord(
+                f"sdk-{number}",
+                zone_id=inputs["zoneId"],
+                name=inputs["name"],
+                type=inputs["type"],
+                content=inputs.get("content"),
+                data=data,
+                ttl=inputs["ttl"],
+                proxied=inputs["proxied"],
+                priority=inputs.get("priority"),
+            )
 
     register()
-    return recorder.resources["sdk"]
+    return [(record, recorder.resources[f"sdk-{number}"]) for number, record in enumerate(records)]
 
 
 def test_the_cloudflare_sdk_is_not_imported() -> None:

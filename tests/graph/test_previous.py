@@ -44,6 +44,24 @@ def test_a_state_that_is_being_written_is_read_a_moment_later(monkeypatch: pytes
     assert ours.contents == {("z1", "example.com", "c"): 60}
 
 
+def test_records_with_data_are_known_by_what_the_api_will_show_of_them() -> None:
+    kind, name = "cloudflare:index/dnsRecord:DnsRecord", "a.example.com"
+    common = {"zoneId": "z1", "name": name, "ttl": 60.0, "content": "whatever"}
+    shown: list[dict[str, Any]] = [
+        {"type": "TLSA", "data": {"usage": 3.0, "selector": 1, "matchingType": 1, "certificate": "0A0B"}},
+        {"type": "CAA", "data": {"flags": 0, "tag": "issue", "value": "letsencrypt.org"}},
+        {"type": "SRV", "priority": 5.0, "data": {"priority": 5.0, "weight": 1, "port": 465, "target": "b.example"}},
+        {"type": "MX", "content": "mx.example.net", "priority": 10.0},
+    ]
+    resources = {f"u::{n}": {"type": kind, "outputs": {**common, **one}} for n, one in enumerate(shown)}
+    assert {content for _, _, content in previous.Previous(resources).ours(["example.com"]).contents} == {
+        "3 1 1 0a0b",
+        '0 issue "letsencrypt.org"',
+        "5 1 465 b.example.",
+        "10 mx.example.net",
+    }
+
+
 def test_a_state_that_cannot_be_read_at_all_is_said_as_the_engine_said_it(monkeypatch: pytest.MonkeyPatch) -> None:
     asked = engine(monkeypatch, failures=1000)
     with pytest.raises(Exception, match="failed to load checkpoint: EOF"):

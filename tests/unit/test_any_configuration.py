@@ -10,7 +10,7 @@ import pytest
 from mailstack.plan import load_plan
 from mailstack.settings.problems import Problem, SettingsError
 from tests.unit.mistakes import MAILGUN, SENDGRID, changed, logins
-from tests.unit.stack_examples import dkim_key, example, postal_example
+from tests.unit.stack_examples import dkim_key, dkim_public_key, example, postal_example
 
 ROUNDS = 600
 ODD: tuple[Any, ...] = (
@@ -87,6 +87,31 @@ def test_no_choice_of_upstreams_logins_and_shared_keys_ends_in_anything_else_eit
     }
     raw = changed(logins(), newer)
     raw["dkim_keys"] = {"common": {"private_key": dkim_key()}}
+    assert mistakes(raw) == (), "valid before it is taken apart"
+    every_mistake_is_a_sentence(seed, [raw])
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_nothing_that_domains_may_have_beyond_mail_ends_in_anything_else_either(seed: int) -> None:
+    newer = {
+        "domains.0.caa": {"iodef": ["security@example.com"], "issuewild": []},
+        "domains.0.tls_rpt": {"rua": ["tls@example.com"]},
+        "domains.0.bimi": {"logo": "https://example.com/logo.svg"},
+        "domains.1.ses": {"region": "eu-west-1", "dkim_tokens": [letter * 32 for letter in "abc"],
+                          "mail_from": "bounce.example.org"},
+        "domains.1.sendgrid": {"subdomain": "em1", "host": "u1.wl1.sendgrid.net",
+                               "links": {"subdomain": "url1", "owner": "1"}},
+        "domains.2": {"name": "parked.example.com", "profile": "parked"},
+        "domains.3": {"name": "lists.example.com", "profile": "send-only", "dkim": [],
+                      "mailgun": {"dkim": [{"selector": "k1", "public_key": dkim_public_key()}], "tracking": "email"}},
+        "dns.signed_zones": ["example.org"],
+        "dns.records": [
+            {"name": "_sip._tcp.example.org", "type": "SRV", "priority": 5, "values": ["1 5060 sip.example.net"]},
+            {"name": "_443._tcp.www.example.org", "type": "TLSA", "values": [f"3 1 1 {'0a' * 32}"], "ttl": 300},
+            {"name": "*.apps.example.org", "type": "A", "values": ["93.184.216.9"]},
+        ],
+    }  # fmt: skip
+    raw = changed(postal_example(), newer)
     assert mistakes(raw) == (), "valid before it is taken apart"
     every_mistake_is_a_sentence(seed, [raw])
 

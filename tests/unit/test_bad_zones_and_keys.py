@@ -50,7 +50,7 @@ EXISTING = [
     existing("name", 7, "must be the name of a DNS record", "in quotes", "7.example.com"),
     existing("type", REMOVE, "is required", "Its type", "A"),
     existing("type", "mx", "must be one of 'A', 'AAAA', 'CNAME', 'MX', 'TXT'", "one of these", "MX"),
-    existing("type", "CAA", "must be one of", "one of these", "TXT"),
+    existing("type", "HINFO", "must be one of", "one of these", "TXT"),
     existing("action", REMOVE, "is required", "take-over: one update imports it", "keep"),
     existing("action", "delete", "must be one of 'take-over', 'keep'", "one of these", "take-over"),
     existing("content", 10, "must be text", "in quotes", "10"),
@@ -191,7 +191,7 @@ def test_a_mistake_about_zones_and_keys_is_told_at_its_field_and_its_fix_can_be_
 
 
 @pytest.mark.parametrize("name", ["*.example.com", "_dmarc.example.com", "*._domainkey.example.com", "a.b.example.com"])
-@pytest.mark.parametrize("kind", ["A", "AAAA", "CNAME", "MX", "TXT"])
+@pytest.mark.parametrize("kind", ["A", "AAAA", "CNAME", "MX", "TXT", "NS", "SRV", "TLSA", "CAA"])
 def test_a_decision_may_be_about_any_name_and_every_type_there_is(name: str, kind: str) -> None:
     plan = accepted(example, {"dns.existing": [{"name": name, "type": kind, "action": "take-over"}]})
     [decision] = plan.settings.dns.existing

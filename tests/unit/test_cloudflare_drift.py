@@ -19,7 +19,16 @@ ZONES = ("example.com", "example.org")
 @pytest.fixture
 def plan() -> Plan:
     """A plan of records only: no host is reached."""
-    found = load_plan(example(dns={"provider": "cloudflare", "cloudflare": {"api_token": TOKEN, "zones": list(ZONES)}}))
+    records = [
+        {"name": "example.org", "type": "CAA", "values": ['0 issue "letsencrypt.org"']},
+        {"name": "_sip._tcp.example.org", "type": "SRV", "priority": 5, "values": ["1 5060 sip.example.net"]},
+        {"name": "_443._tcp.www.example.org", "type": "TLSA", "values": [f"3 1 1 {'0a' * 32}"]},
+        {"name": "*.example.org", "type": "A", "values": ["93.184.216.80"]},
+        {"name": "sub.example.org", "type": "NS", "values": ["ns1.example.net"]},
+    ]
+    zones = {"api_token": TOKEN, "zones": list(ZONES)}
+    dns = {"provider": "cloudflare", "cloudflare": zones, "records": records, "signed_zones": ["example.org"]}
+    found = load_plan(example(dns=dns))
     return replace(found, hosts={}, relay=replace(found.relay, runs=()), relay_rule=None)
 
 
@@ -53,10 +62,13 @@ def test_a_record_that_is_gone_and_one_that_was_changed_are_named(plan: Plan, st
     for shown in standin.records("example.com"):
         if shown["name"] == "_dmarc.example.com":
             standin.store.delete(zone, shown["id"])
+        if shown["type"] == "MX":
+            standin.store.update(zone, shown["id"], {"priority": 50}, merge=True)
         if shown["type"] == "A" and shown["name"] == "relay.example.com":
             standin.store.update(zone, shown["id"], {"content": "203.0.113.99"}, merge=True)
     assert sorted(line.partition(": ")[2] for line in drift(plan, standin)) == [
         "A relay.example.com is not as declared",
+        "MX example.com is not as declared",
         "TXT _dmarc.example.com is not as declared",
     ]
 

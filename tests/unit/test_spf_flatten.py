@@ -15,6 +15,7 @@ from mailstack.plan.outside import Outside, spf_look
 from mailstack.settings.problems import SettingsError
 from tests.unit.name_server import NameServer
 from tests.unit.stack_examples import example, postal_example
+from tests.unit.test_spf_look import TOPS
 
 TODAY = date(2026, 11, 29)
 SOA = "@ 60 IN SOA ns.example. admin.example. 1 60 60 60 60\n"
@@ -93,7 +94,8 @@ def test_a_name_that_is_no_include_of_the_domain_or_that_postal_looks_for_is_ref
 
 
 def server(record: str) -> NameServer:
-    return NameServer({"google.com": GOOGLE, "example.net": f"{SOA}{record}\nh 60 IN A 93.184.218.9\n"}, recursive=True)
+    zones = {"google.com": GOOGLE, "example.net": f"{SOA}{record}\nh 60 IN A 93.184.218.9\n", **TOPS}
+    return NameServer(zones, recursive=True)
 
 
 def live(running: NameServer) -> Outside:

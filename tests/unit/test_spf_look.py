@@ -19,10 +19,14 @@ SOA = "@ 60 IN SOA ns.example. admin.example. 1 60 60 60 60\n"
 GOOGLE = SOA + '_spf 60 IN TXT "v=spf1 ip4:93.184.216.0/24 " "~all"\n'
 
 
+# A resolver that knows these knows the Internet.
+TOPS = {top: f"{SOA}@ 60 IN NS a.nic.{top}.\n" for top in ("com", "net")}
+
+
 def server(third: str, **changes: Any) -> NameServer:
     """Return a resolver that knows Google's record and that of the newsletter sender, spf.example.net."""
     inner = "".join(f'n{n} 60 IN TXT "v=spf1 ip4:93.184.217.{n} -all"\n' for n in range(10))
-    zones = {"google.com": GOOGLE, "example.net": f"{SOA}{third}\n{inner}mx 60 IN A 93.184.216.9\n"}
+    zones = {"google.com": GOOGLE, "example.net": f"{SOA}{third}\n{inner}mx 60 IN A 93.184.216.9\n", **TOPS}
     return NameServer(zones, recursive=True, **changes)
 
 
@@ -82,6 +86,13 @@ def test_a_name_server_that_fails_is_unknown_and_no_fault() -> None:
     with server(including(2), lame=True) as running:
         warnings = planned(running).dns.warnings
     assert any("its name servers fail" in sentence for sentence in warnings)
+
+
+def test_the_resolver_of_a_closed_network_denies_everything_and_refuses_nothing() -> None:
+    with NameServer({".": SOA}, recursive=True) as running:
+        warnings = planned(running).dns.warnings
+    told = [sentence for sentence in warnings if "spf-unknown" in sentence]
+    assert any("spf.example.net TXT: the resolver does not know the Internet's names: not even net" in s for s in told)
 
 
 @pytest.mark.parametrize("change", [{"environment": "local"}, {"dns": {"provider": "none", "look_seconds": 0}}])

@@ -11,6 +11,7 @@ from pyasn1.type import namedtype, univ
 from mailstack.dns import (
     NULL_MX,
     Address,
+    Caa,
     Declared,
     DkimKey,
     DmarcPolicy,
@@ -18,13 +19,16 @@ from mailstack.dns import (
     DnsRuleError,
     MailExchanger,
     MailHost,
+    NameServer,
     Problem,
     Record,
     RecordSet,
     SendingDomain,
     SpfInclude,
     SpfPolicy,
+    Srv,
     Text,
+    Tlsa,
     declare,
 )
 
@@ -150,7 +154,27 @@ _ADDRESSES = st.one_of(
 _EXCHANGERS = st.builds(
     MailExchanger, preference=st.integers(0, 65535), exchange=st.sampled_from(["a.example.net", "b.test.org"])
 )
-_NAMES = st.sampled_from(["example.com", "_dmarc.example.com", "a.example.com", "s1._domainkey.b.example.com"])
-RECORD_SETS = st.lists(st.tuples(_NAMES, st.one_of(_TEXTS, _ADDRESSES, _EXCHANGERS, st.just(NULL_MX))), max_size=6).map(
+_NUMBERS = st.integers(0, 65535)
+_SERVICES = st.builds(
+    Srv, priority=_NUMBERS, weight=_NUMBERS, port=_NUMBERS, target=st.sampled_from([".", "a.example.net", "b.test.org"])
+)
+_SMALL = st.integers(0, 255)
+_KEYS = st.builds(
+    Tlsa,
+    usage=_SMALL,
+    selector=_SMALL,
+    matching_type=_SMALL,
+    certificate=st.binary(min_size=1, max_size=64).map(bytes.hex),
+)
+_AUTHORITIES = st.builds(
+    Caa, flags=st.sampled_from([0, 128]), tag=st.sampled_from(["issue", "issuewild", "iodef"]), value=_PIECES
+)
+_SERVERS = st.sampled_from([NameServer(host="ns1.example.net"), NameServer(host="ns2.test.org")])
+_NAMES = st.sampled_from(
+    ["example.com", "_dmarc.example.com", "a.example.com", "s1._domainkey.b.example.com", "*._domainkey.example.com"]
+)
+_DATA = st.one_of(_TEXTS, _ADDRESSES, _EXCHANGERS, st.just(NULL_MX), _SERVICES, _KEYS, _AUTHORITIES)
+_DELEGATIONS = st.tuples(st.just("b.example.com"), _SERVERS)
+RECORD_SETS = st.lists(st.one_of(st.tuples(_NAMES, _DATA), _DELEGATIONS), max_size=6).map(
     lambda pairs: RecordSet.of(Record.of(name, 3600, data) for name, data in pairs)
 )

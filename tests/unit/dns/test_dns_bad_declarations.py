@@ -19,14 +19,14 @@ from tests.unit.dns.dns_examples import (
     spf,
 )
 from tests.unit.dns.dns_mistakes import PEM_PRIVATE, PRIVATE_NUMBERS
+from tests.unit.dns.dns_record_mistakes import RECORD_ERRORS, RECORD_WARNINGS
 from tests.unit.dns.dns_spf_mistakes import SPF_ERRORS, SPF_WARNINGS
 
-ERRORS = (*dns_mistakes.ERRORS, *SPF_ERRORS)
-WARNINGS = (*dns_mistakes.WARNINGS, *SPF_WARNINGS)
+ERRORS = (*dns_mistakes.ERRORS, *SPF_ERRORS, *RECORD_ERRORS)
+WARNINGS = (*dns_mistakes.WARNINGS, *SPF_WARNINGS, *RECORD_WARNINGS)
 
 # Broken by other callers than declare(); the tests of zone files and record sets cover them.
 OTHER_RULES = {
-    "rrset-ttl",
     "zone-scope",
     "zone-nameservers",
     "zone-nameserver-address",

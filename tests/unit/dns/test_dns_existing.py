@@ -1,12 +1,21 @@
 """What a zone holds already: told where it would clash, and seen through name servers within a bounded time."""
 
 import time
+from dataclasses import asdict
 from typing import Any
 
 import pytest
 
-from mailstack.dns import Address, Alias, MailExchanger, Record, Text
-from mailstack.dns.existing import Decision, Existing, decide, find_clashes, take_overs
+from mailstack.dns import Address, Alias, Caa, MailExchanger, Record, Srv, Text, decode_shown, to_cloudflare
+from mailstack.dns.existing import (
+    Decision,
+    Existing,
+    content_of,
+    decide,
+    declared_content,
+    find_clashes,
+    take_overs,
+)
 from mailstack.reach.look import Look, look_by_dns
 from tests.unit.name_server import NameServer
 
@@ -19,10 +28,23 @@ DECLARED = [
     Record.of("mail._domainkey.example.com", 300, Text(value="v=DKIM1; p=AAAA")),
     Record.of("relay.example.com", 300, Address(ip="192.0.2.1")),
     Record.of("click.example.com", 300, Alias(target="track.example.com")),
+    Record.of(ZONE, 300, Caa(flags=0, tag="issue", value="letsencrypt.org")),
+    Record.of("_submissions._tcp.example.com", 300, Srv(priority=0, weight=1, port=465, target="relay.example.com")),
+    Record.of("*._domainkey.parked.example.com", 300, Text(value="v=DKIM1; p=")),
 ]
 
 
-def there(name: str, kind: str, content: str, **more: Any) -> Existing:
+def caa(tag: str, value: str, flags: object = 0) -> dict[str, Any]:
+    """Return a CAA record as the API shows it: its content is written with tabs here and blanks there."""
+    return {"content": f'{flags}\t{tag}\t"{value}"', "data": {"flags": flags, "tag": tag, "value": value}}
+
+
+def srv(priority: int, port: int, target: str) -> dict[str, Any]:
+    data = {"priority": priority, "weight": 1, "port": port, "target": target}
+    return {"content": f"1 {port} {target}", "priority": priority, "data": data}
+
+
+def there(name: str, kind: str, content: str = "", **more: Any) -> Existing:
     shown = {"id": "r1", "name": name, "type": kind, "content": content, "ttl": 300, **more}
     return Existing.at_cloudflare(ZONE, "z1", shown)
 
@@ -39,6 +61,12 @@ def there(name: str, kind: str, content: str, **more: Any) -> Existing:
         (there("relay.example.com", "A", "192.0.2.1"), "81058", False),
         (there("relay.example.com", "CNAME", "elsewhere.example"), "alone at its name", False),
         (there("click.example.com", "A", "192.0.2.9"), "alone at its name", False),
+        (there("relay.example.com", "A", "192.0.2.9", proxied=True), "takes no SMTP", False),
+        (there(ZONE, "CAA", **caa("issue", "former-ca.example")), "stays permitted", True),
+        (there(ZONE, "CAA", **caa("issue", "letsencrypt.org", flags="0")), "81058", False),
+        (there("_submissions._tcp.example.com", "SRV", **srv(5, 465, "mail.former.example")), "use both", True),
+        (there("_submissions._tcp.example.com", "SRV", **srv(0, 465, "Relay.Example.com.")), "81058", False),
+        (there("*._domainkey.parked.example.com", "TXT", '"v=DKIM1; k=rsa; p="'), "two keys at one selector", False),
         (there("*.example.com", "A", "192.0.2.9"), "answers for these names today", True),
         (there("*.example.com", "CNAME", "park.example"), "answers for these names today", True),
     ],
@@ -86,6 +114,20 @@ def test_what_is_decided_is_done_and_what_cannot_be_decided_stays_open() -> None
     undecided, taken = decide(clashes, over)
     assert undecided == []
     assert take_overs(taken) == {"example.com-txt-spf": spf, "example.com-mx-smtp.google.com": mx}
+
+
+def test_a_decision_names_a_record_with_data_as_a_zone_file_has_it() -> None:
+    clashes = find_clashes(DECLARED, DECLARED, [there(ZONE, "CAA", **caa("issue", "former-ca.example"))])
+    content = '0 issue "former-ca.example"'
+    assert clashes[0].existing.content == content
+    undecided, _ = decide(clashes, [Decision(name=ZONE, type="CAA", content=content, action="keep")])
+    assert undecided == []
+
+
+@pytest.mark.parametrize("record", DECLARED, ids=lambda record: f"{record.name} {record.type}")
+def test_a_declared_record_reads_the_same_once_it_is_there(record: Record) -> None:
+    shown = {key: value for key, value in asdict(to_cloudflare(record)).items() if value is not None}
+    assert content_of(shown, decode_shown(shown)) == declared_content(record)
 
 
 def test_a_decision_about_another_content_decides_nothing() -> None:

@@ -11,6 +11,7 @@ from mailstack.settings.hosts_model import Host
 from mailstack.settings.model import Settings
 from tests.unit.dns import dns_mistakes
 from tests.unit.dns.dns_examples import errors_of
+from tests.unit.dns.dns_record_mistakes import RECORD_ERRORS, RECORD_WARNINGS
 from tests.unit.dns.dns_spf_mistakes import SPF_ERRORS, SPF_WARNINGS
 
 QUOTED = re.compile(r"`([^`]*)`")
@@ -33,8 +34,14 @@ def is_setting(path: str, model: type[BaseModel]) -> bool:
 
 
 def problems() -> list[Problem]:
-    refused = [problem for case in (*dns_mistakes.ERRORS, *SPF_ERRORS) for problem in errors_of(case[0])]
-    warned = [problem for case in (*dns_mistakes.WARNINGS, *SPF_WARNINGS) for problem in declare(case[0]).warnings]
+    refused = [
+        problem for case in (*dns_mistakes.ERRORS, *SPF_ERRORS, *RECORD_ERRORS) for problem in errors_of(case[0])
+    ]
+    warned = [
+        problem
+        for case in (*dns_mistakes.WARNINGS, *SPF_WARNINGS, *RECORD_WARNINGS)
+        for problem in declare(case[0]).warnings
+    ]
     return [*refused, *warned]
 
 

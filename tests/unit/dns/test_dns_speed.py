@@ -2,13 +2,22 @@
 
 import sys
 import time
+from dataclasses import replace
 from types import FrameType
 
 from mailstack.dns import (
+    Bimi,
+    CaaPolicy,
+    CertificateUse,
     DkimKey,
     DmarcPolicy,
     DnsDeclaration,
+    FurtherRecord,
+    MailService,
     MtaStsRecord,
+    SesIdentity,
+    SpfInclude,
+    TlsReports,
     declare,
     render_records,
     resource_name,
@@ -36,6 +45,46 @@ def company(size: int, *, with_hosts: bool = False) -> DnsDeclaration:
         ),
         mta_sts=tuple(MtaStsRecord(domain=name, policy_id="1") for name in names if with_hosts),
         production=True,
+    )
+
+
+def everything(size: int) -> DnsDeclaration:
+    """Return that many domains with all that a domain may have, a third of them parked."""
+    plain = company(size, with_hosts=True)
+    tokens = ("a" * 32, "b" * 32, "c" * 32)
+    domains = tuple(
+        replace(domain, mx=None, dkim=(), profile="parked")
+        if number % 3 == 1
+        else replace(
+            domain,
+            caa=CaaPolicy(computed=True),
+            tls_reports=TlsReports(destinations=("tls@example.net",)),
+            bimi=Bimi(logo=f"https://{domain.name}/logo.svg"),
+            dmarc=DmarcPolicy(policy="reject", aggregate_reports=(f"dmarc@{plain.domains[0].name}",)),
+        )
+        for number, domain in enumerate(plain.domains)
+    )
+    names = [domain.name for domain in domains if domain.profile != "parked"]
+    return replace(
+        plain,
+        domains=domains,
+        mta_sts=tuple(policy for policy in plain.mta_sts if policy.domain in names),
+        certificates=tuple(CertificateUse(name=f"mta-sts.{name}", authority="letsencrypt.org") for name in names),
+        services=tuple(MailService(domain=name, host=plain.hosts[0].name) for name in names),
+        providers=tuple(
+            SesIdentity(
+                domain=name,
+                region="eu-west-1",
+                dkim_tokens=tokens,
+                mail_from=f"bounce.{name}",
+                spf=SpfInclude(domain="amazonses.com", lookups=1),
+            )
+            for name in names
+        ),
+        further=tuple(
+            FurtherRecord(place=f"dns.records[{number}]", name=f"www.{name}", type="A", values=("93.184.216.9",))
+            for number, name in enumerate(names)
+        ),
     )
 
 
@@ -71,6 +120,12 @@ def test_work_grows_with_the_number_of_domains_and_not_with_its_square() -> None
     work(company(1))  # what is done once
     fifty, two_hundred = (calls(company(size, with_hosts=True)) for size in (50, 200))
     assert two_hundred < 4.4 * fifty
+
+
+def test_all_that_a_domain_may_have_grows_no_faster() -> None:
+    work(everything(1))
+    thirty, hundred_and_twenty = (calls(everything(size)) for size in (30, 120))
+    assert hundred_and_twenty < 4.4 * thirty
 
 
 def test_thousand_domains_with_keys_are_ready_before_anybody_waits() -> None:

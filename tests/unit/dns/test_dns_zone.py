@@ -14,12 +14,17 @@ from hypothesis import strategies as st
 from mailstack.dns import (
     NULL_MX,
     Address,
+    Alias,
+    Caa,
     DkimKey,
     DnsRuleError,
     MailExchanger,
+    NameServer,
     Record,
     RecordSet,
+    Srv,
     Text,
+    Tlsa,
     next_serial,
     rdata_text,
     render_records,
@@ -56,6 +61,24 @@ def parsed(text: str, origin: str = "example.com") -> set[tuple[str, int, str, o
             case dns.rdatatype.TXT:
                 assert all(len(chunk) <= 255 for chunk in rdata.strings)
                 value = Text(value=b"".join(rdata.strings).decode("ascii"))
+            case dns.rdatatype.SRV:
+                target = rdata.target.to_text()
+                value = Srv(
+                    priority=rdata.priority,
+                    weight=rdata.weight,
+                    port=rdata.port,
+                    target=target if target == "." else target.removesuffix("."),
+                )
+            case dns.rdatatype.TLSA:
+                value = Tlsa(
+                    usage=rdata.usage, selector=rdata.selector, matching_type=rdata.mtype, certificate=rdata.cert.hex()
+                )
+            case dns.rdatatype.CAA:
+                value = Caa(flags=rdata.flags, tag=rdata.tag.decode(), value=rdata.value.decode())
+            case dns.rdatatype.CNAME:
+                value = Alias(target=rdata.target.to_text().removesuffix("."))
+            case dns.rdatatype.NS if name.to_text() != f"{origin}.":
+                value = NameServer(host=rdata.target.to_text().removesuffix("."))
             case _:
                 continue
         found.add((name.to_text().removesuffix("."), ttl, dns.rdatatype.to_text(rdata.rdtype), value))
