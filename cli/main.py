@@ -1,18 +1,25 @@
-"""The command line: ``mailstack init | validate | rehearse | drift | schema | monitoring``."""
+"""The command line: ``mailstack init | validate | rehearse | drift | rotate | dmarc | dns | schema | monitoring``."""
 
 import argparse
 import sys
 from collections.abc import Sequence
+from datetime import UTC, date, datetime
 from pathlib import Path
 
+from cli.dkim import rotate
+from cli.dmarc import report
+from cli.spf import flatten
 from mailstack.monitoring import JOB, checked_job, dashboard_text, rules_text
 from mailstack.plan import load_plan
+from mailstack.plan.outside import Outside
 from mailstack.reach.drift import decrypted_config, find_drift, own_kubeconfig
 from mailstack.settings.initialise import InitError, initialise, missing_secrets, rehearsal_config
 from mailstack.settings.problems import SettingsError
 from mailstack.settings.schema import settings_reference, stack_file_schema
 from mailstack.settings.stackfile import StackFileError, read_stack_file, throwaway
 from mailstack.settings.written import Written
+from mailstack.verify.around import Around
+from mailstack.verify.asking import Dns
 
 __all__ = ["commands", "main"]
 
@@ -47,12 +54,64 @@ def main(arguments: Sequence[str] | None = None) -> int:
     monitoring.add_argument(
         "--job", type=checked_job, default=JOB, help=f"name of the scrape job in Prometheus, {JOB} unless said"
     )
+    _add_records(parsers)
     options = parser.parse_args(arguments)
     try:
         return _COMMANDS[options.command](options)
     except (SettingsError, StackFileError, InitError, RuntimeError) as error:
         sys.stderr.write(f"{error}\n")
         return 1
+
+
+def _add_records(parsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    rotate = parsers.add_parser("rotate", help="say and take the next step of a DKIM key rotation")
+    rotate.add_argument("what", choices=("dkim",))
+    rotate.add_argument("--stack", required=True, help="stack name: reads and changes Pulumi.<stack>.yaml")
+    rotate.add_argument("--domain", required=True, help="which of `domains`")
+    rotate.add_argument("--key-type", choices=("rsa", "ed25519"), default="rsa", help="which of its keys")
+    rotate.add_argument("--check", action="store_true", help="only say it; exits with 2 where it may not be taken yet")
+    dmarc = parsers.add_parser("dmarc", help="say from aggregate reports whether a stricter DMARC policy is safe")
+    dmarc.add_argument("what", choices=("report",))
+    dmarc.add_argument("files", nargs="+", type=Path, metavar="FILE", help="XML, .gz, .zip or a message")
+    dmarc.add_argument("--domain", help="only this one")
+    dmarc.add_argument("--stack", help="reads Pulumi.<stack>.yaml: what is ours, and the stage it is in")
+    dmarc.add_argument("--json", action="store_true", help="for machines")
+    flatten = parsers.add_parser("dns", help="look up the addresses behind flattened SPF includes")
+    flatten.add_argument("what", choices=("flatten",))
+    flatten.add_argument("--stack", required=True, help="stack name: reads Pulumi.<stack>.yaml")
+
+
+def _today() -> date:
+    return datetime.now(UTC).date()
+
+
+def _rotate(options: argparse.Namespace) -> int:
+    return rotate(
+        options.stack,
+        options.domain,
+        check=options.check,
+        root=ROOT,
+        today=_today(),
+        say=_say,
+        asking=lambda: Dns(Around()),
+        key_type=options.key_type,
+    )
+
+
+def _dmarc(options: argparse.Namespace) -> int:
+    return report(
+        options.files,
+        domain=options.domain,
+        stack=options.stack,
+        as_json=options.json,
+        root=ROOT,
+        today=_today(),
+        say=_say,
+    )
+
+
+def _flatten(options: argparse.Namespace) -> int:
+    return flatten(options.stack, root=ROOT, today=_today(), say=_say)
 
 
 def _say(text: str) -> None:
@@ -70,7 +129,7 @@ def _init(options: argparse.Namespace) -> int:
 def _validate(options: argparse.Namespace) -> int:
     path = ROOT / f"Pulumi.{options.stack}.yaml"
     written = Written.in_file(path)
-    plan = load_plan(rehearsal_config(path), written=[written])
+    plan = load_plan(rehearsal_config(path), written=[written], outside=Outside(today=_today()))
     for step in missing_secrets(read_stack_file(path, throwaway)):
         _say(f"still missing: {step.what}" + ("; `mailstack init` makes it" if step.ours else ""))
     if (close := written.warning()) is not None:
@@ -120,6 +179,9 @@ _COMMANDS = {
     "drift": _drift,
     "check": _drift,
     "rehearse": _rehearse,
+    "rotate": _rotate,
+    "dmarc": _dmarc,
+    "dns": _flatten,
 }
 
 

@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 import pulumi
@@ -15,6 +16,7 @@ from components.previous import read_previous
 from mailstack.plan import Plan, load_plan
 from mailstack.plan.deliverability import summaries
 from mailstack.plan.first_day import Surroundings, first_day
+from mailstack.plan.outside import Outside, spf_look
 from mailstack.plan.relay_monitoring import SERVICE_MONITOR, plan_monitoring
 from mailstack.reach.cloudflare import CLOUDFLARE_API
 from mailstack.settings.problems import SettingsError
@@ -46,8 +48,10 @@ def read_plan() -> Plan:
         if key.startswith(prefix) and (parsed := _parsed(value)) not in ({}, [], "")
     }
     written = _written(raw, values, prefix)
+    around = _surroundings()
     try:
-        plan = load_plan(raw, PROJECT_FOLDER, written=written)
+        outside = Outside(today=datetime.now(UTC).date(), look=spf_look(around.resolvers))
+        plan = load_plan(raw, PROJECT_FOLDER, written=written, outside=outside)
     except SettingsError as error:
         raise pulumi.RunError(str(error)) from None
     if (close := written[0].warning()) is not None:
@@ -57,7 +61,7 @@ def read_plan() -> Plan:
     previous = read_previous()
     ours = previous.ours(plan.dns.zones)
     try:
-        plan, notes = first_day(plan, ours, _surroundings())
+        plan, notes = first_day(plan, ours, around)
     except SettingsError as error:
         raise pulumi.RunError(str(error)) from None
     plan, unwatched = plan_monitoring(plan, watched=previous.has(SERVICE_MONITOR), environment=os.environ)

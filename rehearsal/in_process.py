@@ -8,6 +8,7 @@ are idempotent, which makes that harmless; a container takes the place of the on
 
 import asyncio
 import json
+import os
 import runpy
 import threading
 import urllib.error
@@ -193,6 +194,8 @@ def run_program(
     ``config`` maps full keys (``mailstack:relay``) to text, structures as JSON: what the engine hands over.
     Raises what the program or a resource raised.
     """
+    # Nobody outside is asked what a real zone of this name holds, or what SPF records of others cost.
+    os.environ.setdefault("MAILSTACK_RESOLVERS", "")
     # Pulumi keeps its state per event loop: a fresh one per run lets several runs follow each other.
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)

@@ -10,13 +10,13 @@ from mailstack.dns.cloudflare import CloudflareInput, decode_content, decode_sho
 from mailstack.dns.declaration import Declared, DnsDeclaration, MailHost
 from mailstack.dns.declaring import declare
 from mailstack.dns.dkim import DkimKey
-from mailstack.dns.dkim_values import KeyRuleError, public_key_of, rsa_bits
+from mailstack.dns.dkim_values import KeyRuleError, ed25519_public_key_of, public_key_of, rsa_bits
 from mailstack.dns.dmarc import DmarcPolicy
 from mailstack.dns.further import FurtherRecord
 from mailstack.dns.mta_sts import MtaStsRecord, mta_sts_id
 from mailstack.dns.names import NameRuleError, normalise_name
 from mailstack.dns.presentation import data_text, decode_text
-from mailstack.dns.problems import RULES, DnsRuleError, Problem, sentences
+from mailstack.dns.problems import RULES, DnsRuleError, Findings, Problem, sentences
 from mailstack.dns.providers import MailgunDomain, SendGridDomain, SesIdentity
 from mailstack.dns.records import (
     NULL_MX,
@@ -54,6 +54,7 @@ __all__ = [
     "DmarcPolicy",
     "DnsDeclaration",
     "DnsRuleError",
+    "Findings",
     "FurtherRecord",
     "KeyRuleError",
     "MailExchanger",
@@ -83,6 +84,7 @@ __all__ = [
     "decode_content",
     "decode_shown",
     "decode_text",
+    "ed25519_public_key_of",
     "mta_sts_id",
     "next_serial",
     "normalise_name",

@@ -1,7 +1,7 @@
 """What people declare: domains that send, hosts that mail passes, and what is known of names elsewhere."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from mailstack.dns.caa import CertificateUse
 from mailstack.dns.further import FurtherRecord
@@ -11,6 +11,8 @@ from mailstack.dns.providers import Provider
 from mailstack.dns.records import RecordSet
 from mailstack.dns.sending import SendingDomain
 from mailstack.dns.services import MailService
+from mailstack.dns.spf import SpfPolicy
+from mailstack.dns.spf_tree import Answers
 from mailstack.dns.tlsa import TlsaHost
 
 __all__ = ["DEFAULT_TTL", "Declared", "DnsDeclaration", "MailHost", "SendingDomain"]
@@ -41,7 +43,8 @@ class DnsDeclaration:
     own); without it an exchanger below a declared domain that is no declared host is a warning, not an error.
     ``aliases`` are names known to be CNAMEs elsewhere; ``cnames`` maps names to the targets of CNAMEs to declare.
     ``external_hosts`` are hosts below a declared domain whose addresses are published elsewhere. ``mta_sts`` are
-    the records of the MTA-STS policies that are served.
+    the records of the MTA-STS policies that are served. ``spf_answers`` are what DNS said a moment ago of the names
+    that SPF records lead to; empty: nobody was asked. ``spf_parts`` are names that hold a part of an SPF record.
 
     ``certificates`` are those fetched by ACME, which CAA must permit. ``services`` are announced by SRV records.
     ``tlsa`` counts only in ``signed_zones``. ``providers`` are sending services with records in the domains' zones.
@@ -57,6 +60,8 @@ class DnsDeclaration:
     cnames: tuple[tuple[str, str], ...] = ()
     external_hosts: tuple[str, ...] = ()
     mta_sts: tuple[MtaStsRecord, ...] = ()
+    spf_answers: Answers = field(default_factory=dict)
+    spf_parts: tuple[tuple[str, SpfPolicy], ...] = ()
     certificates: tuple[CertificateUse, ...] = ()
     services: tuple[MailService, ...] = ()
     tlsa: tuple[TlsaHost, ...] = ()

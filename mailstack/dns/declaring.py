@@ -52,7 +52,7 @@ def _collect(parts: Parts) -> Iterator[NamedData]:
     for domain in parts.domains.values():
         yield from ((domain.name, mx) for mx in domain.exchangers)
         yield from ((domain.name, Text(value=text)) for text in domain.source.texts if is_plain_text(text))
-        yield from ((name, Text(value=key.text)) for name, key in domain.keys)
+        yield from ((name, Text(value=key.text)) for name, key in domain.keys if key.alias is None)
         if domain.dmarc is not None:
             yield from _collect_dmarc(parts, domain, domain.dmarc)
     for name, sts in parts.mta_sts:

@@ -20,6 +20,9 @@ _SELECTOR_LABEL = re.compile(r"[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?")
 class DkimKey:
     """One published DKIM key, at ``<selector>._domainkey.<domain>``.
 
+    ``alias`` makes that name a CNAME of a name at the provider who keeps the key. ``tenant`` turns it around: the key
+    of a customer, at ``<tenant>.<selector>.dkim.<domain>``, where the customer's selector is an alias of.
+
     ``public_key`` is base64, blanks and line breaks ignored: SubjectPublicKeyInfo DER for "rsa", the raw 32 bytes for
     "ed25519". It is left out of ``repr`` because people paste private keys into it.
 
@@ -30,7 +33,9 @@ class DkimKey:
     """
 
     selector: str
-    public_key: str = field(repr=False)
+    public_key: str = field(default="", repr=False)
+    alias: str | None = None
+    tenant: str | None = None
     key_type: Literal["rsa", "ed25519"] = "rsa"
     revoked: bool = False
     testing: bool = False
@@ -58,6 +63,7 @@ def read_keys(keys: tuple[DkimKey, ...], domain: str, findings: Findings) -> tup
     names: set[str] = set()
     types: set[str] = set()
     values: dict[str, str] = {}
+    aliased = False
     for key in keys:
         name = _record_name(key, domain, findings)
         if name is None:
@@ -76,9 +82,11 @@ def read_keys(keys: tuple[DkimKey, ...], domain: str, findings: Findings) -> tup
             continue
         published.append((name, key))
         names.add(name)
-        if key.revoked:
+        if key.revoked or key.alias is not None:
+            aliased = aliased or key.alias is not None
             continue
-        types.add(key.key_type)
+        if key.tenant is None:
+            types.add(key.key_type)
         value = without_blanks(key.public_key)
         if value in values:
             findings.warn(
@@ -89,12 +97,12 @@ def read_keys(keys: tuple[DkimKey, ...], domain: str, findings: Findings) -> tup
                 fix="make a new key pair for one of the two",
             )
         values.setdefault(value, name)
-    if types == {"ed25519"}:
-        findings.warn(
+    if types == {"ed25519"} and not aliased:
+        findings.error(
             f"{domain} DKIM",
             "dkim-ed25519-alone",
             found="only an ed25519 key",
-            expected="an RSA key as well: many receivers do not verify ed25519",
+            expected="an RSA key as well: many receivers do not verify ed25519, and to them the mail is unsigned",
             fix="add an RSA key under a second selector and sign with both",
         )
     return tuple(published)
@@ -129,14 +137,26 @@ def _record_name(key: DkimKey, domain: str, findings: Findings) -> str | None:
             expected="letters, digits and hyphens: strict verifiers may refuse others",
             fix="choose another selector, if the signer lets you",
         )
+    if key.tenant is not None and key.alias is not None:
+        findings.error(
+            label,
+            "dkim-alias",
+            found=f"{shown(key.selector)} as an alias, and as the key of tenant {shown(key.tenant)}",
+            expected="one of the two: whoever keeps the key publishes it, the tenant points there",
+            fix="leave out `dkim.alias` at the provider, `dkim.tenant` at the customer",
+        )
+        return None
+    below = f"{selector}._domainkey" if key.tenant is None else f"{key.tenant}.{selector}.dkim"
     try:
-        return normalise_name(f"{selector}._domainkey.{domain}", service=True)
+        return normalise_name(f"{below}.{domain}", service=True)
     except NameRuleError as error:
         findings.refuse(label, error)
         return None
 
 
 def _is_publishable(key: DkimKey, label: str, findings: Findings) -> bool:
+    if key.alias is not None:
+        return _is_alias(key, key.alias, label, findings)
     if key.key_type not in {"rsa", "ed25519"}:
         findings.error(
             label,
@@ -168,6 +188,24 @@ def _is_publishable(key: DkimKey, label: str, findings: Findings) -> bool:
             expected="no test flag once mail is signed: receivers may treat such mail as unsigned",
             fix="end the test of the key",
         )
+    return True
+
+
+def _is_alias(key: DkimKey, target: str, label: str, findings: Findings) -> bool:
+    if key.public_key or key.revoked:
+        findings.error(
+            label,
+            "dkim-alias",
+            found=f"an alias of {shown(target)} together with {'a key' if key.public_key else 'a revocation'}",
+            expected="the CNAME alone at its name (RFC 1034 §3.6.2): whoever keeps the key publishes and revokes it",
+            fix="leave out one of the two",
+        )
+        return False
+    try:
+        normalise_name(target, service=True)
+    except NameRuleError as error:
+        findings.refuse(label, error)
+        return False
     return True
 
 

@@ -8,7 +8,15 @@ from types import MappingProxyType
 from mailstack.dns import der as asn1
 from mailstack.dns.problems import RuleError
 
-__all__ = ["KeyRuleError", "check_ed25519", "checked_rsa_bits", "public_key_of", "rsa_bits", "without_blanks"]
+__all__ = [
+    "KeyRuleError",
+    "check_ed25519",
+    "checked_rsa_bits",
+    "ed25519_public_key_of",
+    "public_key_of",
+    "rsa_bits",
+    "without_blanks",
+]
 
 MIN_RSA_BITS = 1024  # verifiers must refuse less (RFC 8301 §3.2)
 ED25519_BYTES = 32
@@ -56,6 +64,30 @@ def public_key_of(private_key_pem: str) -> str:
             fix="take the file the key was made in, unchanged",
         )
     return base64.b64encode(_subject_public_key_info(*numbers)).decode("ascii")
+
+
+def ed25519_public_key_of(private_key_pem: str) -> str:
+    """Return the p= value (base64 of the raw 32 bytes) of an unencrypted Ed25519 private key, PKCS#8 in PEM.
+
+    Raises ``KeyRuleError`` for anything else.
+    """
+    label, der = _read_pem(private_key_pem)
+    # Few stacks have such a key: only those pay for the library.
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey  # noqa: PLC0415
+    from cryptography.hazmat.primitives.serialization import load_der_private_key  # noqa: PLC0415
+
+    try:
+        key = load_der_private_key(der, password=None)
+    except (ValueError, TypeError):
+        key = None
+    if not isinstance(key, Ed25519PrivateKey):
+        raise KeyRuleError(
+            "dkim-key",
+            found=f"a {label} block that does not hold an Ed25519 private key",
+            expected="PKCS#8 of an Ed25519 key, as `key_type` says",
+            fix="make one with `openssl genpkey -algorithm ED25519`",
+        )
+    return base64.b64encode(key.public_key().public_bytes_raw()).decode("ascii")
 
 
 def rsa_bits(public_key: str) -> int:

@@ -33,8 +33,10 @@ class DmarcPolicy:
     """What receivers do with mail that fails, and who hears of it.
 
     ``aggregate_reports`` (rua) and ``failure_reports`` (ruf) are mail addresses, plain or as ``mailto:``
-    URIs. ``failure_options`` (fo) is a subset of "0", "1", "d", "s". pct, rf and ri do not exist: RFC 9989
-    removed them. Every policy has its p tag, which readers of RFC 7489 require.
+    URIs. ``failure_options`` (fo) is a subset of "0", "1", "d", "s". ``psd`` "n" ends the tree walk here:
+    an organisation of its own; "y" is for names below which others register theirs. pct, rf and ri do not exist: RFC
+    9989 removed them, and t is not used, since readers of RFC 7489 ignore it. Every policy has its p tag, which these
+    require.
     """
 
     policy: Action
@@ -45,6 +47,7 @@ class DmarcPolicy:
     dkim_alignment: Alignment = "relaxed"
     spf_alignment: Alignment = "relaxed"
     failure_options: tuple[FailureOption, ...] = ()
+    psd: Literal["y", "n"] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,6 +71,8 @@ def read_dmarc(policy: DmarcPolicy, domain: str, findings: Findings) -> DmarcRec
         tags.append(f"sp={policy.subdomain_policy}")
     if policy.nonexistent_policy is not None:
         tags.append(f"np={policy.nonexistent_policy}")
+    if policy.psd is not None:
+        tags.append(f"psd={policy.psd}")
     if policy.dkim_alignment == "strict":
         tags.append("adkim=s")
     if policy.spf_alignment == "strict":
@@ -120,6 +125,23 @@ def _check_actions(policy: DmarcPolicy, label: str, findings: Findings) -> None:
 
 
 def _check_alignment(policy: DmarcPolicy, label: str, findings: Findings) -> None:
+    if policy.psd == "y":
+        findings.warn(
+            label,
+            "dmarc-psd",
+            found="psd=y",
+            expected="no psd on a company's own domain: it says that names below belong to others, and breaks their "
+            "relaxed alignment with this one",
+            fix="remove `dmarc.psd`, unless this is a registry",
+        )
+    elif policy.psd is not None and policy.psd != "n":
+        findings.error(
+            label,
+            "dmarc-psd",
+            found=f"psd={policy.psd}",
+            expected="y or n",
+            fix="remove `dmarc.psd`",
+        )
     for field, value in (("dkim_alignment", policy.dkim_alignment), ("spf_alignment", policy.spf_alignment)):
         if value not in _LETTERS:
             findings.error(

@@ -8,11 +8,15 @@ from mailstack.dns.records import NULL_MX
 
 __all__ = ["check_domains", "check_exchange"]
 
+MAX_CHAIN = 2  # CNAMEs from a selector to its key: a provider may have one of its own; resolvers give up at some point
+TREE_LABELS = 7  # a policy further down is found by no name below it (RFC 9989 §4.10)
+
 
 def check_domains(parts: Parts) -> None:
     """Note what is wrong with each domain together with the other parts."""
     # A signer may keep its keys in its own zone, behind a CNAME.
     delegated = frozenset(name.partition("._domainkey.")[2] for name in parts.cnames)
+    _check_aliases(parts)
     greeting = [host for host in parts.hosts.values() if host.source.helo]
     for domain in parts.domains.values():
         _check_exchangers(parts, domain)
@@ -21,6 +25,31 @@ def check_domains(parts: Parts) -> None:
         _check_hosts_of_domain(parts, domain, greeting)
     for name, policy in parts.mta_sts:
         _check_mta_sts(parts, name, policy)
+
+
+def _check_aliases(parts: Parts) -> None:
+    """Note keys behind CNAMEs that lead nowhere, or so far that verifiers give up."""
+    keys = {place for domain in parts.domains.values() for place, key in domain.keys if key.alias is None}
+    for place in (place for domain in parts.domains.values() for place, key in domain.keys if key.alias is not None):
+        chain = [place]
+        while chain[-1] in parts.cnames and len(chain) <= MAX_CHAIN + 1:
+            chain.append(parts.cnames[chain[-1]])
+        if len(chain) > MAX_CHAIN + 1:
+            parts.findings.error(
+                f"{place} DKIM",
+                "dkim-alias",
+                found=f"a chain of CNAMEs: {' -> '.join(chain)}",
+                expected=f"at most {MAX_CHAIN}, ending at a key",
+                fix="name the last one in `dkim.alias`",
+            )
+        elif chain[-1] not in keys and parts.is_missing(chain[-1]):
+            parts.findings.error(
+                f"{place} DKIM",
+                "dkim-alias",
+                found=f"an alias of {chain[-1]}, which has no key in its zone",
+                expected="the name of a key: to verifiers the mail is unsigned",
+                fix="publish it there with `dkim.tenant`, or correct `dkim.alias`",
+            )
 
 
 def _check_mta_sts(parts: Parts, name: str, policy: MtaStsRecord) -> None:
@@ -105,6 +134,16 @@ def _check_dmarc_cover(parts: Parts, domain: ReadDomain) -> None:
             expected="a policy here or at a declared parent domain",
             fix='set `dmarc`; start with `dmarc.policy` "none" and `dmarc.aggregate_reports`',
         )
+    declared = (name for name in lineage(domain.name) if name in parts.domains)
+    cover = next((name for name in declared if parts.domains[name].source.dmarc is not None), domain.name)
+    if cover != domain.name and cover.count(".") >= TREE_LABELS:
+        parts.findings.error(
+            label,
+            "dmarc-tree-walk",
+            found=f"no policy of its own, and that of {cover}, which has {cover.count('.') + 1} labels",
+            expected=f"a policy at a name of {TREE_LABELS} labels or fewer, or here: the walk leaves out the others",
+            fix="set `dmarc` for the domain itself",
+        )
     for receiver in domain.dmarc.report_domains if domain.dmarc is not None else ():
         _check_receiver(parts, domain, receiver, label)
 
@@ -134,7 +173,8 @@ def _check_dkim(parts: Parts, domain: ReadDomain, delegated: frozenset[str]) -> 
     if domain.name in delegated or domain.source.profile == "parked":
         return
     covered_subdomain = domain.source.dmarc is None
-    if not domain.source.dkim or (domain.keys and all(key.revoked for _, key in domain.keys)):
+    own = [key for _, key in domain.keys if key.tenant is None]
+    if not any(key.tenant is None for key in domain.source.dkim) or (own and all(key.revoked for key in own)):
         if covered_subdomain:
             return
         parts.findings.warn(

@@ -167,6 +167,9 @@ class Parts:
             keys=read_keys(domain.dkim, name, self.findings),
             dmarc=None if domain.dmarc is None else read_dmarc(domain.dmarc, name, self.findings),
         )
+        # A name that is an alias of the provider's holds no key of ours.
+        aliases = {place: key.alias for place, key in self.domains[name].keys if key.alias is not None}
+        self.cnames |= {place: normalise_name(target, service=True) for place, target in aliases.items()}
         self._check_texts(domain, name)
 
     def _read_exchangers(self, domain: SendingDomain, name: str) -> tuple[MailExchanger, ...]:
@@ -293,6 +296,8 @@ class Parts:
                 # A host that says the domain's own name in EHLO shares the domain's one record.
                 policy = SpfPolicy.merged(policy, SpfPolicy(mechanisms=("a",), all=policy.all))
             self.spf[name] = read_policy(policy, name, self.findings, production=self.declaration.production)
+        for part, policy in self.declaration.spf_parts:
+            self.spf[part] = read_policy(policy, part, self.findings, production=self.declaration.production)
         for name, host in self.hosts.items():
             if host.source.helo and name not in self.spf:
                 self.spf[name] = read_policy(HELO_POLICY, name, self.findings, production=True)

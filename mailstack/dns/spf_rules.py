@@ -1,77 +1,173 @@
 """SPF records held against the rest of the declaration: targets that exist, lookups in all (RFC 7208 §4.6.4)."""
 
 from collections.abc import Mapping
+from types import MappingProxyType
 
 from mailstack.dns.parts import Parts
 from mailstack.dns.records import NULL_MX
-from mailstack.dns.spf import SpfRecord
-from mailstack.dns.spf_terms import LOOKUP_KINDS, SpfTerm
+from mailstack.dns.spf_cure import cheapest_cure
+from mailstack.dns.spf_terms import SpfTerm
+from mailstack.dns.spf_tree import (
+    MAX_LOOKUPS,
+    MAX_MX_HOSTS,
+    MAX_VOIDS,
+    NOT_ASKED,
+    Ask,
+    Kind,
+    Reply,
+    SpfFault,
+    SpfTree,
+    answered_by,
+    expand,
+)
 
-__all__ = ["check_spf"]
-
-MAX_LOOKUPS = 10  # terms that make a receiver ask DNS, in the whole evaluation (RFC 7208 §4.6.4)
-ENOUGH = 10 * MAX_LOOKUPS  # includes beyond this are not followed: the record is refused whatever they cost
-MAX_MX_HOSTS = 10  # names behind one "mx" term (RFC 7208 §4.6.4)
+__all__ = ["check_spf", "known_here"]
 
 
 def check_spf(parts: Parts) -> dict[str, int]:
     """Note what is wrong with each record together with the others; return the DNS lookups each costs."""
-    return {name: _check_lookups(parts, name) for name in parts.spf}
+    ask, stated = _asker(parts), _stated(parts)
+    return {name: _check_lookups(parts, name, ask, stated) for name in parts.spf}
 
 
-def _lookup_costs(
-    domain: str, records: Mapping[str, SpfRecord], trail: tuple[str, ...] = ()
-) -> tuple[tuple[tuple[str, int], ...], tuple[str, ...] | None]:
-    """Count the DNS lookups a receiver spends on a domain's record.
+def known_here(parts: Parts) -> Ask:
+    """Return what answers for the names of this declaration, as they will be."""
 
-    Returns the cost of each term (text and number, nested ones counted), and the loop of names when includes
-    lead back to where they came from. ``records`` are the records of this declaration: a target among them
-    is counted by its terms, any other by its stated cost, or as 1.
-    """
-    costs: list[tuple[str, int]] = []
-    trail = (*trail, domain)
-    for term in records[domain].terms:
-        if term.kind not in LOOKUP_KINDS:
-            continue
-        cost = term.cost or 1
-        if term.kind in {"include", "redirect"} and term.domain is not None:
-            if term.domain in trail:
-                return tuple(costs), (*trail[trail.index(term.domain) :], term.domain)
-            followed = len(trail) <= MAX_LOOKUPS and sum(number for _, number in costs) <= ENOUGH
-            if term.domain in records and followed:
-                nested, loop = _lookup_costs(term.domain, records, trail)
-                if loop is not None:
-                    return tuple(costs), loop
-                cost = 1 + sum(number for _, number in nested)
-        costs.append((term.text, cost))
-    return tuple(costs), None
+    def ask(name: str, kind: Kind) -> Reply:
+        domain, host = parts.domains.get(name), parts.hosts.get(name)
+        if kind == "TXT" and name in parts.spf:
+            return Reply(values=(parts.spf[name].text,))
+        if kind == "A" and host is not None:
+            return Reply(values=tuple(map(str, host.addresses)))
+        if kind == "MX" and domain is not None and domain.exchangers:
+            return Reply(values=tuple(f"{mx.preference} {mx.exchange}" for mx in domain.exchangers if mx != NULL_MX))
+        return NOT_ASKED
+
+    return ask
 
 
-def _check_lookups(parts: Parts, name: str) -> int:
+def _asker(parts: Parts) -> Ask:
+    here, elsewhere = known_here(parts), answered_by(parts.declaration.spf_answers)
+
+    def ask(name: str, kind: Kind) -> Reply:
+        reply = here(name, kind)
+        return reply if reply.known else elsewhere(name, kind)
+
+    return ask
+
+
+def _stated(parts: Parts) -> dict[str, int]:
+    """Return the stated cost of each include and redirect; the higher one where two are."""
+    found: dict[str, int] = {}
+    for record in parts.spf.values():
+        for term in record.terms:
+            if term.cost is not None:
+                target = term.domain or term.text.partition("=" if term.is_modifier else ":")[2]
+                found[target] = max(term.cost, found.get(target, 0))
+    return found
+
+
+def _check_lookups(parts: Parts, name: str, ask: Ask, stated: Mapping[str, int]) -> int:
     label = f"{name} SPF"
     for term in parts.spf[name].terms:
         _check_target(parts, name, term)
-    costs, loop = _lookup_costs(name, parts.spf)
-    if loop is not None:
-        parts.findings.error(
-            label,
-            "spf-include-loop",
-            found=f"a loop: {' -> '.join(loop)}",
-            expected="includes that end",
-            fix=f"remove the include of {loop[-1]}",
-        )
-        return len(costs)
-    total = sum(number for _, number in costs)
-    if total > MAX_LOOKUPS:
-        listed = ", ".join(f"{text} {number}" for text, number in costs)
+    tree = expand(name, parts.spf[name].text, ask, stated)
+    for fault in tree.faults:
+        _note_fault(parts, label, fault)
+    if any(fault.kind == "loop" for fault in tree.faults):
+        return tree.lookups
+    if tree.lookups > MAX_LOOKUPS:
         parts.findings.error(
             label,
             "spf-lookups",
-            found=f"{total} DNS lookups ({listed})",
+            found=f"{tree.lookups} DNS lookups ({tree.listing()})",
             expected=f"at most {MAX_LOOKUPS}, nested ones counted: above that receivers answer permerror",
-            fix="remove senders no longer used, write own hosts as ip4:/ip6:, or move a sender to a subdomain",
+            fix=cheapest_cure(tree.nodes),
         )
-    return total
+    if parts.declaration.spf_answers:
+        _check_voids(parts, label, tree)
+        _check_stated(parts, name, tree)
+    return tree.lookups
+
+
+def _check_voids(parts: Parts, label: str, tree: SpfTree) -> None:
+    void = [" -> ".join(path) for node in tree.nodes for path in node.empty()]
+    if not void:
+        return
+    (parts.findings.error if tree.voids > MAX_VOIDS else parts.findings.warn)(
+        label,
+        "spf-void",
+        found=f"{tree.voids} terms that DNS has nothing for ({', '.join(void)})",
+        expected=f"names that exist: a lookup without answer matches nothing, and after {MAX_VOIDS} it is permerror",
+        fix=f"remove {void[0]}, or publish what it names",
+    )
+
+
+def _check_stated(parts: Parts, name: str, tree: SpfTree) -> None:
+    costs = {term.text: term for term in parts.spf[name].terms if term.cost is not None}
+    for node in tree.nodes:
+        term = costs.get(node.term)
+        if term is None or term.domain in parts.spf or not node.sure or node.lookups == term.cost:
+            continue
+        parts.findings.warn(
+            f"{name} SPF",
+            "spf-stated",
+            found=f"{node.term} stated to cost {term.cost}; it costs {node.lookups} now, and that is what counts here",
+            expected="the same number, so that a plan without network counts right",
+            fix=f"set `spf.lookups` to {node.lookups} for {term.domain}; where it is an upstream's, its preset is out "
+            "of date: tell its maintainers",
+        )
+
+
+_FAULTS = MappingProxyType(
+    {
+        "missing": (
+            "spf-include-target",
+            "a name with one SPF record: without one receivers answer permerror",
+            "remove the term, or ask the sender which name to include now",
+        ),
+        "two": (
+            "spf-single",
+            "exactly one: with two, receivers answer permerror",
+            "tell whoever keeps that name; leave the term out until then",
+        ),
+        "loop": ("spf-include-loop", "includes that end", ""),
+        "syntax": (
+            "spf-syntax",
+            "a record that can be read: receivers answer permerror",
+            "tell whoever keeps that name; leave the term out until then",
+        ),
+        "mx-hosts": (
+            "spf-mx-hosts",
+            f"at most {MAX_MX_HOSTS} behind one mx: above that receivers answer permerror",
+            "write the addresses as ip4: and ip6:",
+        ),
+    }
+)
+
+
+def _note_fault(parts: Parts, label: str, fault: SpfFault) -> None:
+    above = {term.partition("=" if term.startswith("redirect=") else ":")[2].lower() for term in fault.path[:-1]}
+    if fault.kind == "loop":
+        rule, expected, _ = _FAULTS[fault.kind]
+        last = fault.detail.rpartition(" -> ")[2]
+        found, fix = f"a loop: {fault.detail}", f"remove the include of {last}"
+        parts.findings.error(label, rule, found=found, expected=expected, fix=fix)
+    elif above & parts.spf.keys():
+        return  # said of that record
+    elif fault.kind == "unknown":
+        if parts.declaration.spf_answers:
+            parts.findings.warn(
+                label,
+                "spf-unknown",
+                found=f"no answer about {fault}",
+                expected="an answer, so that its lookups can be counted; the stated cost, else 1, is assumed",
+                fix="run the preview again; `spf.lookups` says what it costs meanwhile",
+            )
+    else:
+        rule, expected, fix = _FAULTS[fault.kind]
+        if not (fault.kind == "syntax" and not fault.path):
+            parts.findings.error(label, rule, found=str(fault), expected=expected, fix=fix)
 
 
 def _check_target(parts: Parts, name: str, term: SpfTerm) -> None:
@@ -94,7 +190,7 @@ def _check_target(parts: Parts, name: str, term: SpfTerm) -> None:
             if is_host
             else f"remove {term.text}, or add {term.domain} to `domains`",
         )
-    elif not known and term.cost is None:
+    elif not known and term.cost is None and (term.domain, "TXT") not in parts.declaration.spf_answers:
         parts.findings.warn(
             label,
             "spf-include-cost",
@@ -136,12 +232,4 @@ def _check_mx_term(parts: Parts, name: str, term: SpfTerm) -> None:
             found=f"{term.text}, but {target.name} has a null MX",
             expected="mx only where there are exchangers: it costs a lookup and matches nothing",
             fix=f"remove {term.text}",
-        )
-    elif len(target.exchangers) > MAX_MX_HOSTS:
-        parts.findings.error(
-            f"{name} SPF",
-            "spf-mx-hosts",
-            found=f"{term.text}, but {target.name} has {len(target.exchangers)} exchangers",
-            expected=f"at most {MAX_MX_HOSTS} behind one mx: above that receivers answer permerror",
-            fix="write the addresses as ip4: and ip6:",
         )

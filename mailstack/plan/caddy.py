@@ -6,7 +6,6 @@ from mailstack.caddy.definition import (
     CaddyDefinitionError,
     Custom,
     Internal,
-    MtaStsPolicy,
     SmtpDelivery,
     issuer_directory,
     role_settings,
@@ -15,6 +14,7 @@ from mailstack.caddy.model import pair_name
 from mailstack.caddy.render import PAIRS_DIRECTORY
 from mailstack.plan.hosts import WEB_PORT, reach_address
 from mailstack.plan.model import CaddyPlan, RoleRun
+from mailstack.plan.mta_sts import served_policies
 from mailstack.plan.shown import Secret, flat, shown_run
 from mailstack.settings.caddy_model import Caddy
 from mailstack.settings.model import Settings
@@ -91,10 +91,7 @@ def caddy_definition(settings: Settings) -> CaddyDefinition:
         web_names=names,
         web_upstream=upstream,
         tracking_names=tracking,
-        mta_sts=tuple(
-            MtaStsPolicy(domain=policy.domain, mode=policy.mode, mx=policy.mx, max_age=policy.max_age)
-            for policy in caddy.mta_sts
-        ),
+        mta_sts=tuple(served_policies(caddy)),
         smtp=smtp,
         certificate_names=(settings.relay.hostname,) if settings.submission_uses_caddy else (),
         hsts_seconds=caddy.hsts_seconds,

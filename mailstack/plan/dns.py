@@ -1,23 +1,19 @@
 """From settings to DNS: which records follow from the stack, in which zone, and what is wrong with them."""
 
 from collections.abc import Collection, Iterator, Mapping
-from functools import cache
+from dataclasses import replace
 from typing import Any
 
-from mailstack.caddy.definition import MtaStsPolicy
 from mailstack.dns import (
     Declared,
     DkimKey,
-    DmarcPolicy,
     DnsDeclaration,
     DnsRuleError,
     MailExchanger,
     MtaStsRecord,
     Record,
     SendingDomain,
-    SpfInclude,
     SpfPolicy,
-    address_mechanism,
     declare,
     mta_sts_id,
     public_key_of,
@@ -29,22 +25,18 @@ from mailstack.dns import (
     zone_of,
 )
 from mailstack.dns.records import RecordType
-from mailstack.plan.dns_extras import (
-    certificates,
-    extras,
-    further_records,
-    parked_domain,
-    providers,
-    services,
-    tlsa_hosts,
-)
+from mailstack.plan.dated import ramp_shown
+from mailstack.plan.dkim_keys import keys_are_usable, shared_field
+from mailstack.plan.dns_extras import certificates, further_records, providers, services, tlsa_hosts
 from mailstack.plan.dns_hosts import mail_hosts
+from mailstack.plan.flatten import missing_senders, with_addresses
 from mailstack.plan.model import CloudflarePlan, DnsPlan, RoleRun
+from mailstack.plan.mta_sts import served_policies
+from mailstack.plan.outside import NOTHING, Outside
+from mailstack.plan.sending import sending_domain, upstream_spf
 from mailstack.plan.shown import Secret, Shown, shown_run
 from mailstack.settings.caddy_model import Caddy
 from mailstack.settings.dns_model import DnsServer
-from mailstack.settings.domains_model import DkimKey as DeclaredKey
-from mailstack.settings.domains_model import Domain
 from mailstack.settings.model import Settings
 from mailstack.settings.names import (
     bounce_domains,
@@ -55,10 +47,10 @@ from mailstack.settings.names import (
     zone_names,
 )
 from mailstack.settings.postal_model import Postal
-from mailstack.settings.problems import Problem, SettingsError
+from mailstack.settings.problems import SHOWN_VALUE_CHARACTERS, Problem, SettingsError
 from mailstack.settings.upstream_model import UpstreamSettings
 
-__all__ = ["key_problems", "plan_dns"]
+__all__ = ["plan_dns"]
 
 
 # The key of a domain that a record's description ends with.
@@ -73,16 +65,22 @@ KEYS = {
 }
 
 
-def plan_dns(settings: Settings) -> DnsPlan | None:
+def plan_dns(settings: Settings, outside: Outside = NOTHING) -> DnsPlan | None:
     """Return all records of the stack and the way they are published.
 
     None where the settings are too far off to tell: what is wrong has been said elsewhere. Raises SettingsError with
     everything the DNS rules say, under the settings' own field names.
     """
-    if not _keys_are_usable(settings) or any(name not in settings.hosts for name in settings.relay.host_names):
+    if not keys_are_usable(settings) or any(name not in settings.hosts for name in settings.relay.host_names):
         return None
     try:
-        found = declare(_declaration(settings))
+        declaration = _declaration(settings, outside)
+        if outside.look is not None:
+            declaration = replace(declaration, spf_answers=outside.look(settings, declaration))
+        found = declare(declaration)
+        lacking = tuple(missing_senders(settings, outside.flattened, declaration.spf_answers))
+        if lacking:
+            raise SettingsError(lacking)
         zones = _by_zone(found, zone_names(settings))
         return _published(settings, found, zones)
     except DnsRuleError as error:
@@ -178,6 +176,7 @@ def _server_runs(
 def _shown(settings: Settings, zones: Mapping[str, tuple[Record, ...]], run: RoleRun | None) -> Shown:
     """Return the records one a line; those at Cloudflare are resources of their own, shown there."""
     found: dict[str, str | Secret] = {"provider": settings.dns.provider, "zones": ", ".join(zones)}
+    found |= dict(ramp_shown(settings))
     if settings.dns.cloudflare is not None:
         found["api_token"] = Secret(settings.dns.cloudflare.api_token.get_secret_value())
         return found
@@ -189,58 +188,19 @@ def _shown(settings: Settings, zones: Mapping[str, tuple[Record, ...]], run: Rol
     return found
 
 
-def key_problems(settings: Settings) -> Iterator[Problem]:
-    """Yield the private DKIM keys that no public key can be taken from."""
-    held = {
-        f"domains[{number}].dkim[{index}].private_key": key.private_key
-        for number, domain in enumerate(settings.domains)
-        for index, key in enumerate(domain.dkim)
-    }
-    held |= {_shared_field(name): shared.private_key for name, shared in settings.dkim_keys.items()}
-    for field, private in held.items():
-        if private is None:
-            continue
-        try:
-            _public_half(private.get_secret_value())
-        except ValueError as error:
-            yield Problem(
-                field=field,
-                value="[secret]",
-                rule=str(error),
-                fix="remove it and run `mailstack init`, which makes a 2048-bit RSA key",
-            )
-
-
-# A shared key stands behind a thousand domains: its public half is worked out once.
-_public_half = cache(public_key_of)
-
-
 def _as_problem(settings: Settings, problem: Any) -> Problem:
     field = _field(settings, problem.record)
+    # What is wrong with a key that many domains share is said once, not for the record of each.
+    value = problem.found if field.startswith("dkim_keys.") else f"{problem.record}: {problem.found}"
+    rule = f"expected {problem.expected} ({problem.rule}, {problem.source})"
+    if len(value) > SHOWN_VALUE_CHARACTERS:  # cut off, it would lose what costs how much
+        value, rule = problem.record, f"{problem.found}; {rule}"
     return Problem(
         field=field,
-        # What is wrong with a key that many domains share is said once, not for the record of each.
-        value=problem.found if field.startswith("dkim_keys.") else f"{problem.record}: {problem.found}",
-        rule=f"expected {problem.expected} ({problem.rule}, {problem.source})",
+        value=value,
+        rule=rule,
         fix=problem.fix,
     )
-
-
-def _keys_are_usable(settings: Settings) -> bool:
-    keys = (key for domain in settings.domains for key in domain.dkim)
-    known = all(key.public_key or settings.private_dkim_key(key) for key in keys)
-    return known and not any(key_problems(settings)) and _signing_key_is_usable(settings)
-
-
-def _signing_key_is_usable(settings: Settings) -> bool:
-    """Tell whether Postal's own key can be published; the rules of ``postal`` say what is wrong with it."""
-    if settings.postal is None:
-        return True
-    try:
-        public_key_of(settings.postal.signing_key.get_secret_value())
-    except ValueError:
-        return False
-    return True
 
 
 def _field(settings: Settings, record: str) -> str:
@@ -249,9 +209,9 @@ def _field(settings: Settings, record: str) -> str:
         return record.partition(" ")[0]
     for number, domain in enumerate(settings.domains):
         for index, key in enumerate(domain.dkim):
-            if record.startswith(f"{key.selector}._domainkey.{domain.name} "):
+            if record.startswith(f"{key.record_name(domain.name)} "):
                 kind = "public_key" if key.private_key is None else "private_key"
-                return f"domains[{number}].dkim[{index}].{kind}" if key.key is None else _shared_field(key.key)
+                return f"domains[{number}].dkim[{index}].{kind}" if key.key is None else shared_field(key.key)
     names = [(len(domain.name), number) for number, domain in enumerate(settings.domains) if domain.name in record]
     about = record.rpartition(" ")[2]
     if about == "TLSA":
@@ -259,18 +219,19 @@ def _field(settings: Settings, record: str) -> str:
     return f"domains[{max(names)[1]}]{KEYS.get(about, '')}" if names else "dns"
 
 
-def _shared_field(name: str) -> str:
-    return f"dkim_keys.{name}.private_key"
-
-
-def _declaration(settings: Settings) -> DnsDeclaration:
-    domains = tuple(_sending_domain(settings, domain) for domain in settings.domains)
+def _declaration(settings: Settings, outside: Outside) -> DnsDeclaration:
+    read = [
+        with_addresses(sending_domain(settings, domain), domain.spf.flatten, outside.flattened)
+        for domain in settings.domains
+    ]
+    domains = tuple(domain for domain, _ in read)
     postal = settings.postal
     return DnsDeclaration(
         domains=domains if postal is None else (*domains, *_postal_domains(settings, postal)),
         hosts=mail_hosts(settings),
         cnames=() if postal is None else tuple(_postal_aliases(settings, postal)),
         mta_sts=() if settings.caddy is None else tuple(_mta_sts_records(settings.caddy)),
+        spf_parts=tuple(part for _, parts in read for part in parts),
         ttl=settings.dns.ttl,
         production=settings.environment == "prod",
         # A server of ours serves nothing but what is declared; elsewhere a zone may hold more than we know.
@@ -285,8 +246,7 @@ def _declaration(settings: Settings) -> DnsDeclaration:
 
 
 def _mta_sts_records(caddy: Caddy) -> Iterator[MtaStsRecord]:
-    for declared in caddy.mta_sts:
-        policy = MtaStsPolicy(domain=declared.domain, mode=declared.mode, mx=declared.mx, max_age=declared.max_age)
+    for policy in served_policies(caddy):
         yield MtaStsRecord(domain=policy.domain, policy_id=mta_sts_id(policy.text), mode=policy.mode, mx=policy.mx)
 
 
@@ -294,7 +254,7 @@ def _postal_domains(settings: Settings, postal: Postal) -> Iterator[SendingDomai
     """Yield the domains of Postal's own: the return path, route addresses, and the SPF record it may need."""
     here = MailExchanger(preference=10, exchange=postal.smtp_hostname)
     declared_names = {domain.name for domain in settings.domains}
-    includes, own = _upstream_spf(settings, *_postal_upstreams(settings, postal))
+    includes, own = upstream_spf(settings, *_postal_upstreams(settings, postal))
     policy = SpfPolicy(includes=tuple(includes), mechanisms=own, all="~all")
     name = return_path_domain(settings, postal)
     if name not in declared_names:
@@ -334,71 +294,3 @@ def _postal_aliases(settings: Settings, postal: Postal) -> Iterator[tuple[str, s
     for _, server in postal.mail_servers:
         for tracked in server.track_domains:
             yield f"{tracked.name}.{tracked.domain}", track_domain(settings, postal)
-
-
-def _upstream_spf(settings: Settings, *upstreams: UpstreamSettings) -> tuple[list[SpfInclude], tuple[str, ...]]:
-    """Return what SPF says of the way mail leaves: includes of upstreams and fallback, else our own addresses."""
-    chosen = upstreams if settings.fallback is None else (*upstreams, settings.fallback)
-    includes = {source.domain: source for source in (one.spf_source for one in chosen) if source is not None}
-    own = any(one.spf_source is None for one in chosen)
-    return [SpfInclude(domain=source.domain, lookups=source.lookups) for source in includes.values()], tuple(
-        address_mechanism(address) for address in settings.egress_addresses if own
-    )
-
-
-def _public_key(settings: Settings, key: DeclaredKey) -> str:
-    private = settings.private_dkim_key(key)
-    return key.public_key or _public_half(private.get_secret_value() if private is not None else "")
-
-
-def _sending_domain(settings: Settings, domain: Domain) -> SendingDomain:
-    if not domain.sends:
-        return parked_domain(domain)
-    upstream, postal = settings.upstream_of(domain), settings.postal
-    includes, own = _upstream_spf(settings, upstream)
-    by_postal = postal is not None and domain.name in postal.sending_domains
-    if not includes and postal is not None and by_postal and upstream is settings.relay.upstream:
-        # Postal looks for an include. The record it names holds our addresses.
-        includes, own = [SpfInclude(domain=spf_include(settings, postal), lookups=1)], ()
-    known = {include.domain for include in includes}
-    includes += [
-        SpfInclude(domain=name, lookups=domain.spf.lookups.get(name))
-        for name in domain.spf.include
-        if name not in known
-    ]
-    here = upstream.provider.mx if domain.profile == "sending" else ()
-    declared_mx = here if domain.mx is None else domain.mx
-    exchangers = tuple(MailExchanger(preference=mx.preference, exchange=mx.exchange) for mx in declared_mx)
-    return SendingDomain(
-        name=domain.name,
-        # No word about MX and an upstream without mailboxes: the domain's MX records are somebody else's.
-        mx=exchangers if exchangers or (domain.mx is None and domain.profile == "sending") else None,
-        spf=SpfPolicy(
-            includes=tuple(includes),
-            mechanisms=(*own, *domain.spf.mechanisms),
-            redirect=domain.spf.redirect,
-            redirect_lookups=domain.spf.lookups.get(domain.spf.redirect or ""),
-            all=domain.spf.all,
-        ),
-        dkim=tuple(
-            DkimKey(
-                selector=key.selector,
-                public_key=_public_key(settings, key),
-                key_type=key.key_type,
-            )
-            for key in domain.dkim
-        ),
-        dmarc=DmarcPolicy(
-            policy=domain.dmarc.policy,
-            subdomain_policy=domain.dmarc.subdomain_policy,
-            nonexistent_policy=domain.dmarc.nonexistent_policy,
-            aggregate_reports=domain.dmarc.aggregate_reports,
-            failure_reports=domain.dmarc.failure_reports,
-            dkim_alignment=domain.dmarc.dkim_alignment,
-            spf_alignment=domain.dmarc.spf_alignment,
-        ),
-        # Postal puts a return path of its own into MAIL FROM.
-        bounces_elsewhere=by_postal and domain.profile == "send-only",
-        profile=domain.profile,
-        **extras(domain),
-    )

@@ -24,6 +24,7 @@ from mailstack.dns import (
 )
 from mailstack.dns.providers import Provider
 from mailstack.dns.rdata import Tlsa
+from mailstack.plan.mta_sts import served_policies
 from mailstack.settings.domains_model import Domain
 from mailstack.settings.model import Settings
 from mailstack.settings.names import mailgun_name, provider_region
@@ -100,7 +101,7 @@ def _certificate_names(settings: Settings) -> Iterator[str]:
             yield from (f"{tracked.name}.{tracked.domain}" for tracked in server.track_domains)
         if postal.host == caddy.host and postal.smtp_tls:
             yield postal.smtp_hostname
-    yield from (f"mta-sts.{policy.domain}" for policy in caddy.mta_sts)
+    yield from (f"mta-sts.{policy.domain}" for policy in served_policies(caddy))
     if settings.submission_uses_caddy:
         yield settings.relay.hostname
 

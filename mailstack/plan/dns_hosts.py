@@ -4,6 +4,7 @@ import ipaddress
 from collections.abc import Iterable, Iterator
 
 from mailstack.dns import MailHost, zone_of
+from mailstack.plan.mta_sts import served_policies
 from mailstack.settings.hosts_model import Host
 from mailstack.settings.model import Settings
 from mailstack.settings.names import relay_name, track_domain, zone_names
@@ -40,7 +41,7 @@ def _hosts(settings: Settings) -> Iterator[MailHost]:
         yield from _postal_hosts(settings, postal, settings.hosts[postal.host])
     if settings.caddy is not None and settings.caddy.host in settings.hosts:
         web = settings.hosts[settings.caddy.host]
-        for policy in settings.caddy.mta_sts:
+        for policy in served_policies(settings.caddy):
             yield _public(f"mta-sts.{policy.domain}", web)
         for name in settings.caddy.extra_names:
             yield _public(name, web)

@@ -14,6 +14,7 @@ from mailstack.dns.existing import Clash, Decision, Existing, decide, declared_c
 from mailstack.dns.records import Caa, MailExchanger, Text
 from mailstack.dns.zone_facts import ZoneFacts
 from mailstack.plan.model import CloudflarePlan, Plan
+from mailstack.plan.mta_sts import abandoned_policies
 from mailstack.plan.zone_room import full_zones, known_zones, unseen_zones
 from mailstack.reach.cloudflare import CloudflareApi, CloudflareError
 from mailstack.reach.look import Look, look_at_cloudflare, look_by_dns
@@ -44,6 +45,13 @@ class Ours:
     zone_ids: Mapping[str, str] = field(default_factory=dict)
     zones: Mapping[str, str] = field(default_factory=dict)
 
+    @property
+    def text_names(self) -> frozenset[str]:
+        """The names that hold TXT records."""
+        written = (line.split() for text in self.zones.values() for line in text.splitlines())
+        found = {parts[0].rstrip(".") for parts in written if len(parts) > 3 and parts[3] == "TXT"}
+        return frozenset(found | {name for _, name, content in self.contents if content.startswith('"')})
+
 
 @dataclass(frozen=True, kw_only=True)
 class Surroundings:
@@ -66,6 +74,9 @@ def first_day(plan: Plan, ours: Ours, around: Surroundings) -> tuple[Plan, tuple
     settings = plan.settings
     if settings.environment == "local":
         return plan, ()
+    abandoned = tuple(abandoned_policies(ours.text_names, _names(plan), settings))
+    if abandoned:
+        raise SettingsError(abandoned)
     new = _new(plan, ours)
     if plan.dns.cloudflare is not None:
         recent = Recent(around.recent if len(plan.dns.zones) > MANY else None)
@@ -177,6 +188,10 @@ def _no_zone(zone: str) -> Problem:
         rule="is no zone that the API token sees",
         fix="give the token DNS Read and DNS Write for it; where the zone is a parent domain, list that one in zones",
     )
+
+
+def _names(plan: Plan) -> frozenset[str]:
+    return frozenset(record.name for record in plan.dns.records)
 
 
 def _new(plan: Plan, ours: Ours) -> New:

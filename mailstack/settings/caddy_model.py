@@ -8,6 +8,7 @@ from mailstack.settings.section import Section
 from mailstack.settings.types import (
     AbsolutePath,
     Certificate,
+    Day,
     DomainName,
     EmailAddress,
     HostName,
@@ -50,9 +51,13 @@ class MtaStsPolicy(Section):
     """A policy served at https://mta-sts.<domain>/.well-known/mta-sts.txt (RFC 8461)."""
 
     domain: DomainName = Field(description="The domain that receives mail.")
-    mode: Literal["testing", "enforce", "none"] = Field(default="testing", description="What senders do with it.")
+    mode: Literal["testing", "enforce", "none", "removed"] = Field(
+        default="testing",
+        description="What senders do with it. The way out: none for max_age, then removed, then no entry.",
+    )
     mx: tuple[str, ...] = Field(min_length=1, description="Names of its mail exchangers; *. in front is allowed.")
     max_age: int = Field(default=604_800, ge=86_400, le=31_557_600, description="Seconds senders keep it.")
+    none_since: Day | None = Field(default=None, description="Day on which mode none was published.")
 
 
 class Caddy(Section):

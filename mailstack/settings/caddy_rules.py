@@ -83,6 +83,20 @@ def _policies(settings: Settings, caddy: Caddy) -> Iterator[Problem]:
             yield Problem(
                 field=f"caddy.mta_sts[{index}].domain", value=policy.domain, rule="is listed twice", fix="remove one"
             )
+        if policy.mode == "removed" and policy.none_since is None:
+            yield Problem(
+                field=f"caddy.mta_sts[{index}].none_since",
+                value="",
+                rule="is required with mode removed: senders keep a policy for max_age, record or not",
+                fix="write the day on which mode none was published; where it was not, set mode none first",
+            )
+        if policy.none_since is not None and policy.mode in {"testing", "enforce"}:
+            yield Problem(
+                field=f"caddy.mta_sts[{index}].none_since",
+                value=str(policy.none_since),
+                rule=f"goes with mode none, and the mode is {policy.mode}",
+                fix="remove it, or set mode none",
+            )
     if caddy.extra_names and settings.postal is None:
         yield Problem(
             field="caddy.extra_names",

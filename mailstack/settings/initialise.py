@@ -8,17 +8,19 @@ from pathlib import Path
 from typing import Any
 
 from mailstack.settings.domains_file import with_domains_file
+from mailstack.settings.domains_rules import WAYS
 from mailstack.settings.stackfile import (
     PROJECT,
     PROJECT_FOLDER,
     new_dkim_key,
+    new_ed25519_key,
     new_ssh_key,
     new_word,
     read_stack_file,
     throwaway,
 )
 
-__all__ = ["InitError", "Step", "initialise", "missing_secrets", "rehearsal_config"]
+__all__ = ["InitError", "Run", "Step", "initialise", "missing_secrets", "rehearsal_config", "run_pulumi"]
 
 SSH_KEY = f"{PROJECT}:ssh.private_key"
 POSTAL_KEY_CHARACTERS = 24  # as long as those Postal makes
@@ -56,12 +58,13 @@ def missing_secrets(raw: Mapping[str, Any], folder: Path = PROJECT_FOLDER) -> li
             steps.append(Step(path=SSH_KEY, what="SSH key for the hosts", make=str))
     for number, domain in _mappings(raw.get("domains")):
         for index, key in _mappings(domain.get("dkim")):
-            if not any(key.get(place) for place in ("private_key", "public_key", "key")):
+            if not any(key.get(place) for place in WAYS):
+                ed25519 = key.get("key_type") == "ed25519"
                 steps.append(
                     Step(
                         path=f"{PROJECT}:domains[{number}].dkim[{index}].private_key",
                         what=f"DKIM key {key.get('selector')} of {domain.get('name')}",
-                        make=new_dkim_key,
+                        make=new_ed25519_key if ed25519 else new_dkim_key,
                     )
                 )
     steps += _shared_keys(raw, folder)
@@ -190,7 +193,7 @@ def initialise(stack: str, folder: Path, say: Callable[[str], None], run: Run | 
     breaks what already trusts it. ``run`` starts the Pulumi CLI; the value travels on its standard input.
     Raises InitError when the CLI is missing or refuses, StackFileError for a bad file.
     """
-    run = run or (lambda argv, stdin: _pulumi(argv, stdin, folder))
+    run = run or (lambda argv, stdin: run_pulumi(argv, stdin, folder))
     raw = read_stack_file(folder / f"Pulumi.{stack}.yaml", lambda _where, _raw: "encrypted")
     steps = missing_secrets(raw, folder)
     if any(step.ours for step in steps):
@@ -214,7 +217,8 @@ def _ensure_stack(stack: str, run: Run) -> None:
             raise
 
 
-def _pulumi(argv: Sequence[str], stdin: str, folder: Path) -> None:
+def run_pulumi(argv: Sequence[str], stdin: str, folder: Path) -> None:
+    """Run the Pulumi CLI in ``folder``. Raises InitError when it is missing or refuses."""
     try:
         finished = subprocess.run(
             ["pulumi", *argv, "--non-interactive"],

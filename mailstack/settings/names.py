@@ -124,9 +124,17 @@ def relay_name(settings: Settings, postal: Postal) -> str:
 
 
 def postal_dkim(postal: Postal, domain: Domain) -> DkimKey | None:
-    """Return the key Postal signs ``domain`` with: its own one, whose selector begins with Postal's identifier."""
+    """Return the key Postal signs ``domain`` with: its own RSA key, whose selector begins with Postal's identifier.
+
+    One that is only published waits for its `signing` day; one that is retired signs no more.
+    """
     prefix = f"{postal.dkim_identifier}-"
-    own = [key for key in domain.dkim if key.ours and key.selector.startswith(prefix)]
+    own = [
+        key
+        for key in domain.dkim
+        if key.ours and key.tenant is None and key.key_type == "rsa" and key.selector.startswith(prefix)
+        and key.retired is None and key.revoked is None and (key.published is None or key.signing is not None)
+    ]  # fmt: skip
     return own[-1] if own else None  # the last one is the newest: a rotation adds below
 
 

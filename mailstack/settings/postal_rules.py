@@ -112,6 +112,14 @@ def _signing(settings: Settings, postal: Postal) -> Iterator[Problem]:
                 rule=f"needs a key of ours whose selector begins with {postal.dkim_identifier}-: Postal signs with it",
                 fix=f"add `- selector: {postal.dkim_identifier}-202611` and run `mailstack init`, which makes the key",
             )
+        for index, key in enumerate(by_name[name][1].dkim if name in by_name else ()):
+            if key.key_type == "ed25519" and key.ours and key.selector.startswith(f"{postal.dkim_identifier}-"):
+                yield Problem(
+                    field=f"domains[{by_name[name][0]}].dkim[{index}].key_type",
+                    value="ed25519",
+                    rule="is the selector of a key that Postal would sign with, and Postal signs with RSA alone",
+                    fix="give it another selector: it is for a signer beside Postal; or leave key_type out",
+                )
 
 
 def _organizations(settings: Settings, postal: Postal) -> Iterator[Problem]:

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 __all__ = [
+    "SHOWN_VALUE_CHARACTERS",
     "Location",
     "Problem",
     "SettingsError",

@@ -39,6 +39,13 @@ def _parked(field: str, domain: Domain) -> Iterator[Problem]:
                 rule="has no use with profile parked: nobody sends or takes mail there",
                 fix="remove it, or choose profile sending or send-only",
             )
+    if domain.dmarc.ramp:
+        yield Problem(
+            field=f"{field}.dmarc.ramp",
+            value="",
+            rule="has no use with profile parked, which publishes reject at once",
+            fix="remove it, or choose profile sending or send-only",
+        )
     for key in ACTIONS:
         said = getattr(domain.dmarc, key)
         if key in domain.dmarc.model_fields_set and said not in {"reject", None}:

@@ -19,6 +19,7 @@ __all__ = [
     "StackFileError",
     "engine_config",
     "new_dkim_key",
+    "new_ed25519_key",
     "new_ssh_key",
     "new_word",
     "read_stack_file",
@@ -67,7 +68,11 @@ def sealed_config(path: Path) -> dict[str, Any]:
 def engine_config(raw: Mapping[str, Any]) -> dict[str, str]:
     """Return the configuration as the engine hands it to a program: full keys, structures as JSON."""
 
-    return {f"{PROJECT}:{key}": value if isinstance(value, str) else json.dumps(value) for key, value in raw.items()}
+    return {
+        # A day without quotes is a date to the YAML parser.
+        f"{PROJECT}:{key}": value if isinstance(value, str) else json.dumps(value, default=str)
+        for key, value in raw.items()
+    }
 
 
 def _open(value: Any, where: Location, secret: Callable[[Location], str]) -> Any:
@@ -84,9 +89,10 @@ def throwaway(where: Location, raw: Mapping[str, Any]) -> str:
     """Return a fresh value of the right kind for the secret at ``where``. It opens nothing anywhere."""
     if where[-1] == "private_key" and where[0] in {"ssh", "hosts"}:
         return new_ssh_key()[0]
+    beside = _beside(where, raw)
     if where[-1] in {"private_key", "signing_key"}:
-        return new_dkim_key()
-    body, beside = new_word(), _beside(where, raw)
+        return new_ed25519_key() if beside.get("key_type") == "ed25519" else new_dkim_key()
+    body = new_word()
     return f"SG.{body}" if where[-1] == "password" and beside.get("preset") == "sendgrid" else body
 
 
@@ -108,6 +114,13 @@ def new_dkim_key() -> str:
         ["openssl", "genpkey", "-algorithm", "RSA", "-pkeyopt", f"rsa_keygen_bits:{DKIM_BITS}"],
         check=True, capture_output=True, text=True,
     ).stdout  # fmt: skip
+
+
+def new_ed25519_key() -> str:
+    """Return a new Ed25519 private key as PEM (PKCS#8), made by openssl; for DKIM (RFC 8463)."""
+    return subprocess.run(
+        ["openssl", "genpkey", "-algorithm", "ED25519"], check=True, capture_output=True, text=True
+    ).stdout
 
 
 def new_ssh_key(comment: str = "mailstack") -> tuple[str, str]:

@@ -5,6 +5,7 @@ import binascii
 import ipaddress
 import re
 from collections.abc import Callable
+from datetime import date, datetime
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
@@ -20,6 +21,7 @@ __all__ = [
     "CloudflareId",
     "ContainerName",
     "CredentialKey",
+    "Day",
     "DockerEndpoint",
     "DomainName",
     "EmailAddress",
@@ -55,6 +57,7 @@ __all__ = [
 ]
 
 CONTROL = re.compile(r"[\x00-\x1f\x7f\x85\u2028\u2029]")
+MIDNIGHT = re.compile(r"(T00:00:00Z| 00:00:00 \+0000 UTC)\Z")
 LABEL = re.compile(r"(?!-)[a-z0-9-]{1,63}(?<!-)")
 # pulumi-command offers exactly the algorithm of the pinned key. An ssh-rsa pin would ask for SHA-1 signatures,
 # which current servers refuse.
@@ -272,6 +275,19 @@ def _permalink(value: Any) -> str:
     return text
 
 
+def _day(value: Any) -> date:
+    """Return a day. A YAML parser reads an unquoted one as a date, and Pulumi writes it back as midnight, UTC."""
+    rule, fix = "must be a day such as 2026-11-01", "write year, month and day with hyphens"
+    if isinstance(value, date) and not isinstance(value, datetime):
+        return value
+    try:
+        return date.fromisoformat(MIDNIGHT.sub("", _text(value, rule, fix)))
+    except ValueError as error:
+        if isinstance(error, PydanticCustomError):
+            raise
+        raise broken(rule, fix) from None
+
+
 def matching(pattern: str, rule: str, fix: str) -> BeforeValidator:
     """Return what takes a text that matches ``pattern`` as a whole, and tells ``rule`` and ``fix`` for any other."""
 
@@ -295,6 +311,7 @@ Ipv4 = Annotated[str, BeforeValidator(_ip(4))]
 Ipv6 = Annotated[str, BeforeValidator(_ip(6))]
 IpNetwork = Annotated[str, BeforeValidator(_ip_network)]
 EmailAddress = Annotated[str, BeforeValidator(_email)]
+Day = Annotated[date, BeforeValidator(_day)]
 HostKey = Annotated[str, BeforeValidator(_host_key)]
 PrivateKey = Annotated[SecretStr, AfterValidator(_private_key)]
 OneLineSecret = Annotated[SecretStr, AfterValidator(_one_line)]

@@ -48,7 +48,7 @@ def test_init_makes_secrets_that_read_back_as_they_were(folder: Path) -> None:
     def run(argv: Sequence[str], stdin: str) -> None:
         if argv[:2] == ["config", "set"]:
             made[argv[argv.index("--path") + 1]] = stdin
-        initialise_module._pulumi(argv, stdin, folder)
+        initialise_module.run_pulumi(argv, stdin, folder)
 
     said: list[str] = []
     missing = initialise("fresh", folder, said.append, run)

@@ -153,7 +153,7 @@ MISTAKES = [
             ({"relay.egress_addresses": ["93.184.216.34"]},)),
     Mistake("names of another web server", beside_a_host,
             {"caddy": {"host": "relay1", "acme": {"email": "a@example.com"}, "extra_names": ["post.example.com"],
-                       "mta_sts": [{"domain": "example.com", "mx": ["mx.example.com"]}]}},
+                       "mta_sts": [{"domain": "example.com", "mx": ["smtp.google.com"]}]}},
             "caddy.extra_names", "which the cluster serves", "remove them", ({"caddy.extra_names": REMOVE},)),
 ]  # fmt: skip
 

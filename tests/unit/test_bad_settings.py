@@ -138,7 +138,7 @@ BAD: list[tuple[str, Any, str, str, str]] = [
         "exactly one of private_key",
         "public_key for",
     ),
-    ("domains.0.dkim.1.key_type", "ed25519", "domains[0].dkim[1].key_type", "must be RSA", "leave key_type out"),
+    ("domains.0.dkim.1.key_type", "ed25519", "domains[0].dkim[1].private_key", "hold an Ed25519", "mailstack init"),
     ("domains.0.dkim.0.public_key", "not base64", "domains[0].dkim[0]", "not base64", "again, completely"),
     ("domains.0.dmarc.policy", "block", "domains[0].dmarc.policy", "'none', 'quarantine', 'reject'", "one of these"),
     ("domains.0.dmarc.pct", 50, "domains[0].dmarc.pct", "is not a known key", "Known here"),

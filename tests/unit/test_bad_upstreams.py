@@ -225,7 +225,7 @@ FALLBACK = [
         {"domains.0.spf.lookups": {"spf.example.net": 3}},
         "domains[0]",
         "RFC 7208 §4.6.4",
-        "remove senders no longer used",
+        "move the sender behind include:spf.example.net to a subdomain, or remove it (saves 3)",
         ({"domains.0.spf": {}}, {"relay.fallback_upstream": REMOVE, "relay.upstreams": REMOVE}),
     ),
 ]

@@ -124,7 +124,7 @@ KEYS = [
         shared,
         {"domains.1.dkim.0.key_type": "ed25519"},
         "domains[1].dkim[0].key_type",
-        "a key of ours must be RSA",
+        "is not for a key of dkim_keys",
         "leave key_type out",
         ({"domains.1.dkim.0.key_type": REMOVE},),
     ),

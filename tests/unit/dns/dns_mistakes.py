@@ -178,6 +178,19 @@ ERRORS: list[Mistake] = [
     # MTA-STS
     (declaration(mta_sts=(MtaStsRecord(domain="example.net", policy_id="1"),)), "mta-sts-domain", "example.net",
      "add example.net to `domains`"),
+    (declaration(dkim(ED25519_KEY, key_type="ed25519")), "dkim-ed25519-alone", "only an ed25519", "second selector"),
+    (declaration(domain(dkim=(DkimKey(selector="s1", alias="k1.dkim.example.net", public_key=rsa_key(2048)),))),
+     "dkim-alias", "together with a key", "leave out one"),
+    (declaration(domain(dkim=(DkimKey(selector="s1", alias="k1.dkim.example.net", tenant="acme"),))),
+     "dkim-alias", "key of tenant", "`dkim.tenant` at the customer"),
+    (declaration(domain(dkim=(DkimKey(selector="s1", alias="acme.s1.dkim.example.com"),)), complete=True),
+     "dkim-alias", "no key in its zone", "`dkim.tenant`"),
+    (declaration(domain(dkim=(DkimKey(selector="s1", alias="a.example.net"),)),
+                 cnames=(("a.example.net", "b.example.net"), ("b.example.net", "c.example.net"))),
+     "dkim-alias", "b.example.net -> c.example.net", "`dkim.alias`"),
+    (declaration(dmarc(psd="u")), "dmarc-psd", "psd=u", "remove `dmarc.psd`"),
+    (declaration(domain(name="a.b.c.d.e.f.example.com"),
+                 domain(name="x.a.b.c.d.e.f.example.com", dmarc=None)), "dmarc-tree-walk", "8 labels", "set `dmarc`"),
     (declaration(mta_sts=(MtaStsRecord(domain="example.com", policy_id="1"),
                           MtaStsRecord(domain="Example.com.", policy_id="2"))),
      "mta-sts-duplicate", "example.com twice", "remove one entry"),
@@ -186,8 +199,8 @@ ERRORS: list[Mistake] = [
 ]  # fmt: skip
 
 WARNINGS: list[Mistake] = [
+    (declaration(dmarc(psd="y")), "dmarc-psd", "psd=y", "unless this is a registry"),
     (declaration(dkim(rsa_key(2048), selector="s_1")), "dkim-selector", "an underscore", "another selector"),
-    (declaration(dkim(ED25519_KEY, key_type="ed25519")), "dkim-ed25519-alone", "only an ed25519", "second selector"),
     (declaration(dmarc(aggregate_reports=("a@example.com!10m",))), "dmarc-report-size", "!10m", "remove !10m"),
     (declaration(domain(mx=None, dmarc=DmarcPolicy(policy="none")),
                  mta_sts=(MtaStsRecord(domain="example.com", policy_id="1"),)), "mta-sts-no-mail",

@@ -1,6 +1,7 @@
 """SPF policies with one mistake each: the rule it breaks, and what the message must say."""
 
-from mailstack.dns import SpfPolicy
+from mailstack.dns import DnsDeclaration, SpfPolicy
+from mailstack.dns.spf_tree import Answers, Kind, Reply
 from tests.unit.dns.dns_examples import (
     Mistake,
     declaration,
@@ -11,7 +12,38 @@ from tests.unit.dns.dns_examples import (
     spf,
 )
 
+KINDS: tuple[Kind, ...] = ("TXT", "A", "MX")
+
+
+def answers(records: dict[str, str | None]) -> Answers:
+    """Return what DNS says: a name's record of TXT, or nothing of any kind."""
+    return {
+        (name, kind): Reply(values=(text,) if text is not None and kind == "TXT" else ())
+        for name, text in records.items()
+        for kind in KINDS
+    }
+
+
+def google(text: str, **more: str | None) -> DnsDeclaration:
+    """Return the faultless declaration, with what DNS holds behind Google's include, and at further names."""
+    return declaration(spf_answers=answers({"_spf.google.com": text, **more}))
+
+
 SPF_ERRORS: list[Mistake] = [
+    (declaration(spf_answers=answers({"_spf.google.com": None})), "spf-include-target", "has no SPF record", "remove"),
+    (declaration(spf_answers={("_spf.google.com", "TXT"): Reply(values=("v=spf1 -all", "v=spf1 mx -all"))}),
+     "spf-single", "_spf.google.com has 2 SPF records", "tell whoever keeps that name"),
+    (google("v=spf1 include:b.example ~all", **{"b.example": "v=spf1 include:_spf.google.com ~all"}),
+     "spf-include-loop", "_spf.google.com -> b.example -> _spf.google.com", "remove the include of _spf.google.com"),
+    (google("v=spf1 ipv4:93.184.216.34 ~all"), "spf-syntax", "unknown term ipv4:93.184.216.34", "tell whoever"),
+    (google("v=spf1 include:b..example ~all"), "spf-syntax", "which is no domain name", "tell whoever"),
+    (google(f"v=spf1 {' '.join(f'a:n{n}.example' for n in range(3))} ~all",
+            **{f"n{n}.example": None for n in range(3)}),
+     "spf-void", "3 terms that DNS has nothing for", "remove include:_spf.google.com -> a:n0.example"),
+    (google("v=spf1 include:b.example include:b.example a:h.example ~all",
+            **{"b.example": f"v=spf1 {' '.join(f'exists:%{{i}}.x{n}.example' for n in range(4))} ~all"}),
+     "spf-lookups", "12 DNS lookups (include:_spf.google.com 12 (include:b.example 5; include:b.example 5))",
+     "move the sender behind include:_spf.google.com to a subdomain, or remove it (saves 12)"),
     (declaration(domain(texts=("v=spf1 mx -all",))), "spf-single", "v=spf1 mx -all", "`spf.include`"),
     (declaration(domain(texts=(" V=SPF1 mx",))), "spf-single", "V=SPF1", "`spf.include`"),
     (declaration(domain(texts=("spf2.0/pra mx -all",))), "spf-sender-id", "spf2.0/pra", "remove"),
@@ -123,6 +155,12 @@ SPF_ERRORS: list[Mistake] = [
 ]  # fmt: skip
 
 SPF_WARNINGS: list[Mistake] = [
+    (declaration(spf_answers=answers({"_spf.google.com": "v=spf1 ip4:93.184.216.0/24 ~all"})), "spf-stated",
+     "include:_spf.google.com stated to cost 4; it costs 1 now", "set `spf.lookups` to 1 for _spf.google.com"),
+    (declaration(spf_answers=answers({"other.example.net": "v=spf1 -all"})), "spf-unknown",
+     "include:_spf.google.com: _spf.google.com TXT: nobody was asked", "`spf.lookups`"),
+    (declaration(spf_answers=answers({"_spf.google.com": "v=spf1 a:gone.example.net ~all", "gone.example.net": None})),
+     "spf-void", "include:_spf.google.com -> a:gone.example.net", "remove include:_spf.google.com -> a:gone"),
     (declaration(spf(all="?all")), "spf-all", '"?all"', 'set `spf.all` to "~all"'),
     (declaration(spf("ptr")), "spf-ptr", '"ptr"', "ip4:"),
     (declaration(spf("ptr:Example.com")), "spf-ptr", "ptr:Example.com", "ip4:"),

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-import checkdmarc.smtp_tls_reporting  # type: ignore[import-untyped] # it has no types
+import checkdmarc.smtp_tls_reporting
 import dns.zone
 import pytest
 

@@ -214,7 +214,7 @@ def test_lookups_of_declared_domains_are_counted_through_their_own_terms() -> No
 def test_redirect_is_counted_like_an_include() -> None:
     inner = domain(name="example.net", spf=SpfPolicy(includes=(SpfInclude(domain="_spf.google.com", lookups=10),)))
     assert lookups_found(domain(spf=SpfPolicy(mechanisms=("redirect=example.net",), all=None)), inner) == [
-        "11 DNS lookups (redirect=example.net 11)"
+        "11 DNS lookups (redirect=example.net 11 (include:_spf.google.com 10))"
     ]
 
 

@@ -1,0 +1,145 @@
+"""``mailstack dmarc report``: what aggregate reports say of the next stage of a domain's policy."""
+
+import dataclasses
+import io
+import json
+from collections.abc import Callable, Sequence
+from datetime import date
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from mailstack.dmarc.reading import NotInstalledError, Row, read_reports
+from mailstack.dmarc.verdict import Own, Verdict, judge
+from mailstack.dns.dmarc_ramp import next_stage
+from mailstack.plan import Plan, load_plan
+from mailstack.plan.dated import stages
+from mailstack.settings.initialise import rehearsal_config
+
+__all__ = ["EXIT_NOT_SAFE", "report"]
+
+EXIT_NOT_SAFE = 2
+SHOWN_SOURCES = 20
+
+
+def report(
+    files: Sequence[Path],
+    *,
+    domain: str | None,
+    stack: str | None,
+    as_json: bool,
+    root: Path,
+    today: date,
+    say: Callable[[str], None],
+) -> int:
+    """Judge ``files``. ``stack`` tells what is ours and where its ramp stands; ``domain`` picks one.
+
+    Return 0 where the next stage is safe for every domain that is asked about, 2 where it is not, 1 where nothing
+    could be read.
+    """
+    try:
+        found = read_reports(files)
+    except NotInstalledError as error:
+        say(str(error))
+        return 1
+    for name, why in found.refused.items():
+        say(f"refused: {name} {why}")
+    if not found.rows:
+        say("no report was read")
+        return 1
+    plan = None if stack is None else load_plan(rehearsal_config(root / f"Pulumi.{stack}.yaml"), root)
+    wanted = [domain.lower()] if domain is not None else _domains(found.rows, plan)
+    if not wanted:
+        say("no report is about a domain of the stack")
+        return 1
+    verdicts = [_judged(found.rows, name, plan, today) for name in wanted]
+    if as_json:
+        say(json.dumps([_plain(verdict) for verdict in verdicts], indent=2, default=str))
+    else:
+        for verdict in verdicts:
+            say(_shown(verdict, found.reports))
+    return 0 if all(verdict.safe for verdict in verdicts) else EXIT_NOT_SAFE
+
+
+def _domains(rows: Sequence[Row], plan: Plan | None) -> list[str]:
+    told = dict.fromkeys(row.domain for row in rows)
+    if plan is None:
+        return list(told)
+    return [domain.name for domain in plan.settings.domains if domain.name in told]
+
+
+def _judged(rows: Sequence[Row], name: str, plan: Plan | None, today: date) -> Verdict:
+    declared = None if plan is None else next((domain for domain in plan.settings.domains if domain.name == name), None)
+    if plan is None or declared is None:
+        newest = max((row for row in rows if row.domain == name), key=lambda row: row.end, default=None)
+        following = _after("none" if newest is None else newest.policy)
+        return judge(rows, name, following, Own(), earliest=None, today=today)
+    ramp = stages(declared)
+    stage = next_stage(ramp) if ramp else None
+    return judge(
+        rows,
+        name,
+        _after(declared.dmarc.stage),
+        _own(plan, name),
+        since=ramp[-1].since if ramp else None,
+        earliest=None if stage is None else stage.since,
+        today=today,
+    )
+
+
+def _after(policy: str) -> str | None:
+    later = {"none": "quarantine", "quarantine": "reject"}
+    return later.get(policy)
+
+
+def _own(plan: Plan, name: str) -> Own:
+    """Return what the plan publishes: networks in the domain's SPF records, its hosts, and its selectors."""
+    texts = [
+        text
+        for zone in plan.dns.zones.values()
+        for record in zone
+        if (text := getattr(record.data, "value", "")).startswith("v=spf1")
+        and (record.name == name or (record.name.startswith("_spf") and record.name.endswith(f".{name}")))
+    ]
+    terms = [term.lstrip("+") for text in texts for term in text.split()[1:]]
+    networks = [term[4:] for term in terms if term.startswith(("ip4:", "ip6:"))]
+    keys = next(domain for domain in plan.settings.domains if domain.name == name).dkim
+    return Own(networks=(*networks, *plan.settings.egress_addresses), selectors=frozenset(key.selector for key in keys))
+
+
+def _plain(verdict: Verdict) -> dict[str, object]:
+    return {**dataclasses.asdict(verdict), "safe": verdict.safe}
+
+
+def _shown(verdict: Verdict, reports: int) -> str:
+    console = Console(width=120, record=True, file=io.StringIO(), force_terminal=False)
+    limits = verdict.thresholds
+    console.print(
+        f"{verdict.domain}: p={verdict.policy or '?'}, {verdict.messages} messages in {reports} reports, "
+        f"{verdict.begin} to {verdict.end} ({verdict.reported_days} days told of), {verdict.failed} fail DMARC",
+        highlight=False,
+    )
+    if verdict.sources:
+        table = Table(box=None, pad_edge=False)
+        for head in ("source", "whose", "messages", "fail", "signed by", "MAIL FROM", "seen by"):
+            table.add_column(head, overflow="fold", justify="right" if head in {"messages", "fail"} else "left")
+        for one in verdict.sources[:SHOWN_SOURCES]:
+            cells = (", ".join(names[:2]) for names in (one.signers, one.envelopes, one.reporters))
+            table.add_row(str(one), one.kind, str(one.messages), str(one.failed), *cells)
+        console.print(table, highlight=False)
+        if len(verdict.sources) > SHOWN_SOURCES:
+            console.print(f"and {len(verdict.sources) - SHOWN_SOURCES} more sources; --json has all")
+    for one in verdict.breaking[:SHOWN_SOURCES]:
+        console.print(f"would break: {one}, {one.failed} of {one.messages}: {one.why()}", highlight=False)
+    if verdict.safe:
+        console.print(f"safe: {verdict.following} may be entered", highlight=False)
+    else:
+        for reason in verdict.reasons:
+            console.print(f"not yet: {reason}", highlight=False)
+    console.print(
+        f"(limits: {limits.days} days, {limits.reported_days} told of, {limits.messages} messages, "
+        f"failures: {limits.own_failures:.0%} of each own source, {limits.unknown_failures:.0%} of all from unknown)",
+        highlight=False,
+    )
+    return console.export_text().rstrip()
