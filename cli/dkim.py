@@ -95,10 +95,13 @@ def _group(keys: Sequence[KeyDates], key_type: str) -> str | None:
 
 
 def _prefix(keys: Sequence[KeyDates], group: str | None) -> str:
-    """Return what the newest selector begins with, before its month; "mail" where it has none."""
+    """Return what the newest selector begins with, before its month; "mail" where it has none, or is a bare number.
+
+    Pulumi would store a selector of digits as a number.
+    """
     selectors = [key.selector for key in keys if key.group == group]
     dated = DATED.fullmatch(selectors[-1]) if selectors else None
-    return "mail" if dated is None else dated[1]
+    return "mail" if dated is None else dated[1] or "mail"
 
 
 def _missing(plan: Plan, number: int, step: Step, asking: Dns) -> tuple[str, ...]:

@@ -123,6 +123,10 @@ def test_a_kind_of_key_rotates_by_itself(tmp_path: Path) -> None:
     assert stack.rotate(key_type="ed25519") == 1
     assert stack.rotate() == 0
     assert [key["selector"] for key in stack.dkim()] == ["mail202601", "mail202611"]
+    raw["domains"][1]["dkim"][0]["selector"] = "202601"
+    stack = Stack(tmp_path, raw)
+    assert stack.rotate() == 0
+    assert stack.dkim()[1]["selector"] == "mail202611", "Pulumi would store digits as a number"
 
 
 def test_a_domain_nobody_declared_is_told(stack: Stack) -> None:
