@@ -1,0 +1,263 @@
+"""From the plan to what the world is to see of it: the target of `mailstack verify`. No secret is in it."""
+
+import ipaddress
+from collections.abc import Iterable, Iterator, Mapping
+from urllib.parse import urlsplit
+
+from mailstack.caddy.definition import Acme
+from mailstack.dns import NULL_MX, Address, Alias, MailExchanger, Record, Text, rdata_text, zone_of
+from mailstack.plan.model import Plan
+from mailstack.settings.model import Settings
+from mailstack.settings.names import bounce_domains, return_path_domain, route_domain
+from mailstack.verify.target import DkimTarget, DomainTarget, HostTarget, Listener, MtaStsTarget, Target
+
+__all__ = ["target_text", "verify_target"]
+
+# What an issuer is called in CAA records (RFC 8659 §4.2), by a part of its directory's host name.
+# Sources: letsencrypt.org/docs/caa, zerossl.com/help/troubleshoot, pki.goog/faq, buypass.com.
+ISSUERS: Mapping[str, str] = {
+    "letsencrypt.org": "letsencrypt.org",
+    "zerossl.com": "sectigo.com",
+    "pki.goog": "pki.goog",
+    "buypass.com": "buypass.com",
+}
+# RFC 1918, 6598, 4193 and loopback: addresses the world never sees.
+INSIDE = tuple(
+    ipaddress.ip_network(text)
+    for text in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "127.0.0.0/8", "fc00::/7", "::1/128")
+)
+WEB = (
+    Listener(port=80, protocol="https", tls="none", role="web"),
+    Listener(port=443, protocol="https", tls="implicit", role="web"),
+)
+
+
+def target_text(plan: Plan) -> str:
+    """Return the target as one line of JSON, as output ``verify`` has it; what is as usual is left out."""
+    return verify_target(plan).model_dump_json(exclude_defaults=True)
+
+
+def verify_target(plan: Plan) -> Target:
+    """Return what of a stack the world is to see."""
+    settings = plan.settings
+    names = dict.fromkeys((*(domain.name for domain in settings.domains), *_own_domains(plan)))
+    held: dict[str, list[Record]] = {name: [] for name in names}
+    for record in plan.dns.records:
+        owner = zone_of(record.name, names)
+        if owner is not None:
+            held[owner].append(record)
+    server = settings.dns.server
+    return Target(
+        domains=tuple(_domain(plan, name, records) for name, records in held.items()),
+        hosts=tuple(_hosts(plan)),
+        zones=dict.fromkeys(plan.dns.zones, () if server is None else tuple(server.nameservers)),
+        issuers=tuple(_issuers(plan)),
+        web=tuple(_web(plan)),
+        complete=True,
+    )
+
+
+def _own_domains(plan: Plan) -> Iterator[str]:
+    """Yield the domains of Postal's own that have records: the return path, and route addresses."""
+    settings, postal = plan.settings, plan.settings.postal
+    if postal is not None:
+        with_mx = {record.name for record in plan.dns.records if isinstance(record.data, MailExchanger)}
+        yield from (
+            name for name in (return_path_domain(settings, postal), route_domain(settings, postal)) if name in with_mx
+        )
+
+
+# --- domains --------------------------------------------------------------------------------------------------------
+
+
+def _domain(plan: Plan, name: str, records: Iterable[Record]) -> DomainTarget:
+    mx: list[tuple[int, str]] = []
+    dkim: list[DkimTarget] = []
+    texts: dict[str, str] = {}
+    others: list[tuple[str, str, str]] = []
+    for record in records:
+        below, data = record.name.removesuffix(name).rstrip("."), record.data
+        kind = _kind(below, data)
+        if kind == "mx" and isinstance(data, MailExchanger):
+            mx.append((data.preference, data.exchange))
+        elif kind == "dkim":
+            dkim.append(_selector(below.removesuffix("._domainkey"), record))
+        elif kind and isinstance(data, Text):
+            texts[kind] = data.value
+        elif not isinstance(data, Address):  # those are hosts
+            others.append((record.name, record.type, rdata_text(record)))
+    refused = (NULL_MX.preference, NULL_MX.exchange)
+    spf = texts.get("spf")
+    return DomainTarget(
+        name=name,
+        receives=None if not mx else refused not in mx,
+        parked=refused in mx and spf == "v=spf1 -all",
+        mx=tuple(sorted(mx)) if mx else None,
+        spf=spf,
+        senders=_senders(plan.settings, name),
+        return_paths=tuple(_return_paths(plan.settings, name)),
+        dkim=tuple(dkim),
+        dmarc=texts.get("dmarc"),
+        mta_sts=_mta_sts(plan, name, texts.get("mta-sts")),
+        tls_rpt=texts.get("tls-rpt"),
+        bimi=texts.get("bimi"),
+        tracking=tuple(_tracking(plan.settings, name)),
+        records=tuple(others),
+    )
+
+
+def _kind(below: str, data: object) -> str | None:
+    """Return what a record is to a domain, by its name below it; None for any other record."""
+    if isinstance(data, MailExchanger):
+        return None if below else "mx"
+    if below.endswith("._domainkey") and isinstance(data, Text | Alias):
+        return "dkim"
+    if not isinstance(data, Text):
+        return None
+    if not below:
+        return "spf" if data.value.lower().startswith("v=spf1") else None
+    return {"_dmarc": "dmarc", "_mta-sts": "mta-sts", "_smtp._tls": "tls-rpt", "default._bimi": "bimi"}.get(below)
+
+
+def _selector(selector: str, record: Record) -> DkimTarget:
+    if isinstance(record.data, Alias):
+        return DkimTarget(selector=selector, alias=record.data.target)
+    text = record.data.value if isinstance(record.data, Text) else ""
+    tags = dict(tag.strip().partition("=")[::2] for tag in text.split(";"))
+    return DkimTarget(selector=selector, text=text, revoked=tags.get("p") == "")
+
+
+def _senders(settings: Settings, name: str) -> tuple[str, ...]:
+    """Return the addresses of ours that hand a domain's mail to receivers: none where an upstream does that."""
+    declared = next((domain for domain in settings.domains if domain.name == name), None)
+    upstream = settings.relay.upstream if declared is None else settings.upstream_of(declared)
+    chosen = (upstream, settings.fallback)
+    return settings.egress_addresses if any(one is not None and one.spf_source is None for one in chosen) else ()
+
+
+def _return_paths(settings: Settings, name: str) -> Iterator[str]:
+    """Yield the domains in MAIL FROM of a domain's mail: its own where applications send, Postal's where that does."""
+    postal = settings.postal
+    if postal is None or name not in postal.sending_domains:
+        if any(domain.name == name for domain in settings.domains):
+            yield name
+        return
+    common, *own = bounce_domains(settings, postal)
+    mine = [path for path in own if zone_of(path, [name]) and path.partition(".")[2] == name]
+    yield from mine or [common]
+
+
+def _mta_sts(plan: Plan, name: str, text: str | None) -> MtaStsTarget | None:
+    served = () if plan.caddy is None else plan.caddy.definition.mta_sts
+    policy = next((policy for policy in served if policy.domain == name), None)
+    if policy is None:
+        return None
+    tags = dict(tag.strip().partition("=")[::2] for tag in (text or "").split(";"))
+    return MtaStsTarget(mode=policy.mode, mx=policy.mx, policy_id=tags.get("id"))
+
+
+def _tracking(settings: Settings, name: str) -> Iterator[str]:
+    if settings.postal is not None:
+        for _, server in settings.postal.mail_servers:
+            yield from (f"{one.name}.{one.domain}" for one in server.track_domains if one.domain == name)
+
+
+# --- hosts ----------------------------------------------------------------------------------------------------------
+
+
+def _hosts(plan: Plan) -> Iterator[HostTarget]:
+    """Yield every declared name with an address that the world sees."""
+    settings = plan.settings
+    found: dict[str, list[str]] = {}
+    for record in plan.dns.records:
+        if isinstance(record.data, Address) and not _inside(record.data.ip):
+            found.setdefault(record.name, []).append(record.data.ip)
+    pools = () if settings.postal is None else settings.postal.ip_pools
+    speaking = {settings.relay.hostname}
+    for one in (address for pool in pools for address in pool.addresses):
+        found.setdefault(one.hostname, []).extend(ip for ip in (one.ipv4, one.ipv6) if ip is not None)
+        speaking.add(one.hostname)
+    listeners = dict(_listeners(plan))
+    for name, addresses in found.items():
+        own = tuple(dict.fromkeys(addresses))
+        yield HostTarget(name=name, addresses=own, helo=name in speaking, ports=_ports(plan, name, own, listeners))
+
+
+def _inside(text: str) -> bool:
+    address = ipaddress.ip_address(text)
+    return any(address in network for network in INSIDE if network.version == address.version)
+
+
+def _ports(
+    plan: Plan, name: str, addresses: Iterable[str], listeners: Mapping[str, tuple[Listener, ...]]
+) -> tuple[Listener, ...] | None:
+    """Return what is open at the addresses of a name, whoever it belongs to; None where a machine may have more."""
+    opened = dict.fromkeys(listener for address in addresses for listener in listeners.get(address, ()))
+    # One web server answers for many names, each with a certificate of its own.
+    served = () if plan.caddy is None else plan.caddy.definition.names
+    mine = tuple(_named(one, name) if one.role == "web" and name in served else one for one in opened)
+    closed = {
+        address
+        for host in plan.settings.hosts.values()
+        if host.firewall != "none"
+        for address in (host.public_ipv4, host.public_ipv6)
+    }
+    return mine or (() if closed.issuperset(addresses) else None)
+
+
+def _named(listener: Listener, name: str) -> Listener:
+    return listener.model_copy(update={"name": name})
+
+
+def _listeners(plan: Plan) -> Iterator[tuple[str, tuple[Listener, ...]]]:
+    """Yield each public address of the stack with what listens there for everybody."""
+    settings, postal = plan.settings, plan.settings.postal
+    opened: dict[str, list[Listener]] = {}
+
+    def at(addresses: Iterable[str | None], listeners: Iterable[Listener]) -> None:
+        for address in filter(None, addresses):
+            opened.setdefault(address, []).extend(listeners)
+
+    def of(host: str | None) -> tuple[str | None, ...]:
+        machine = settings.hosts.get(host or "")
+        return () if machine is None else (machine.public_ipv4, machine.public_ipv6)
+
+    if settings.relay.submission is not None:
+        for name in settings.relay.host_names:
+            at(of(name), _submission(settings))
+    if postal is not None:
+        smtp = Listener(port=25, tls="starttls" if postal.smtp_tls else "none", role="mx", name=postal.smtp_hostname)
+        at(of(postal.host) if postal.cluster is None else postal.cluster.smtp_addresses, [smtp])
+        if postal.cluster is not None:
+            at(postal.cluster.web_addresses, [WEB[1].model_copy(update={"name": postal.web_hostname})])
+    if settings.caddy is not None and plan.caddy is not None:
+        first = next(iter(plan.caddy.definition.names), None)
+        at(of(settings.caddy.host), [_named(one, first) if first else one for one in WEB])
+    yield from ((address, tuple(found)) for address, found in opened.items())
+
+
+def _submission(settings: Settings) -> Iterator[Listener]:
+    submission = settings.relay.submission
+    if submission is not None:
+        name = settings.relay.hostname
+        if submission.starttls_port is not None:
+            yield Listener(port=submission.starttls_port, tls="starttls", role="submission", name=name)
+        if submission.tls_port is not None:
+            yield Listener(port=submission.tls_port, tls="implicit", role="submission", name=name)
+
+
+# --- web ------------------------------------------------------------------------------------------------------------
+
+
+def _web(plan: Plan) -> Iterator[str]:
+    if plan.settings.postal_on_cluster and plan.settings.postal is not None:
+        yield plan.settings.postal.web_hostname
+    if plan.caddy is not None:
+        yield from plan.caddy.definition.web_names
+
+
+def _issuers(plan: Plan) -> Iterator[str]:
+    certificates = None if plan.caddy is None else plan.caddy.definition.certificates
+    if isinstance(certificates, Acme):
+        host = urlsplit(certificates.directory).hostname or ""
+        yield from (issuer for part, issuer in ISSUERS.items() if host == part or host.endswith(f".{part}"))
