@@ -24,8 +24,12 @@ def verify_afterwards(plan: Plan, after: Sequence[pulumi.Resource]) -> None:
     """
     if plan.settings.verify.after_up == "off" or pulumi.runtime.is_dry_run():
         return
+
+    async def look(_made: object) -> str:
+        return await _look(plan)
+
     # A resource's URN is told once it was made.
-    pulumi.Output.all(*(resource.urn for resource in after)).apply(lambda _made: _look(plan))
+    pulumi.Output.all(*(resource.urn for resource in after)).apply(look)
 
 
 async def _look(plan: Plan) -> str:

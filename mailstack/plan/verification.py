@@ -11,7 +11,7 @@ from mailstack.settings.model import Settings
 from mailstack.settings.names import bounce_domains, return_path_domain, route_domain
 from mailstack.verify.target import DkimTarget, DomainTarget, HostTarget, Listener, MtaStsTarget, Target
 
-__all__ = ["target_text", "verify_target"]
+__all__ = ["target_text", "verify_target", "without_made_up_keys"]
 
 # What an issuer is called in CAA records (RFC 8659 §4.2), by a part of its directory's host name.
 # Sources: letsencrypt.org/docs/caa, zerossl.com/help/troubleshoot, pki.goog/faq, buypass.com.
@@ -55,6 +55,22 @@ def verify_target(plan: Plan) -> Target:
         web=tuple(_web(plan)),
         complete=True,
     )
+
+
+def without_made_up_keys(settings: Settings, target: Target) -> Target:
+    """Return the target without the DKIM records that follow from private keys: where those are encrypted and not
+    opened, what stands in for them belongs to nobody. Of these selectors only the name is known then.
+    """
+    public = {(domain.name, key.selector) for domain in settings.domains for key in domain.dkim if not key.ours}
+
+    def known(domain: str, key: DkimTarget) -> DkimTarget:
+        return key if (domain, key.selector) in public else key.model_copy(update={"text": None})
+
+    domains = tuple(
+        domain.model_copy(update={"dkim": tuple(known(domain.name, key) for key in domain.dkim)})
+        for domain in target.domains
+    )
+    return target.model_copy(update={"domains": domains})
 
 
 def _own_domains(plan: Plan) -> Iterator[str]:
