@@ -36,7 +36,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         code = app(args=None if arguments is None else list(arguments), prog_name="mailstack", standalone_mode=False)
     except typer.TyperException as error:
-        sys.stderr.write(f"{error.format_message()}\nSee `mailstack --help`, and --help behind a command.\n")
+        if message := error.format_message():  # without one, help was shown already
+            sys.stderr.write(f"{message}\nSee `mailstack --help`, and --help behind a command.\n")
         raise SystemExit(error.exit_code) from None
     except Exception as error:
         if not _is_told(error):

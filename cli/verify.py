@@ -71,7 +71,9 @@ def verify(
     watch: Annotated[
         bool, option("--watch", about="for cron: print only what changed since the last run", panel=OUT)
     ] = False,
-    form: Annotated[Form, option("--format", about="form of the report [table]", panel=OUT)] = Form.TABLE,
+    form: Annotated[
+        Form, option("--format", about=f"{', '.join(Form)} [table]", panel=OUT, metavar="FORM")
+    ] = Form.TABLE,
     output: Annotated[
         Path | None, option("--output", about="file for the report, replaced as a whole", panel=OUT)
     ] = None,

@@ -27,6 +27,7 @@ __all__ = [
     "SenderOption",
     "StackChoice",
     "TimeoutOption",
+    "WrongCallError",
     "option",
     "read_seconds",
     "target_from",
@@ -105,9 +106,17 @@ def read_seconds(text: str) -> float:
     return float(match[1]) * UNITS[match[2] or "s"]
 
 
-def wrong_call(text: str) -> typer.BadParameter:
-    """Return the error of a call that asks for something that is not there; it ends with 2."""
-    return typer.BadParameter(text)
+class WrongCallError(typer.BadParameter):
+    """A call that asks for something that is not there; it ends with 2. The text says all of it."""
+
+    def format_message(self) -> str:
+        """Return the text without saying which parameter it came from."""
+        return str(self.message)
+
+
+def wrong_call(text: str) -> WrongCallError:
+    """Return the error of a call that asks for something that is not there."""
+    return WrongCallError(text)
 
 
 def target_from(

@@ -17,19 +17,19 @@ from mailstack.plan.verification import verify_target
 __all__ = ["verify_afterwards"]
 
 
-def verify_afterwards(plan: Plan, after: Sequence[pulumi.Resource]) -> None:
-    """Look once all of ``after`` is there, where the settings ask for it.
+def verify_afterwards(plan: Plan, after: Sequence[pulumi.Resource]) -> pulumi.Output[str] | None:
+    """Look once all of ``after`` is there, and return what was seen in one line; None where nobody is to look.
 
     With ``fail`` and something wrong the program ends with a pulumi.RunError then, and with it the update.
     """
     if plan.settings.verify.after_up == "off" or pulumi.runtime.is_dry_run():
-        return
+        return None
 
     async def look(_made: object) -> str:
         return await _look(plan)
 
     # A resource's URN is told once it was made.
-    pulumi.Output.all(*(resource.urn for resource in after)).apply(look)
+    return pulumi.Output.all(*(resource.urn for resource in after)).apply(look)
 
 
 async def _look(plan: Plan) -> str:

@@ -12,7 +12,7 @@ __all__ = ["CLASSES", "history_chart", "shares"]
 CLASSES: Mapping[State, str] = {**{state: state.value for state in State}, State.NOT_APPLICABLE: "na"}
 # What does not apply says nothing about how it goes; the highest of these is on top of the others.
 DRAWN = (State.OK, State.UNKNOWN, State.WARN, State.FAIL)
-WIDTH, HEIGHT, BASE, TOP = 480, 150, 126, 14
+WIDTH, HEIGHT, BASE, TOP = 480, 210, 186, 14
 LEFT, MOST_RUNS, WIDEST_BAR, GAP = 34, 40, 22, 3
 
 

@@ -21,11 +21,11 @@
     shown.textContent = `${count} of ${findings.length} shown`;
   };
   for (const input of [...boxes, find]) input.addEventListener("input", apply);
-  // A link to a group must not lead to something that is hidden.
-  for (const link of document.querySelectorAll(".groups a")) {
+  // A link must not lead to something that is hidden.
+  for (const link of document.querySelectorAll(".groups a, .urgent a")) {
     link.addEventListener("click", () => {
-      const group = document.querySelector(link.getAttribute("href"));
-      if (!group || !group.hidden) return;
+      const goal = document.querySelector(link.getAttribute("href"));
+      if (!goal || !goal.closest("[hidden]")) return;
       for (const box of boxes) box.checked = true;
       find.value = "";
       apply();

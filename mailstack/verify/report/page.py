@@ -13,7 +13,7 @@ from pathlib import Path
 from mailstack.verify.history import Past, past_of
 from mailstack.verify.model import GROUPS, State
 from mailstack.verify.report.chart import CLASSES, history_chart, shares
-from mailstack.verify.report.rows import ORDER, WORDS, Row, counts, grouped, stamp, subject_of, title_of, what_of
+from mailstack.verify.report.rows import ORDER, WORDS, Row, counts, grouped, rows, stamp, subject_of, title_of, what_of
 from mailstack.verify.run import Report
 
 __all__ = ["html_report"]
@@ -24,6 +24,8 @@ FOOTER = (
     '<footer><div class="wrap">Made by <code>mailstack verify</code>. A question that was not answered in time is '
     "unknown, never a failure. This page loads nothing and sends nothing.</div></footer>"
 )
+# What needs a person is listed at the top, so much of it.
+URGENT, SHOWN_URGENT = (State.FAIL, State.WARN), 12
 QUIET = {State.OK, State.NOT_APPLICABLE}
 VERDICTS: Mapping[State, str] = {
     State.FAIL: "Something is wrong and costs mail, or lets others send.",
@@ -91,9 +93,8 @@ def _hash(text: str) -> str:
 
 
 def _svg(path: str) -> str:
-    return (
-        f'<svg viewBox="0 0 16 16" aria-hidden="true"><path fill="currentColor" fill-rule="evenodd" d="{path}"/></svg>'
-    )
+    drawn = f'<path fill="none" stroke="currentColor" stroke-width="1.6" stroke-linecap="round" d="{path}"/>'
+    return f'<svg viewBox="0 0 16 16" aria-hidden="true">{drawn}</svg>'
 
 
 def _badge(state: State, text: str | None = None) -> str:
@@ -117,6 +118,7 @@ def _head(report: Report) -> Iterator[str]:
 
 def _overview(report: Report, past: Sequence[Past]) -> Iterator[str]:
     yield '<div class="overview">'
+    yield from _urgent(report)
     yield '<section class="card" aria-labelledby="by-group"><h2 id="by-group">By group</h2>'
     yield '<ul class="groups">'
     for group, found in grouped(report).items():
@@ -133,6 +135,22 @@ def _overview(report: Report, past: Sequence[Past]) -> Iterator[str]:
     else:
         yield '<p class="empty">This is the first run that is remembered. The next one shows what has changed.</p>'
     yield "</section></div>"
+
+
+def _urgent(report: Report) -> Iterator[str]:
+    """Yield a list of what needs a person, each with a link to the finding."""
+    found = [row for state in URGENT for row in rows(report) if row.finding.state is state]
+    if not found:
+        return
+    number = f"{len(found)} finding{'' if len(found) == 1 else 's'}"
+    yield '<section class="card urgent" aria-labelledby="urgent">'
+    yield f'<h2 id="urgent">What needs a person: {number}</h2><ul>'
+    for row in found[:SHOWN_URGENT]:
+        text = f'{escape(row.check.title)} <span class="subject">{escape(subject_of(row))}</span>'
+        yield f'<li>{_badge(row.finding.state)}<a href="#finding-{row.place}">{text}</a></li>'
+    if len(found) > SHOWN_URGENT:
+        yield f'<li class="more">and {len(found) - SHOWN_URGENT} more below</li>'
+    yield "</ul></section>"
 
 
 def _legend() -> str:
@@ -169,18 +187,18 @@ def _findings(report: Report) -> Iterator[str]:
     found = grouped(report)
     if not found:
         yield '<p class="empty">Nothing was looked at.</p>'
-    for group, rows in found.items():
+    for group, own in found.items():
         yield f'<section class="group" id="group-{group}" aria-labelledby="title-{group}">'
         yield f'<h2 id="title-{group}"><span class="letter">{group}</span>{escape(GROUPS[group])}'
-        yield f'<span class="tally">{_tally(_counted(rows))}</span></h2>'
-        subjects = dict.fromkeys(subject_of(row) for row in rows)
+        yield f'<span class="tally">{_tally(_counted(own))}</span></h2>'
+        subjects = dict.fromkeys(subject_of(row) for row in own)
         if len(subjects) < MANY_SUBJECTS:
             yield '<div class="findings">'
-            yield from (_finding(row, named=True) for row in rows)
+            yield from (_finding(row, named=True) for row in own)
             yield "</div>"
         for subject in subjects if len(subjects) >= MANY_SUBJECTS else ():
             yield f'<div class="findings"><h3>{escape(subject)}</h3>'
-            yield from (_finding(row, named=False) for row in rows if subject_of(row) == subject)
+            yield from (_finding(row, named=False) for row in own if subject_of(row) == subject)
             yield "</div>"
         yield "</section>"
 
@@ -189,9 +207,10 @@ def _finding(row: Row, *, named: bool) -> str:
     finding, check = row.finding, row.check
     state = CLASSES[finding.state]
     level = "h3" if named else "h4"
+    quiet = " quiet" if finding.state in QUIET else ""
     subject = f' <span class="subject">{escape(subject_of(row))}</span>' if named else ""
     parts = [
-        f'<article class="finding {state}{" quiet" if finding.state in QUIET else ""}" data-state="{state}">',
+        f'<article id="finding-{row.place}" class="finding {state}{quiet}" data-state="{state}">',
         _badge(finding.state),
         f'<div class="body"><{level} class="what">{escape(check.title)}{subject}</{level}>',
         f'<p class="evidence">{escape(finding.found)}</p>' if finding.found else "",

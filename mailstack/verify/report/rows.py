@@ -16,8 +16,9 @@ WORDS: Mapping[State, str] = {**{state: state.value for state in State}, State.N
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """A finding with the check that made it; all text is safe to show (``shown``)."""
+    """A finding with the check that made it; all text is safe to show (``shown``). ``place`` is its place in all."""
 
+    place: int
     check: Check
     finding: Finding
 
@@ -38,19 +39,13 @@ def _escape(char: str) -> str:
 
 def rows(report: Report) -> tuple[Row, ...]:
     """Return all findings in the order of the checks' numbers; of one check, what needs a person first."""
-    found = [Row(check=CHECKS[finding.check], finding=_safe(finding)) for finding in report.findings]
-    return tuple(
-        sorted(
-            found,
-            key=lambda row: (
-                row.check.group,
-                row.check.number,
-                row.check.name,
-                ORDER.index(row.finding.state),
-                row.finding.subject,
-            ),
-        )
-    )
+    found = sorted(((CHECKS[finding.check], _safe(finding)) for finding in report.findings), key=_order)
+    return tuple(Row(place=place, check=check, finding=finding) for place, (check, finding) in enumerate(found))
+
+
+def _order(one: tuple[Check, Finding]) -> tuple[str, int, str, int, str]:
+    check, finding = one
+    return check.group, check.number, check.name, ORDER.index(finding.state), finding.subject
 
 
 def _safe(finding: Finding) -> Finding:
