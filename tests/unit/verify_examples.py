@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 
-from mailstack.verify.model import CHECKS, GROUPS, Check, Finding, State, fail, not_applicable, ok, unknown, warn
+from mailstack.verify.model import CHECKS, Check, Finding, fail, not_applicable, ok, unknown, warn
 from mailstack.verify.run import Report
 from mailstack.verify.target import DomainTarget, HostTarget, Target
 
@@ -14,7 +14,7 @@ TARGET = Target(
     domains=(DomainTarget(name="example.com"), DomainTarget(name="example.org")),
     hosts=(HostTarget(name="relay.example.com", addresses=("192.0.2.25",), helo=True),),
 )
-# (number, name, group, title)
+# Number, name, group and title of each.
 MADE_UP = (
     (1, "example-delegation", "A", "The zone is delegated to the expected name servers"),
     (5, "example-dnssec", "A", "DNSSEC is there, and valid"),
@@ -58,7 +58,9 @@ def example_report(started: datetime = STARTED) -> Report:
         a_finding("example-delegation", ok("example.org", "ns1.example.net, ns2.example.net")),
         a_finding(
             "example-dnssec",
-            warn("example.com", "no DS record", expected="a signed zone", fix="switch DNSSEC on where the zone is kept"),
+            warn(
+                "example.com", "no DS record", expected="a signed zone", fix="switch DNSSEC on where the zone is kept"
+            ),
         ),
         a_finding(
             "example-reverse",
@@ -89,6 +91,3 @@ def example_report(started: datetime = STARTED) -> Report:
         a_finding("example-block-lists", ok("192.0.2.25", "not listed")),
     )
     return Report(target=TARGET, started=started, seconds=1.234, findings=findings)
-
-
-STATES, ALL_GROUPS = tuple(State), tuple(GROUPS)
