@@ -37,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         code = app(args=None if arguments is None else list(arguments), prog_name="mailstack", standalone_mode=False)
     except typer.TyperException as error:
         if message := error.format_message():  # without one, help was shown already
-            sys.stderr.write(f"{message}\nSee `mailstack --help`, and --help behind a command.\n")
+            sys.stderr.write(f"{message}\n--help, behind a command too, tells how it is called.\n")
         raise SystemExit(error.exit_code) from None
     except Exception as error:
         if not _is_told(error):

@@ -97,7 +97,7 @@ def read_history(path: Path) -> tuple[Past, ...]:
     """Return the runs in a file, oldest first. A line that cannot be read is left out: a cut one ends no series."""
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return ()
     return tuple(past for line in lines for past in _read(line))
 
