@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from mailstack.verify.target import Target
     from mailstack.verify.verdict import FailOn
 
-__all__ = ["EPILOG", "verify"]
+__all__ = ["EPILOG", "HISTORY", "verify"]
 
 HISTORY = ROOT / ".mailstack/verify"
 EPILOG = (

@@ -91,6 +91,12 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+def log(browser: webdriver.Chrome, kind: str) -> list[str]:
+    """Return the messages of one of the browser's logs since it was read last."""
+    entries: list[dict[str, str]] = browser.get_log(kind)  # type: ignore[no-untyped-call] # selenium leaves it bare
+    return [entry["message"] for entry in entries]
+
+
 def opened(browser: webdriver.Chrome, page: Path, width: int, *, dark: bool = False) -> webdriver.Chrome:
     """Open the page in a window of this width, with empty logs."""
     wishes = {"prefers-color-scheme": "dark" if dark else "light", "prefers-reduced-motion": "reduce"}
@@ -99,7 +105,7 @@ def opened(browser: webdriver.Chrome, page: Path, width: int, *, dark: bool = Fa
     metrics = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 600}
     browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
     for kind in ("browser", "performance"):
-        browser.get_log(kind)
+        log(browser, kind)
     browser.get(page.as_uri())
     return browser
 
@@ -147,8 +153,8 @@ def test_the_page_says_what_is_wrong_and_what_to_do(browser: webdriver.Chrome, p
 def test_the_console_stays_empty_and_nothing_is_asked_for(browser: webdriver.Chrome, page: Path) -> None:
     opened(browser, page, 1400)
     browser.find_element(By.CSS_SELECTOR, ".find").send_keys("spf")
-    assert browser.get_log("browser") == []
-    messages = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
+    assert log(browser, "browser") == []
+    messages = [json.loads(message)["message"] for message in log(browser, "performance")]
     asked = [one["params"]["request"]["url"] for one in messages if one["method"] == "Network.requestWillBeSent"]
     assert asked == [page.as_uri()]
 
@@ -160,7 +166,7 @@ def test_the_policy_stops_what_a_stranger_would_add(browser: webdriver.Chrome, p
         "added.innerHTML = `<img src=x onerror=\"document.title = 'taken over'\">`; document.body.append(added);"
     )
     assert browser.title != "taken over"
-    assert any("Content Security Policy" in entry["message"] for entry in browser.get_log("browser"))
+    assert any("Content Security Policy" in message for message in log(browser, "browser"))
 
 
 @pytest.mark.parametrize("width", WIDTHS)

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from cli import verify as verify_module
+from cli.common import ROOT
 from cli.main import app, commands, main
-from mailstack.reach import outputs
+from cli.verify import HISTORY
 from mailstack.verify import waiting
 from mailstack.verify.context import Context
 from mailstack.verify.model import Check, Finding, State, fail, ok, unknown, warn
@@ -145,7 +145,7 @@ def test_a_stack_is_looked_at_by_what_it_tells(world: World, call: Call, monkeyp
         asked.append(tuple(command[:6]))
         return subprocess.CompletedProcess(command, 0, stdout=told.model_dump_json() + "\n", stderr="")
 
-    monkeypatch.setattr(outputs.subprocess, "run", pulumi)
+    monkeypatch.setattr(subprocess, "run", pulumi)
     assert call("--stack", "prod", "--only", "spf", "--domain", "example.net")[0] == 0
     assert asked == [("pulumi", "stack", "output", "verify", "--stack", "prod")]
     [context] = world.seen
@@ -172,7 +172,7 @@ def test_a_stack_that_tells_nothing_is_a_wrong_call_that_says_what_to_do(
             raise failure
         return failure
 
-    monkeypatch.setattr(outputs.subprocess, "run", pulumi)
+    monkeypatch.setattr(subprocess, "run", pulumi)
     with pytest.raises(SystemExit) as ended:
         main(["verify", "--stack", "prod"])
     assert ended.value.code == 2
@@ -250,8 +250,8 @@ def test_a_run_that_cannot_be_remembered_is_shown_all_the_same(world: World, tmp
 
 
 def test_history_stays_out_of_version_control() -> None:
-    folder = str(verify_module.HISTORY.relative_to(verify_module.ROOT))
-    assert f"{folder.split('/', maxsplit=1)[0]}/" in Path(".gitignore").read_text().splitlines()
+    folder = HISTORY.relative_to(ROOT).parts[0]
+    assert f"{folder}/" in Path(".gitignore").read_text().splitlines()
 
 
 # --- --wait ----------------------------------------------------------------------------------------------------------

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from mailstack.verify.history import past_of
 from mailstack.verify.model import State, fail, ok
 from mailstack.verify.report.chart import MOST_RUNS
-from mailstack.verify.report.page import SHOWN_URGENT, html_report
+from mailstack.verify.report.page import MOST_LISTED, SHOWN_URGENT, html_report
 from mailstack.verify.report.rows import shown
 from mailstack.verify.run import Report
 from tests.unit.verify_examples import STARTED, TARGET, a_finding, example_report, made_up_checks, only_these
@@ -188,3 +188,13 @@ def test_a_run_without_findings_has_a_page() -> None:
     page = Page(html_report(nothing, [past_of(nothing)]))
     assert page.text["h1"] == "relay.example.com"
     assert "Nothing was looked at." in page.text["p"]
+
+
+def test_very_many_findings_are_counted_and_only_what_is_not_well_is_listed() -> None:
+    many = tuple(a_finding("example-mx", ok(f"d{number}.example.com", "x")) for number in range(MOST_LISTED))
+    wrong = a_finding("example-mx", fail("d1.example.com", "two", expected="one", fix="remove one"))
+    text = html_report(replace(example_report(), findings=(*many, wrong)))
+    assert text.count("<article") == 1
+    assert f"{MOST_LISTED} findings that are well or do not apply are counted, not listed" in text
+    assert f"1 fail, {MOST_LISTED} ok" in text
+    assert html_report(replace(example_report(), findings=many)).count("<article") == MOST_LISTED

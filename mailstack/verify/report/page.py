@@ -13,7 +13,7 @@ from pathlib import Path
 from mailstack.verify.history import Past, past_of
 from mailstack.verify.model import GROUPS, State
 from mailstack.verify.report.chart import CLASSES, history_chart, shares
-from mailstack.verify.report.rows import ORDER, WORDS, Row, counts, grouped, rows, stamp, subject_of, title_of, what_of
+from mailstack.verify.report.rows import ORDER, WORDS, Row, grouped, rows, stamp, subject_of, title_of, what_of
 from mailstack.verify.run import Report
 
 __all__ = ["html_report"]
@@ -25,7 +25,9 @@ FOOTER = (
     "unknown, never a failure. This page loads nothing and sends nothing.</div></footer>"
 )
 # What needs a person is listed at the top, so much of it.
-URGENT, SHOWN_URGENT = (State.FAIL, State.WARN), 12
+URGENT, SHOWN_URGENT, BRIEF_CHARACTERS = (State.FAIL, State.WARN), 12, 110
+# With more findings a page gets slow: what is well is counted then, and not listed.
+MOST_LISTED = 4000
 QUIET = {State.OK, State.NOT_APPLICABLE}
 VERDICTS: Mapping[State, str] = {
     State.FAIL: "Something is wrong and costs mail, or lets others send.",
@@ -147,7 +149,10 @@ def _urgent(report: Report) -> Iterator[str]:
     yield f'<h2 id="urgent">What needs a person: {number}</h2><ul>'
     for row in found[:SHOWN_URGENT]:
         text = f'{escape(row.check.title)} <span class="subject">{escape(subject_of(row))}</span>'
-        yield f'<li>{_badge(row.finding.state)}<a href="#finding-{row.place}">{text}</a></li>'
+        said = row.finding.found
+        brief = said if len(said) <= BRIEF_CHARACTERS else said[:BRIEF_CHARACTERS] + "…"
+        link = f'<a href="#finding-{row.place}">{text}</a>'
+        yield f'<li>{_badge(row.finding.state)}<div>{link}<p class="brief">{escape(brief)}</p></div></li>'
     if len(found) > SHOWN_URGENT:
         yield f'<li class="more">and {len(found) - SHOWN_URGENT} more below</li>'
     yield "</ul></section>"
@@ -172,7 +177,9 @@ def _tally(numbers: Mapping[State, int]) -> str:
 def _filter(report: Report) -> Iterator[str]:
     """Yield the filter; only the script that makes it work shows it."""
     yield '<form class="filter" hidden><fieldset><legend>Show</legend>'
-    for state, number in counts(report).items():
+    listed = [row.finding.state for row in _listed(report)]
+    for state in ORDER:
+        number = listed.count(state)
         if number:
             checked = "" if state is State.NOT_APPLICABLE else " checked"
             box = f'<input type="checkbox" name="state" value="{CLASSES[state]}"{checked} autocomplete="off">'
@@ -184,23 +191,34 @@ def _filter(report: Report) -> Iterator[str]:
 
 
 def _findings(report: Report) -> Iterator[str]:
-    found = grouped(report)
-    if not found:
+    listed = _listed(report)
+    if not report.findings:
         yield '<p class="empty">Nothing was looked at.</p>'
-    for group, own in found.items():
+    if unlisted := len(report.findings) - len(listed):
+        yield f'<p class="empty">{unlisted} findings that are well or do not apply are counted, not listed.</p>'
+    for group in sorted({row.check.group for row in listed}):
+        own = [row for row in listed if row.check.group == group]
         yield f'<section class="group" id="group-{group}" aria-labelledby="title-{group}">'
         yield f'<h2 id="title-{group}"><span class="letter">{group}</span>{escape(GROUPS[group])}'
         yield f'<span class="tally">{_tally(_counted(own))}</span></h2>'
-        subjects = dict.fromkeys(subject_of(row) for row in own)
+        subjects: dict[str, list[Row]] = {}
+        for row in own:
+            subjects.setdefault(subject_of(row), []).append(row)
         if len(subjects) < MANY_SUBJECTS:
             yield '<div class="findings">'
             yield from (_finding(row, named=True) for row in own)
             yield "</div>"
-        for subject in subjects if len(subjects) >= MANY_SUBJECTS else ():
+        for subject, about in subjects.items() if len(subjects) >= MANY_SUBJECTS else ():
             yield f'<div class="findings"><h3>{escape(subject)}</h3>'
-            yield from (_finding(row, named=False) for row in own if subject_of(row) == subject)
+            yield from (_finding(row, named=False) for row in about)
             yield "</div>"
         yield "</section>"
+
+
+def _listed(report: Report) -> list[Row]:
+    """Return the findings that the page lists: all of them, of very many only what is not well."""
+    found = rows(report)
+    return [row for row in found if len(found) <= MOST_LISTED or row.finding.state not in QUIET]
 
 
 def _finding(row: Row, *, named: bool) -> str:
