@@ -8,7 +8,7 @@ from mailstack.caddy.definition import Acme
 from mailstack.dns import NULL_MX, Address, Alias, MailExchanger, Record, Text, rdata_text, zone_of
 from mailstack.plan.model import Plan
 from mailstack.settings.model import Settings
-from mailstack.settings.names import bounce_domains, return_path_domain, route_domain
+from mailstack.settings.names import custom_return_path, return_path_domain, route_domain
 from mailstack.verify.target import DkimTarget, DomainTarget, HostTarget, Listener, MtaStsTarget, Target
 
 __all__ = ["target_text", "verify_target", "without_made_up_keys"]
@@ -46,9 +46,9 @@ def verify_target(plan: Plan) -> Target:
         owner = zone_of(record.name, names)
         if owner is not None:
             held[owner].append(record)
-    server = settings.dns.server
+    server, mail = settings.dns.server, _Mail(settings)
     return Target(
-        domains=tuple(_domain(plan, name, records) for name, records in held.items()),
+        domains=tuple(_domain(plan, mail, name, records) for name, records in held.items()),
         hosts=tuple(_hosts(plan)),
         zones=dict.fromkeys(plan.dns.zones, () if server is None else tuple(server.nameservers)),
         issuers=tuple(_issuers(plan)),
@@ -86,7 +86,7 @@ def _own_domains(plan: Plan) -> Iterator[str]:
 # --- domains --------------------------------------------------------------------------------------------------------
 
 
-def _domain(plan: Plan, name: str, records: Iterable[Record]) -> DomainTarget:
+def _domain(plan: Plan, mail: "_Mail", name: str, records: Iterable[Record]) -> DomainTarget:
     mx: list[tuple[int, str]] = []
     dkim: list[DkimTarget] = []
     texts: dict[str, str] = {}
@@ -110,14 +110,14 @@ def _domain(plan: Plan, name: str, records: Iterable[Record]) -> DomainTarget:
         parked=refused in mx and spf == "v=spf1 -all",
         mx=tuple(sorted(mx)) if mx else None,
         spf=spf,
-        senders=_senders(plan.settings, name),
-        return_paths=tuple(_return_paths(plan.settings, name)),
+        senders=mail.senders(name),
+        return_paths=mail.return_paths(name),
         dkim=tuple(dkim),
         dmarc=texts.get("dmarc"),
         mta_sts=_mta_sts(plan, name, texts.get("mta-sts")),
         tls_rpt=texts.get("tls-rpt"),
         bimi=texts.get("bimi"),
-        tracking=tuple(_tracking(plan.settings, name)),
+        tracking=mail.tracking(name),
         records=tuple(others),
     )
 
@@ -143,24 +143,36 @@ def _selector(selector: str, record: Record) -> DkimTarget:
     return DkimTarget(selector=selector, text=text, revoked=tags.get("p") == "")
 
 
-def _senders(settings: Settings, name: str) -> tuple[str, ...]:
-    """Return the addresses of ours that hand a domain's mail to receivers: none where an upstream does that."""
-    declared = next((domain for domain in settings.domains if domain.name == name), None)
-    upstream = settings.relay.upstream if declared is None else settings.upstream_of(declared)
-    chosen = (upstream, settings.fallback)
-    return settings.egress_addresses if any(one is not None and one.spf_source is None for one in chosen) else ()
+class _Mail:
+    """How the mail of each domain goes, looked up once: there may be a thousand of them."""
 
+    def __init__(self, settings: Settings) -> None:
+        self._settings, self._postal = settings, settings.postal
+        self._bounces = "" if self._postal is None else return_path_domain(settings, self._postal)
+        self._declared = {domain.name: domain for domain in settings.domains}
+        self._addresses = settings.egress_addresses
+        self._by_postal = frozenset(() if self._postal is None else self._postal.sending_domains)
+        self._tracking: dict[str, list[str]] = {}
+        for _, server in () if self._postal is None else self._postal.mail_servers:
+            for one in server.track_domains:
+                self._tracking.setdefault(one.domain, []).append(f"{one.name}.{one.domain}")
 
-def _return_paths(settings: Settings, name: str) -> Iterator[str]:
-    """Yield the domains in MAIL FROM of a domain's mail: its own where applications send, Postal's where that does."""
-    postal = settings.postal
-    if postal is None or name not in postal.sending_domains:
-        if any(domain.name == name for domain in settings.domains):
-            yield name
-        return
-    common, *own = bounce_domains(settings, postal)
-    mine = [path for path in own if zone_of(path, [name]) and path.partition(".")[2] == name]
-    yield from mine or [common]
+    def senders(self, name: str) -> tuple[str, ...]:
+        """Return the addresses of ours that hand a domain's mail to receivers: none where an upstream does that."""
+        settings, declared = self._settings, self._declared.get(name)
+        upstream = settings.relay.upstream if declared is None else settings.upstream_of(declared)
+        chosen = (upstream, settings.fallback)
+        return self._addresses if any(one is not None and one.spf_source is None for one in chosen) else ()
+
+    def return_paths(self, name: str) -> tuple[str, ...]:
+        """Return the domains in MAIL FROM: its own where applications send, Postal's where that does."""
+        if self._postal is not None and name in self._by_postal:
+            return (custom_return_path(name) if self._postal.custom_return_paths else self._bounces,)
+        return (name,) if name in self._declared else ()
+
+    def tracking(self, name: str) -> tuple[str, ...]:
+        """Return the names that links in its mail lead to."""
+        return tuple(self._tracking.get(name, ()))
 
 
 def _mta_sts(plan: Plan, name: str, text: str | None) -> MtaStsTarget | None:
@@ -170,12 +182,6 @@ def _mta_sts(plan: Plan, name: str, text: str | None) -> MtaStsTarget | None:
         return None
     tags = dict(tag.strip().partition("=")[::2] for tag in (text or "").split(";"))
     return MtaStsTarget(mode=policy.mode, mx=policy.mx, policy_id=tags.get("id"))
-
-
-def _tracking(settings: Settings, name: str) -> Iterator[str]:
-    if settings.postal is not None:
-        for _, server in settings.postal.mail_servers:
-            yield from (f"{one.name}.{one.domain}" for one in server.track_domains if one.domain == name)
 
 
 # --- hosts ----------------------------------------------------------------------------------------------------------
@@ -194,9 +200,15 @@ def _hosts(plan: Plan) -> Iterator[HostTarget]:
         found.setdefault(one.hostname, []).extend(ip for ip in (one.ipv4, one.ipv6) if ip is not None)
         speaking.add(one.hostname)
     listeners = dict(_listeners(plan))
+    served = frozenset(() if plan.caddy is None else plan.caddy.definition.names)
     for name, addresses in found.items():
         own = tuple(dict.fromkeys(addresses))
-        yield HostTarget(name=name, addresses=own, helo=name in speaking, ports=_ports(plan, name, own, listeners))
+        opened = dict.fromkeys(listener for address in own for listener in listeners.get(address, ()))
+        # One web server answers for many names, each with a certificate of its own.
+        ports = tuple(_named(one, name) if one.role == "web" and name in served else one for one in opened)
+        yield HostTarget(
+            name=name, addresses=own, helo=name in speaking, ports=ports or (() if _closed(settings, own) else None)
+        )
 
 
 def _inside(text: str) -> bool:
@@ -204,21 +216,10 @@ def _inside(text: str) -> bool:
     return any(address in network for network in INSIDE if network.version == address.version)
 
 
-def _ports(
-    plan: Plan, name: str, addresses: Iterable[str], listeners: Mapping[str, tuple[Listener, ...]]
-) -> tuple[Listener, ...] | None:
-    """Return what is open at the addresses of a name, whoever it belongs to; None where a machine may have more."""
-    opened = dict.fromkeys(listener for address in addresses for listener in listeners.get(address, ()))
-    # One web server answers for many names, each with a certificate of its own.
-    served = () if plan.caddy is None else plan.caddy.definition.names
-    mine = tuple(_named(one, name) if one.role == "web" and name in served else one for one in opened)
-    closed = {
-        address
-        for host in plan.settings.hosts.values()
-        if host.firewall != "none"
-        for address in (host.public_ipv4, host.public_ipv6)
-    }
-    return mine or (() if closed.issuperset(addresses) else None)
+def _closed(settings: Settings, addresses: Iterable[str]) -> bool:
+    """Tell whether machines with a firewall of ours have all of ``addresses``: else more may be open there."""
+    guarded = [host for host in settings.hosts.values() if host.firewall != "none"]
+    return {address for host in guarded for address in (host.public_ipv4, host.public_ipv6)}.issuperset(addresses)
 
 
 def _named(listener: Listener, name: str) -> Listener:
