@@ -102,6 +102,8 @@ def verify(
         names = select(only or (), skip or ())
     except SelectionError as error:
         raise wrong_call(str(error)) from None
+    if not names:
+        raise wrong_call("--only and --skip leave no check to run")
     target = target_from(
         stack=stack, from_file=from_file, domains=domain, selectors=selector, return_paths=return_path,
         senders=sender, hosts=host,

@@ -3,10 +3,10 @@
 import difflib
 from collections.abc import Iterable
 
-from mailstack.verify.checks import names_and_groups
+import mailstack.verify.checks  # noqa: F401 - it enters all of them
 from mailstack.verify.model import CHECKS, GROUPS
 
-__all__ = ["SelectionError", "checks_numbered", "select"]
+__all__ = ["SelectionError", "checks_numbered", "names_and_groups", "select"]
 
 
 class SelectionError(ValueError):
@@ -20,6 +20,11 @@ def select(only: Iterable[str] = (), skip: Iterable[str] = ()) -> tuple[str, ...
     wanted, unwanted = _named(only), _named(skip)
     chosen = [name for name in CHECKS if (not wanted or name in wanted) and name not in unwanted]
     return tuple(sorted(chosen, key=lambda name: (CHECKS[name].number, name)))
+
+
+def names_and_groups() -> tuple[str, ...]:
+    """Return the words that choose checks: their names, then the letters of their groups."""
+    return (*CHECKS, *GROUPS)
 
 
 def checks_numbered(numbers: Iterable[int]) -> tuple[str, ...]:
