@@ -9,6 +9,8 @@ from datetime import UTC, datetime
 from mailstack.verify.around import Around
 from mailstack.verify.asking import Dns
 from mailstack.verify.context import Context
+from mailstack.verify.host import HostAccess
+from mailstack.verify.message import MessagePath
 from mailstack.verify.model import CHECKS, Check, Finding, State, unknown
 from mailstack.verify.target import Target
 
@@ -41,10 +43,26 @@ def run_checks(
     names: Iterable[str] | None = None,
     seconds: float = 60.0,
     done: Callable[[Check], None] = lambda _check: None,
+    hosts: HostAccess | None = None,
+    drift: Callable[[], list[str]] | None = None,
+    probe_outbound: bool = False,
+    message: MessagePath | None = None,
 ) -> Report:
-    """Run the checks called ``names`` (None: all); ``done`` is called after each, from any thread."""
+    """Run the checks called ``names`` (None: all); ``done`` is called after each, from any thread.
+
+    What is to be asked for (``hosts`` and what follows) is described at ``Context``.
+    """
     started, began = datetime.now(UTC), time.monotonic()
-    context = Context(target=target, dns=Dns(around), around=around, deadline=began + seconds)
+    context = Context(
+        target=target,
+        dns=Dns(around),
+        around=around,
+        deadline=began + seconds,
+        hosts=hosts,
+        drift=drift,
+        probe_outbound=probe_outbound,
+        message=message,
+    )
     chosen = [CHECKS[name] for name in (CHECKS if names is None else names)]
 
     def one(check: Check) -> list[Finding]:
