@@ -122,13 +122,19 @@ def _hash(served: x509.Certificate) -> str:
 
 
 def _shown(served: x509.Certificate, now: datetime) -> Iterator[str]:
-    key = served.public_key()
-    kind = type(key).__name__.strip("_").replace("PublicKey", "")
-    size = getattr(key, "key_size", "")
     yield f"issued by {served.issuer.rfc4514_string()}, serial {served.serial_number:x}"
     yield (
         f"{served.not_valid_before_utc:%Y-%m-%d} to {served.not_valid_after_utc:%Y-%m-%d}, age "
         + str((now - served.not_valid_before_utc).days)
         + " days"
     )
-    yield f"key {kind} {size}".rstrip() + f", signature hash {_hash(served)}"
+    yield f"key {_kind(served)}, signature hash {_hash(served)}"
+
+
+def _kind(served: x509.Certificate) -> str:
+    key = served.public_key()
+    if isinstance(key, rsa.RSAPublicKey):
+        return f"RSA {key.key_size}"
+    return (
+        key.curve.name if isinstance(key, ec.EllipticCurvePublicKey) else type(key).__name__.removesuffix("PublicKey")
+    )

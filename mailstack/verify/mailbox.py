@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from mailstack.verify.around import Around
 from mailstack.verify.tls import strict
 
 __all__ = ["ImapMailbox", "Mailbox", "MailboxError"]
@@ -44,7 +43,7 @@ class ImapMailbox:
     def wait_for(self, subject: str, seconds: float) -> bytes | None:
         """Look for the message until it is there, or until the time is over."""
         deadline = time.monotonic() + seconds
-        trust = strict(Around(authorities=self.authorities))
+        trust = strict(self.authorities)
         try:
             with contextlib.ExitStack() as stack:
                 box = imaplib.IMAP4_SSL(self.host, self.port, ssl_context=trust, timeout=SECONDS)

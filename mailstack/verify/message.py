@@ -16,7 +16,6 @@ from typing import Literal, Protocol
 
 import requests
 
-from mailstack.verify.around import Around
 from mailstack.verify.mailbox import Mailbox
 from mailstack.verify.tls import strict
 
@@ -92,7 +91,7 @@ class SmtpSubmission:
 
     def submit(self, sender: str, recipient: str, message: bytes) -> str:
         """Send it to one recipient."""
-        trust = strict(Around(authorities=self.authorities))
+        trust = strict(self.authorities)
         try:
             with self._connected(trust) as client:
                 if self.tls == "starttls":

@@ -10,7 +10,7 @@ from mailstack.verify.context import Context
 from mailstack.verify.hello import CBC, FORWARD_SECRET, STATIC_RSA, TLS_1_1, TLS_1_2, WEAK, ServerHello, say_hello
 from mailstack.verify.listeners import Endpoint
 from mailstack.verify.reaching import Unreached, connect
-from mailstack.verify.smtp import STARTTLS, Client
+from mailstack.verify.smtp import STARTTLS, Client, words
 
 __all__ = ["CIPHERS", "Unasked", "forward_secret", "old_version", "static_rsa", "weak"]
 
@@ -58,7 +58,7 @@ def _say(context: Context, place: Endpoint, version: int, ciphers: Sequence[int]
         except TimeoutError:
             return Unasked("no answer in time")
         except (smtplib.SMTPException, OSError) as error:
-            return Unasked(f"no SMTP: {error}")
+            return Unasked(f"no SMTP: {words(error)}")
 
     return context.kept.once(("hello", place, version, ciphers), ask)
 

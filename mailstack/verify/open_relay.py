@@ -14,7 +14,7 @@ from mailstack.verify.listeners import Endpoint, each, our_smtp
 from mailstack.verify.model import Finding, check, fail, not_applicable, ok, unknown
 from mailstack.verify.reaching import Unreached
 from mailstack.verify.recipients import taken
-from mailstack.verify.smtp import Client, talking
+from mailstack.verify.smtp import Client, talking, words
 
 __all__ = ["Attempt", "attempts", "open_relay"]
 
@@ -108,7 +108,7 @@ def _tried(context: Context, place: Endpoint) -> Finding | None:
     except TimeoutError:
         why = "no answer in time"
     except (Unreached, smtplib.SMTPException, OSError) as error:
-        why = str(error)
+        why = words(error)
     else:
         why = ""
     if not said and not place.declared:

@@ -8,7 +8,7 @@ from mailstack.verify.context import Context
 from mailstack.verify.listeners import MX, Endpoint, exchangers, our_smtp
 from mailstack.verify.model import Finding, check, fail, not_applicable, ok, unknown
 from mailstack.verify.reaching import Unreached
-from mailstack.verify.smtp import talking
+from mailstack.verify.smtp import talking, words
 from mailstack.verify.target import DomainTarget
 
 __all__ = ["bounces", "role_addresses", "taken"]
@@ -129,7 +129,7 @@ def _ask(context: Context, place: Endpoint, recipient: str) -> tuple[int, str] |
     except TimeoutError:
         return unknown(recipient, f"{place}: no answer in time")
     except (Unreached, smtplib.SMTPException, OSError) as error:
-        return unknown(recipient, f"{place}: {error}")
+        return unknown(recipient, f"{place}: {words(error)}")
 
 
 def taken(code: int) -> bool:

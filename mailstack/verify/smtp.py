@@ -16,7 +16,7 @@ from mailstack.verify.listeners import Endpoint
 from mailstack.verify.reaching import Unreached, connect
 from mailstack.verify.tls import Handshake, handshake_of, lenient, strict, why_not
 
-__all__ = ["Client", "Session", "session", "talking"]
+__all__ = ["Client", "Session", "session", "talking", "words"]
 
 IMPLICIT, STARTTLS = "implicit", "starttls"
 # What a server says that waits for credentials.
@@ -57,7 +57,16 @@ class Client(smtplib.SMTP):
     @property
     def offers(self) -> Mapping[str, str]:
         """Return the extensions that were offered, in small letters, with their words."""
-        return dict(self.esmtp_features)
+        return {name: " ".join(words.split()) for name, words in self.esmtp_features.items()}
+
+    def getreply(self) -> tuple[int, bytes]:
+        """Read a reply. Raises TimeoutError for none in time, which smtplib calls a connection that was closed."""
+        try:
+            return super().getreply()
+        except smtplib.SMTPServerDisconnected as error:
+            if isinstance(error.__context__, TimeoutError):
+                raise TimeoutError("no answer in time") from None
+            raise
 
     def __enter__(self) -> Self:
         """Nothing to do: it is connected."""
@@ -96,7 +105,7 @@ def session(context: Context, endpoint: Endpoint) -> Session:
 
 
 def _look(context: Context, endpoint: Endpoint) -> Session:
-    seen = _once(context, endpoint, strict(context.around), "")
+    seen = _once(context, endpoint, strict(context.around.authorities), "")
     if seen.tls_failure and (seen.endpoint.tls == IMPLICIT or "starttls" in seen.offers):
         again = _once(context, endpoint, lenient(), seen.tls_failure)
         # What was shown before TLS is known from the first time.
@@ -144,7 +153,7 @@ def _talk(context: Context, seen: Session, connection: socket.socket, trust: ssl
         except TimeoutError:
             return replace(seen, unreached=Unreached("it took the connection and said nothing in time"))
         except (smtplib.SMTPException, OSError) as error:
-            return replace(seen, unreached=Unreached(f"no SMTP: {_words(error)}"))
+            return replace(seen, unreached=Unreached(f"no SMTP: {words(error)}"))
         try:
             client.starttls(context=trust)
             assert isinstance(client.sock, ssl.SSLSocket)  # noqa: S101 - tells the type checker
@@ -154,7 +163,7 @@ def _talk(context: Context, seen: Session, connection: socket.socket, trust: ssl
         except TimeoutError:
             return replace(seen, tls_failure="no answer to TLS in time")
         except smtplib.SMTPException as error:
-            return seen if seen.tls else replace(seen, tls_failure=_words(error))
+            return seen if seen.tls else replace(seen, tls_failure=words(error))
         except OSError as error:
             return replace(seen, tls_failure=why_not(error) or "the server hung up in the handshake")
 
@@ -187,11 +196,12 @@ def talking(context: Context, endpoint: Endpoint, *, secure: bool = True) -> Ite
         except TimeoutError:
             raise Unreached("no answer in time") from None
         except (smtplib.SMTPException, OSError) as error:
-            raise Unreached(f"no SMTP: {_words(error)}") from None
+            raise Unreached(f"no SMTP: {words(error)}") from None
         yield client
 
 
-def _words(error: Exception) -> str:
+def words(error: Exception) -> str:
+    """Return what went wrong in a session: the reply, or what the network says."""
     if isinstance(error, smtplib.SMTPResponseException):
         text = error.smtp_error
         shown = text.decode("utf-8", "replace") if isinstance(text, bytes) else str(text)

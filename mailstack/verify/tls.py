@@ -5,8 +5,8 @@ Uses the standard library's ssl; what that cannot ask, ``hello`` does.
 
 import ssl
 from dataclasses import dataclass
-
-from mailstack.verify.around import Around
+from functools import cache
+from pathlib import Path
 
 __all__ = ["Handshake", "handshake_of", "lenient", "strict", "why_not"]
 
@@ -25,11 +25,15 @@ class Handshake:
     distrust: str = ""
 
 
-def strict(around: Around) -> ssl.SSLContext:
-    """Return how a careful client connects: TLS 1.2 or newer, a chain to a known authority, the right name."""
+@cache
+def strict(authorities: Path | None) -> ssl.SSLContext:
+    """Return how a careful client connects: TLS 1.2 or newer, a chain to a known authority, the right name.
+
+    ``authorities`` is a PEM file of further ones. Kept, since reading the system's takes longer than a handshake.
+    """
     context = ssl.create_default_context()
-    if around.authorities is not None:
-        context.load_verify_locations(around.authorities)
+    if authorities is not None:
+        context.load_verify_locations(authorities)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     return context
 

@@ -42,7 +42,7 @@ def secure_page(context: Context, name: str, address: str) -> Page:
 def _secure_page(context: Context, name: str, address: str) -> Page:
     page = Page(address=address)
     distrust = ""
-    for trust in (strict(context.around), lenient()):
+    for trust in (strict(context.around.authorities), lenient()):
         try:
             connection = connect(context, name, address, HTTPS)
         except Unreached as error:
