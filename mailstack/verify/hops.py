@@ -19,6 +19,21 @@ SECURE = re.compile(r"^(?:UTF8)?E?(?:SMTP|LMTP)SA?$")
 MAIL = re.compile(r"^(?:UTF8)?E?(?:SMTP|LMTP)S?A?$")
 POSTFIX_TLS = re.compile(r"using (TLSv[\d.]+) with cipher ([\w-]+)")
 GMAIL_TLS = re.compile(r"version=(\S+) cipher=(\S+)")
+# Loopback, link-local, and what RFC 1918, RFC 6598 and RFC 4193 leave to everybody.
+INSIDE = tuple(
+    ipaddress.ip_network(text)
+    for text in (
+        "127.0.0.0/8",
+        "10.0.0.0/8",
+        "172.16.0.0/12",
+        "192.168.0.0/16",
+        "100.64.0.0/10",
+        "169.254.0.0/16",
+        "::1/128",
+        "fc00::/7",
+        "fe80::/10",
+    )
+)
 ADDRESS = re.compile(r"\[(?:IPv6:)?([0-9a-fA-F:.]+)\]")
 
 
@@ -83,9 +98,10 @@ def _inside(route: str) -> bool:
     before, _, _ = route.partition(" by ")
     for text in ADDRESS.findall(before):
         try:
-            return ipaddress.ip_address(text).is_private
+            address = ipaddress.ip_address(text)
         except ValueError:
             continue
+        return any(address in network for network in INSIDE)
     return "localhost" in before
 
 
