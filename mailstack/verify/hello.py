@@ -14,7 +14,8 @@ from dataclasses import dataclass
 __all__ = ["CBC", "FORWARD_SECRET", "STATIC_RSA", "TLS_1_1", "TLS_1_2", "WEAK", "ServerHello", "say_hello"]
 
 TLS_1_1, TLS_1_2 = 0x0302, 0x0303
-HANDSHAKE, SERVER_HELLO, CERTIFICATE = 22, 2, 11
+HANDSHAKE, ALERT, SERVER_HELLO, CERTIFICATE = 22, 21, 2, 11
+WARNING, CLOSE = b"\x01", b"\x00"
 SERVER_NAME, GROUPS, POINT_FORMATS, SIGNATURES, EXTENDED_MASTER_SECRET, RENEGOTIATION = 0, 10, 11, 13, 23, 0xFF01
 NO_COMPRESSION, DEFLATE = 0, 1
 # A chain of certificates is far below this; more is no TLS server.
@@ -134,8 +135,10 @@ def _read(connection: socket.socket) -> ServerHello | None:
         kind, _, length = struct.unpack("!BHH", _exactly(connection, 5))
         data = _exactly(connection, length)
         total += length
+        if kind == ALERT and data[:1] == WARNING and data[1:] != CLOSE:
+            continue  # such as that it has no certificate of this name; the handshake goes on
         if kind != HANDSHAKE:
-            return hello  # an alert: no
+            return hello  # an alert that ends it: no
         messages += data
         while len(messages) >= 4 and len(messages) >= 4 + int.from_bytes(messages[1:4], "big"):
             end = 4 + int.from_bytes(messages[1:4], "big")

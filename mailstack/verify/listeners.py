@@ -115,13 +115,15 @@ def _listeners(host: HostTarget, takes_mail: bool) -> Iterator[tuple[Listener, b
 
 
 def _of(context: Context, host: str, listener: Listener, *, ours: bool, declared: bool) -> Iterator[Endpoint]:
+    # HTTPS has no STARTTLS, whatever the default of the field says.
+    tls = "implicit" if (listener.protocol, listener.tls) == ("https", "starttls") else listener.tls
     for address in addresses(context, host):
         yield Endpoint(
             host=host,
             address=address,
             port=listener.port,
             protocol=listener.protocol,
-            tls=listener.tls,
+            tls=tls,
             role=listener.role,
             certificate_name=listener.name or host,
             ours=ours,

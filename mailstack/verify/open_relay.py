@@ -13,15 +13,13 @@ from mailstack.verify.context import Context
 from mailstack.verify.listeners import Endpoint, each, our_smtp
 from mailstack.verify.model import Finding, check, fail, not_applicable, ok, unknown
 from mailstack.verify.reaching import Unreached
-from mailstack.verify.recipients import taken
+from mailstack.verify.recipients import PER_SESSION, taken
 from mailstack.verify.smtp import Client, talking, words
 
 __all__ = ["Attempt", "attempts", "open_relay"]
 
 # RFC 2606: they belong to nobody who could be bothered.
 FOREIGN, OTHER = "example.net", "example.org"
-# Postfix answers slower from the tenth error of a session on, and hangs up at the twentieth.
-PER_SESSION = 8
 # A reply that ends the session: later attempts need another.
 CLOSING = 421
 

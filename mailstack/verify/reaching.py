@@ -32,8 +32,12 @@ def connect(context: Context, host: str, address: str, port: int) -> socket.sock
     if ":" in place[0] and not context.dns.ipv6:
         raise Unreached("this machine has no IPv6")
     try:
-        connection = socket.create_connection(place, timeout=context.left(CONNECT_SECONDS))
-        connection.settimeout(context.left(REPLY_SECONDS))
+        seconds, for_replies = context.left(CONNECT_SECONDS), context.left(REPLY_SECONDS)
+    except TimeoutError as error:
+        raise Unreached(str(error)) from None
+    try:
+        connection = socket.create_connection(place, timeout=seconds)
+        connection.settimeout(for_replies)
     except ConnectionRefusedError:
         raise Unreached("connection refused", refused=True) from None
     except TimeoutError:

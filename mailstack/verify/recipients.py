@@ -2,22 +2,28 @@
 
 import re
 import smtplib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 from mailstack.verify.context import Context
-from mailstack.verify.listeners import MX, Endpoint, exchangers, our_smtp
+from mailstack.verify.listeners import MX, Endpoint, each, exchangers, our_smtp
 from mailstack.verify.model import Finding, check, fail, not_applicable, ok, unknown
 from mailstack.verify.reaching import Unreached
 from mailstack.verify.smtp import talking, words
 from mailstack.verify.target import DomainTarget
 
-__all__ = ["bounces", "role_addresses", "taken"]
+__all__ = ["PER_SESSION", "bounces", "role_addresses", "taken"]
 
 MADE_UP = "mailstack-verify"
+# Postfix answers slower from the tenth error of a session on, and hangs up at the twentieth.
+PER_SESSION = 8
 # "There is no such mailbox here": the server knows the domain as its own. Postal says it in its own words.
 NO_SUCH = re.compile(
     r"5\.1\.1|5\.1\.6|user unknown|unknown user|no such|invalid server token|invalid route", re.IGNORECASE
 )
+
+
+Judge = Callable[[Endpoint, str, int, str], Finding]
+"""What to make of a reply: listener, address, code, text."""
 
 
 @check(
@@ -30,22 +36,16 @@ NO_SUCH = re.compile(
 )
 def role_addresses(context: Context) -> Iterator[Finding]:
     """Ask our mail hosts whether they would take mail for the two addresses each domain must have."""
-    for domain in context.target.domains:
-        if not _takes_mail(domain):
-            continue
-        asked = _mail_host(context, domain.name)
-        if isinstance(asked, Finding):
-            yield asked
-            continue
-        for local in ("postmaster", "abuse"):
-            yield _role_address(context, asked, f"{local}@{domain.name}")
+    domains = [domain.name for domain in context.target.domains if _takes_mail(domain)]
+    if not domains:
+        yield not_applicable("", "no domain takes mail")
+    addresses = {domain: (f"postmaster@{domain}", f"abuse@{domain}") for domain in domains}
+    yield from _asked(
+        context, addresses, _role, lambda domain: not_applicable(domain, "it has no MX record; see the check mx")
+    )
 
 
-def _role_address(context: Context, place: Endpoint, address: str) -> Finding:
-    answer = _ask(context, place, address)
-    if isinstance(answer, Finding):
-        return answer
-    code, text = answer
+def _role(place: Endpoint, address: str, code: int, text: str) -> Finding:
     if taken(code):
         return ok(address, f"{place}: {code}")
     if code < 500:
@@ -71,16 +71,11 @@ def bounces(context: Context) -> Iterator[Finding]:
     names = dict.fromkeys(name for domain in context.target.domains for name in domain.return_paths)
     if not names:
         yield not_applicable("", "no return-path domain is known")
-    for name in names:
-        asked = _mail_host(context, name)
-        yield asked if isinstance(asked, Finding) else _bounce(context, asked, name)
+    yield from _asked(context, {name: (f"{MADE_UP}@{name}",) for name in names}, _bounce, _no_way_back)
 
 
-def _bounce(context: Context, place: Endpoint, domain: str) -> Finding:
-    answer = _ask(context, place, f"{MADE_UP}@{domain}")
-    if isinstance(answer, Finding):
-        return answer
-    code, text = answer
+def _bounce(place: Endpoint, address: str, code: int, text: str) -> Finding:
+    domain = address.rpartition("@")[2]
     if taken(code):
         return ok(domain, f"{place} takes a bounce: {code}")
     if NO_SUCH.search(text):
@@ -96,12 +91,43 @@ def _bounce(context: Context, place: Endpoint, domain: str) -> Finding:
     )
 
 
+def _no_way_back(domain: str) -> Finding:
+    return fail(
+        domain,
+        "it has no MX record",
+        expected="a mail host that takes what comes back: receivers refuse a MAIL FROM that cannot be answered",
+        fix=f"publish an MX record at {domain}; for a name that is a CNAME, at the name it points to",
+    )
+
+
+def _asked(
+    context: Context, wanted: Mapping[str, tuple[str, ...]], judge: Judge, without: Callable[[str], Finding]
+) -> Iterator[Finding]:
+    """Ask for the addresses of each domain at a mail host of its; several in one session."""
+    by_place: dict[Endpoint, list[str]] = {}
+    for domain, place in zip(
+        wanted, each(list(wanted), lambda domain: _mail_host(context, domain, without)), strict=True
+    ):
+        if isinstance(place, Finding):
+            yield place
+        else:
+            by_place.setdefault(place, []).extend(wanted[domain])
+    batches = [
+        (place, tuple(addresses[start : start + PER_SESSION]))
+        for place, addresses in by_place.items()
+        for start in range(0, len(addresses), PER_SESSION)
+    ]
+    for (place, _), answers in zip(batches, each(batches, lambda batch: _ask(context, *batch)), strict=True):
+        for address, answer in answers.items():
+            yield unknown(address, answer) if isinstance(answer, str) else judge(place, address, *answer)
+
+
 def _takes_mail(domain: DomainTarget) -> bool:
     return domain.receives is not False and not domain.parked
 
 
-def _mail_host(context: Context, domain: str) -> Endpoint | Finding:
-    """Return one of our listeners that takes mail for a domain, or why there is none to ask."""
+def _mail_host(context: Context, domain: str, without: Callable[[str], Finding]) -> Endpoint | Finding:
+    """Return one of our listeners that takes mail for a domain, or why there is none; ``without`` judges no MX."""
     answer = context.dns.look(domain, "MX")
     hosts = exchangers(context, domain)
     if not hosts:
@@ -109,27 +135,29 @@ def _mail_host(context: Context, domain: str) -> Endpoint | Finding:
             return unknown(domain, f"its mail hosts are not known: {answer}")
         if answer.values:
             return not_applicable(domain, "a null MX: it takes no mail")
-        return fail(
-            domain,
-            "it has no MX record",
-            expected="a mail host that takes what comes back",
-            fix=f"publish an MX record at {domain}; for a name that is a CNAME, at the name it points to",
-        )
+        return without(domain)
     mine = [place for place in our_smtp(context) if place.host in hosts and place.role == MX]
     if not mine:
         return not_applicable(domain, f"its mail hosts are not ours, and are not asked: {', '.join(hosts)}")
     return min(mine, key=lambda place: (hosts.index(place.host), ":" in place.address))
 
 
-def _ask(context: Context, place: Endpoint, recipient: str) -> tuple[int, str] | Finding:
+def _ask(context: Context, place: Endpoint, addresses: tuple[str, ...]) -> dict[str, tuple[int, str] | str]:
+    """Return code and text for each address, or why there was none."""
+    said: dict[str, tuple[int, str] | str] = {}
     try:
         with talking(context, place) as client:
-            code, text = client.say("MAIL FROM:<>")
-            return client.say(f"RCPT TO:<{recipient}>") if taken(code) else (code, text)
+            for address in addresses:
+                code, text = client.say("MAIL FROM:<>")
+                said[address] = client.say(f"RCPT TO:<{address}>") if taken(code) else (code, text)
+                client.say("RSET")
     except TimeoutError:
-        return unknown(recipient, f"{place}: no answer in time")
+        why = "no answer in time"
     except (Unreached, smtplib.SMTPException, OSError) as error:
-        return unknown(recipient, f"{place}: {words(error)}")
+        why = words(error)
+    else:
+        return said
+    return {address: said.get(address, f"{place}: {why}") for address in addresses}
 
 
 def taken(code: int) -> bool:

@@ -5,7 +5,8 @@ from collections.abc import Callable
 import pytest
 
 from mailstack.verify.model import State
-from mailstack.verify.open_relay import PER_SESSION, Attempt, attempts
+from mailstack.verify.open_relay import Attempt, attempts
+from mailstack.verify.recipients import PER_SESSION
 from tests.unit.verify_world import (
     DOMAIN,
     HOST,

@@ -9,7 +9,7 @@ from aiosmtpd.handlers import Sink
 
 from mailstack.verify.listeners import endpoints
 from mailstack.verify.model import State
-from mailstack.verify.target import HostTarget, Listener, Target
+from mailstack.verify.target import DomainTarget, HostTarget, Listener, Target
 from tests.unit.verify_world import (
     DOMAIN,
     HOST,
@@ -195,6 +195,23 @@ def test_postmaster_and_abuse_are_asked_for_and_nothing_is_sent(pki: Pki, resolv
     }
     assert "DATA" not in server.said
     assert server.messages == []
+
+
+def test_many_addresses_are_asked_for_in_few_sessions(pki: Pki) -> None:
+    paths = tuple(f"rp{number}.{DOMAIN}" for number in range(20))
+    zone = ZONE + "".join(f"rp{number} 300 IN MX 10 {HOST}.\n" for number in range(20))
+    with named({DOMAIN: zone}) as fields, SmtpStandin(pki.context(), recipient=lambda *_: "250 Ok") as server:
+        looked_at = target(host(MX), return_paths=paths)
+        found = look("bounces", context(looked_at, around=around({25: server.port}, pki, **fields)))
+        assert server.connections == 3
+    assert [(one.subject, one.state) for one in found] == [(name, State.OK) for name in paths]
+
+
+def test_a_domain_that_takes_no_mail_has_no_role_addresses(resolver: dict[str, Any]) -> None:
+    nothing = Target(domains=(DomainTarget(name=f"nomx.{DOMAIN}"),), hosts=(host(MX),))
+    assert only("postmaster", context(nothing, around=around(**resolver))).state is State.NOT_APPLICABLE
+    parked = Target(domains=(DomainTarget(name=DOMAIN, parked=True),), hosts=(host(MX),))
+    assert only("postmaster", context(parked)).state is State.NOT_APPLICABLE
 
 
 def test_a_role_address_that_is_put_off_is_unknown(pki: Pki, resolver: dict[str, Any]) -> None:
