@@ -18,7 +18,7 @@ __all__ = ["Context"]
 class Context:
     """``deadline`` is of ``time.monotonic``; what is not answered by then is unknown.
 
-    The rest is what somebody has to ask for: ``hosts`` is a way into hosts, ``drift`` returns what differs from the
+    The rest is what somebody has to ask for: ``access`` is a way into hosts, ``drift`` returns what differs from the
     declaration, in words, ``message`` is a way to send a message and to read it back. ``probe_outbound`` also connects
     to mail hosts of others, to see whether port 25 is open from here.
     """
@@ -28,7 +28,7 @@ class Context:
     around: Around
     deadline: float = field(default_factory=lambda: time.monotonic() + 60)
     kept: Kept = field(default_factory=Kept)
-    hosts: HostAccess | None = None
+    access: HostAccess | None = None
     drift: Callable[[], list[str]] | None = None
     probe_outbound: bool = False
     message: MessagePath | None = None

@@ -36,23 +36,25 @@ HASHES = {1: hashlib.sha256, 2: hashlib.sha512}
 def dane(context: Context) -> Iterator[Finding]:
     """Compare the TLSA records of every listener with what it serves."""
     places = our_smtp(context)
-    found = [finding for finding in each(places, lambda place: _dane(context, place)) if finding is not None]
+    names = [(place, name) for place in places for name in place.names]
+    found = [finding for finding in each(names, lambda one: _dane(context, *one)) if finding is not None]
     yield from found
     yield from no_endpoint(places, found)
 
 
-def _dane(context: Context, place: Endpoint) -> Finding | None:
+def _dane(context: Context, place: Endpoint, host: str) -> Finding | None:
     seen = session(context, place)
     if not seen.greeting and seen.tls is None:
         return None
-    name, subject = f"_{place.port}._tcp.{place.host}", str(place)
+    name = f"_{place.port}._tcp.{host}"
+    subject = f"{place} {name}"
     answers = context.dns.resolved(name, "TLSA")
     known = [answer for answer in answers if answer.known]
     if not known:
         return unknown(subject, "no resolver answered", *(str(answer) for answer in answers))
     records = _records(known)
     if not records:
-        return not_applicable(subject, f"there is no TLSA record at {name}")
+        return not_applicable(subject, "there is no TLSA record")
     if not any(answer.authenticated for answer in known):
         return warn(
             subject,
@@ -63,7 +65,7 @@ def _dane(context: Context, place: Endpoint) -> Finding | None:
         )
     if seen.tls is None:
         return fail(subject, seen.tls_failure, expected="STARTTLS", fix="switch TLS on, or remove the records")
-    return _compared(context, place, seen.tls.certificate, records)
+    return _compared(context, place, subject, seen.tls.certificate, records)
 
 
 def _records(answers: list[Answer]) -> list[Tlsa]:
@@ -72,8 +74,8 @@ def _records(answers: list[Answer]) -> list[Tlsa]:
     return [record for record in parsed if isinstance(record, Tlsa)]
 
 
-def _compared(context: Context, place: Endpoint, leaf: bytes, records: list[Tlsa]) -> Finding:
-    subject, shown = str(place), tuple(record.to_text() for record in records)
+def _compared(context: Context, place: Endpoint, subject: str, leaf: bytes, records: list[Tlsa]) -> Finding:
+    shown = tuple(record.to_text() for record in records)
     chain: tuple[bytes, ...] = ()
     usable = [record for record in records if record.usage in {TRUST_ANCHOR, END_ENTITY}]
     if any(record.usage == TRUST_ANCHOR for record in usable):

@@ -1,7 +1,7 @@
 """A way into hosts: what a host says about itself, read over SSH by the role ``host_facts``. Changes nothing there."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -9,7 +9,7 @@ from mailstack.reach.bundle import command_line, payload
 from mailstack.reach.connection import Connection
 from mailstack.reach.ssh import SshError, run_over_ssh
 
-__all__ = ["CertificateFile", "HostAccess", "HostAccessError", "HostFacts", "SshAccess"]
+__all__ = ["CertificateFile", "HostAccess", "HostAccessError", "HostFacts", "Machine", "SshAccess"]
 
 ROLE = "host_facts"
 # Package managers take their time to count updates.
@@ -52,34 +52,54 @@ class HostFacts:
 
 
 class HostAccess(Protocol):
-    """A way into hosts. ``SshAccess`` is the real one."""
+    """A way into machines. ``SshAccess`` is the real one. Machines have names of their own: many host names may lead
+    to one of them.
+    """
 
-    def facts(self, host: str) -> HostFacts | None:
-        """Return what ``host`` (a name in the target) says; None where there is no way into it.
+    def machines(self) -> Sequence[str]:
+        """Return the names of all machines there is a way into."""
 
-        Raises HostAccessError.
-        """
+    def at(self, address: str) -> str | None:
+        """Return the machine that has an address; None where it is none of them."""
+
+    def facts(self, machine: str) -> HostFacts:
+        """Return what a machine says. Raises HostAccessError."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Machine:
+    """A machine: the way in, its public addresses, its PEM files by the port they are served at, its backups."""
+
+    connection: Connection
+    addresses: tuple[str, ...] = ()
+    certificates: Mapping[int, str] = field(default_factory=dict)
+    backups: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class SshAccess:
-    """Ways into hosts by name. ``certificates`` are PEM files by host and port, ``backups`` folders by host."""
+    """Ways into machines over SSH, by their names."""
 
-    connections: Mapping[str, Connection]
-    certificates: Mapping[str, Mapping[int, str]] = field(default_factory=dict)
-    backups: Mapping[str, str] = field(default_factory=dict)
+    known: Mapping[str, Machine]
 
-    def facts(self, host: str) -> HostFacts | None:
+    def machines(self) -> Sequence[str]:
+        """Return their names."""
+        return tuple(self.known)
+
+    def at(self, address: str) -> str | None:
+        """Look an address up."""
+        return next((name for name, machine in self.known.items() if address in machine.addresses), None)
+
+    def facts(self, machine: str) -> HostFacts:
         """Run the role and read its facts."""
-        if host not in self.connections:
-            return None
+        known = self.known[machine]
         settings = {
-            "certificates": {str(port): path for port, path in self.certificates.get(host, {}).items()},
-            "backups": self.backups.get(host),
+            "certificates": {str(port): path for port, path in known.certificates.items()},
+            "backups": known.backups,
         }
         command = command_line("check", timeout_seconds=LOOK_SECONDS)
         try:
-            finished = run_over_ssh(self.connections[host], command, payload(ROLE, settings, {}))
+            finished = run_over_ssh(known.connection, command, payload(ROLE, settings, {}))
         except (SshError, OSError) as error:
             raise HostAccessError(str(error)) from None
         lines = finished.stdout.strip().splitlines()

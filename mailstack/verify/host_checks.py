@@ -30,12 +30,13 @@ def served_certificate(context: Context) -> Iterator[Finding]:
     found = [finding for one in each(places, lambda place: _served(context, place)) for finding in one]
     yield from found
     if not found:
-        why = NO_ACCESS if context.hosts is None else "of no port of our hosts is it known which file it serves"
+        why = NO_ACCESS if context.access is None else "of no port of our hosts is it known which file it serves"
         yield not_applicable("", why)
 
 
 def _served(context: Context, place: Endpoint) -> list[Finding]:
-    facts = _facts(context, place.host)
+    machine = None if context.access is None else context.access.at(place.address)
+    facts = None if machine is None else _facts(context, machine)
     if isinstance(facts, HostAccessError):
         return [unknown(str(place), str(facts))]
     file = None if facts is None else facts.certificates.get(place.port)
@@ -72,18 +73,16 @@ def _served(context: Context, place: Endpoint) -> list[Finding]:
 )
 def health(context: Context) -> Iterator[Finding]:
     """Judge what each host says about itself."""
-    if context.hosts is None:
+    machines = () if context.access is None else context.access.machines()
+    if not machines:
         yield not_applicable("", NO_ACCESS)
-        return
-    for found in each(context.target.hosts, lambda host: list(_health(context, host.name))):
+    for found in each(machines, lambda machine: list(_health(context, machine))):
         yield from found
 
 
 def _health(context: Context, host: str) -> Iterator[Finding]:
     facts = _facts(context, host)
-    if facts is None:
-        yield not_applicable(host, NO_ACCESS)
-    elif isinstance(facts, HostAccessError):
+    if isinstance(facts, HostAccessError):
         yield unknown(host, str(facts))
     else:
         yield _clock(host, facts)
@@ -192,15 +191,14 @@ def drift(context: Context) -> Iterator[Finding]:
         )
 
 
-def _facts(context: Context, host: str) -> HostFacts | HostAccessError | None:
-    access = context.hosts
-    if access is None:
-        return None
+def _facts(context: Context, machine: str) -> HostFacts | HostAccessError:
+    access = context.access
+    assert access is not None  # noqa: S101 - tells the type checker; it was asked for its machines
 
-    def ask() -> HostFacts | HostAccessError | None:
+    def ask() -> HostFacts | HostAccessError:
         try:
-            return access.facts(host)
+            return access.facts(machine)
         except HostAccessError as error:
             return error
 
-    return context.kept.once(("host", host), ask)
+    return context.kept.once(("machine", machine), ask)

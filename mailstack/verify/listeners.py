@@ -1,8 +1,8 @@
 """Where to knock: the SMTP and HTTPS ports of our hosts, and the mail hosts of others that take mail for us."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from mailstack.verify.context import Context
@@ -38,7 +38,8 @@ Result = TypeVar("Result")
 class Endpoint:
     """A port on one address of a host.
 
-    ``declared`` False: nobody says that it is open; ``ours`` False: it is somebody else's.
+    ``also`` are further names of ours that lead to the same listener. ``declared`` False: nobody says that it is open;
+    ``ours`` False: it is somebody else's.
     ``tls``, ``role`` and ``protocol`` are those of ``Listener``; ``certificate_name`` is what clients verify.
     """
 
@@ -51,6 +52,12 @@ class Endpoint:
     certificate_name: str
     ours: bool
     declared: bool
+    also: tuple[str, ...] = ()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Return every name that leads here."""
+        return (self.host, *self.also)
 
     def __str__(self) -> str:
         """Name it: host, address, port."""
@@ -79,7 +86,7 @@ def exchangers(context: Context, domain: str) -> tuple[str, ...]:
 
 def endpoints(context: Context) -> tuple[Endpoint, ...]:
     """Return every listener to look at, each address of it."""
-    return context.kept.once("endpoints", lambda: tuple(_endpoints(context)))
+    return context.kept.once("endpoints", lambda: tuple(_once_each(_endpoints(context))))
 
 
 def our_smtp(context: Context) -> tuple[Endpoint, ...]:
@@ -104,6 +111,18 @@ def _endpoints(context: Context) -> Iterator[Endpoint]:
     for name in mail_hosts:
         if name not in known:
             yield from _of(context, name, USUAL[0], ours=False, declared=True)
+
+
+def _once_each(found: Iterable[Endpoint]) -> Iterator[Endpoint]:
+    """Many names lead to one machine: yield each listener once, under the name of its certificate if that is one."""
+    same: dict[tuple[str, int, str], list[Endpoint]] = {}
+    for one in found:
+        same.setdefault((one.address, one.port, one.certificate_name), []).append(one)
+    for places in same.values():
+        first = next((place for place in places if place.host == place.certificate_name), places[0])
+        also = (place.host for place in places if place.host != first.host)
+        declared = any(place.declared for place in places)
+        yield replace(first, also=tuple(dict.fromkeys(also)), declared=declared)
 
 
 def _listeners(host: HostTarget, takes_mail: bool) -> Iterator[tuple[Listener, bool]]:

@@ -9,7 +9,6 @@ from mailstack.verify.context import Context
 from mailstack.verify.listeners import addresses
 from mailstack.verify.model import Finding, check, fail, not_applicable, ok, unknown, warn
 from mailstack.verify.reaching import Unreached, connect
-from mailstack.verify.target import HostTarget
 
 __all__ = ["DANGEROUS", "KNOWN", "open_ports", "outbound"]
 
@@ -66,22 +65,24 @@ ALWAYS = {22}
 )
 def open_ports(context: Context) -> Iterator[Finding]:
     """Connect to a short list of well-known ports on each address of each host whose ports are declared."""
-    hosts = [host for host in context.target.hosts if host.ports is not None]
-    if not hosts:
+    names: dict[str, list[str]] = {}
+    declared: dict[str, set[int]] = {}
+    for host in context.target.hosts:
+        # Several names may lead to one address, and any of them may be the one that a port is declared for.
+        for address in addresses(context, host.name) if host.ports is not None else ():
+            names.setdefault(address, []).append(host.name)
+            declared.setdefault(address, set()).update(listener.port for listener in host.ports or ())
+    if not names:
         yield not_applicable("", "no host's ports are declared")
-    for host in hosts:
-        for address in addresses(context, host.name):
-            yield _open_ports(context, host, address)
+    for address, (name, *_) in names.items():
+        yield _open_ports(context, name, address, declared[address])
 
 
-def _open_ports(context: Context, host: HostTarget, address: str) -> Finding:
-    subject = f"{host.name} {address}"
-    declared = {listener.port for listener in host.ports or ()}
+def _open_ports(context: Context, host: str, address: str, declared: set[int]) -> Finding:
+    subject = f"{host} {address}"
     ports = sorted({*KNOWN, *declared})
     with ThreadPoolExecutor(max_workers=AT_ONCE) as pool:
-        answers = dict(
-            zip(ports, pool.map(lambda port: _answer(context, host.name, address, port), ports), strict=True)
-        )
+        answers = dict(zip(ports, pool.map(lambda port: _answer(context, host, address, port), ports), strict=True))
     opened = {port for port, answer in answers.items() if answer is None}
     if not opened and not any(answer is not None and answer.refused for answer in answers.values()):
         return unknown(subject, f"nothing answered on any of {len(ports)} ports: {answers[ports[0]]}")

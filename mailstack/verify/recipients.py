@@ -136,10 +136,11 @@ def _mail_host(context: Context, domain: str, without: Callable[[str], Finding])
         if answer.values:
             return not_applicable(domain, "a null MX: it takes no mail")
         return without(domain)
-    mine = [place for place in our_smtp(context) if place.host in hosts and place.role == MX]
+    mine = [place for place in our_smtp(context) if place.role == MX and set(place.names) & set(hosts)]
     if not mine:
         return not_applicable(domain, f"its mail hosts are not ours, and are not asked: {', '.join(hosts)}")
-    return min(mine, key=lambda place: (hosts.index(place.host), ":" in place.address))
+    best = {name: preference for preference, name in enumerate(hosts)}
+    return min(mine, key=lambda place: (min(best[name] for name in place.names if name in best), ":" in place.address))
 
 
 def _ask(context: Context, place: Endpoint, addresses: tuple[str, ...]) -> dict[str, tuple[int, str] | str]:

@@ -43,14 +43,14 @@ def run_checks(
     names: Iterable[str] | None = None,
     seconds: float = 60.0,
     done: Callable[[Check], None] = lambda _check: None,
-    hosts: HostAccess | None = None,
+    access: HostAccess | None = None,
     drift: Callable[[], list[str]] | None = None,
     probe_outbound: bool = False,
     message: MessagePath | None = None,
 ) -> Report:
     """Run the checks called ``names`` (None: all); ``done`` is called after each, from any thread.
 
-    What is to be asked for (``hosts`` and what follows) is described at ``Context``.
+    What is to be asked for (``access`` and what follows) is described at ``Context``.
     """
     started, began = datetime.now(UTC), time.monotonic()
     context = Context(
@@ -58,7 +58,7 @@ def run_checks(
         dns=Dns(around),
         around=around,
         deadline=began + seconds,
-        hosts=hosts,
+        access=access,
         drift=drift,
         probe_outbound=probe_outbound,
         message=message,

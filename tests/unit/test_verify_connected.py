@@ -20,7 +20,13 @@ NAMES = [name for name, check in CHECKS.items() if check.number in CONNECTING]
 class Nothing:
     """A way into every host, which can tell nothing."""
 
-    def facts(self, host: str) -> HostFacts | None:
+    def machines(self) -> tuple[str, ...]:
+        return ("mail-1",)
+
+    def at(self, address: str) -> str | None:
+        return "mail-1" if address == LOOPBACK else None
+
+    def facts(self, machine: str) -> HostFacts:
         return HostFacts()
 
 
@@ -46,7 +52,7 @@ def test_one_run_looks_at_everything_and_stumbles_over_nothing(tmp_path: Path) -
         places = {25: smtp.port, 587: smtp.port, 465: implicit.port, 443: implicit.port, 80: smtp.port, 22: smtp.port}
         began = time.monotonic()
         report = run_checks(
-            looked_at, around(places, pki, **fields), names=NAMES, seconds=20, hosts=Nothing(), drift=list
+            looked_at, around(places, pki, **fields), names=NAMES, seconds=20, access=Nothing(), drift=list
         )
     assert {finding.check for finding in report.findings} == set(NAMES), "each says something"
     assert [one for one in report.findings if "itself failed" in one.found] == []

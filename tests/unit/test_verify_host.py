@@ -19,12 +19,12 @@ from host_facts.__main__ import HostFacts as Role
 from mailstack.reach.connection import Connection
 from mailstack.reach.ssh import Finished, SshError
 from mailstack.verify import host as host_module
-from mailstack.verify.host import CertificateFile, HostAccessError, HostFacts, SshAccess, read_facts
+from mailstack.verify.host import CertificateFile, HostAccessError, HostFacts, Machine, SshAccess, read_facts
 from mailstack.verify.model import Finding, State
 from mailstack.verify.target import Target
 from rolelib import protocol
 from rolelib.commands import Result
-from tests.unit.verify_world import HOST, MX, SUBMISSION, Pki, SmtpStandin, context, free_port, host, look, only, target
+from tests.unit.verify_world import MX, SUBMISSION, Pki, SmtpStandin, context, free_port, host, look, only, target
 
 HOUR, DAY = 3600.0, 86400.0
 HEALTHY = HostFacts(
@@ -40,24 +40,33 @@ HEALTHY = HostFacts(
 )
 
 
-class Access:
-    """Hands out what a test says about one host, or raises it."""
+MACHINE = "mail-1"
 
-    def __init__(self, facts: HostFacts | HostAccessError | None) -> None:
+
+class Access:
+    """Hands out what a test says about one machine, or raises it."""
+
+    def __init__(self, facts: HostFacts | HostAccessError) -> None:
         self.says, self.asked = facts, 0
 
-    def facts(self, host: str) -> HostFacts | None:
-        assert host == HOST
+    def machines(self) -> tuple[str, ...]:
+        return (MACHINE,)
+
+    def at(self, address: str) -> str | None:
+        return MACHINE if address == "127.0.0.1" else None
+
+    def facts(self, machine: str) -> HostFacts:
+        assert machine == MACHINE
         self.asked += 1
         if isinstance(self.says, HostAccessError):
             raise self.says
         return self.says
 
 
-def health(facts: HostFacts | HostAccessError | None) -> dict[str, Finding]:
-    found = look("host-health", context(target(host(MX)), hosts=Access(facts)))
+def health(facts: HostFacts | HostAccessError) -> dict[str, Finding]:
+    found = look("host-health", context(target(host(MX)), access=Access(facts)))
     assert all(one.fix and one.expected for one in found if one.state in {State.FAIL, State.WARN})
-    return {one.subject.removeprefix(HOST).strip(): one for one in found}
+    return {one.subject.removeprefix(MACHINE).strip(): one for one in found}
 
 
 # --- 43 ---
@@ -99,7 +108,8 @@ def test_what_is_wrong_with_a_host_is_told_alone(name: str, change: dict[str, An
 
 def test_without_a_way_into_a_host_nothing_is_claimed() -> None:
     assert only("host-health", context(target(host(MX)))).state is State.NOT_APPLICABLE
-    assert health(None)[""].found == "no access to the host was given"
+    nobody = context(target(host(MX)), access=SshAccess(known={}))
+    assert only("host-health", nobody).found == "no access to the host was given"
     broken = health(HostAccessError("mx was not reached over SSH"))[""]
     assert (broken.state, broken.found) == (State.UNKNOWN, "mx was not reached over SSH")
 
@@ -120,7 +130,7 @@ def fingerprint(certificate: trustme.LeafCert) -> str:
 def served(pki: Pki, file: CertificateFile | None) -> Finding:
     access = Access(HostFacts(certificates={} if file is None else {25: file}))
     with SmtpStandin(pki.context()) as server:
-        return only("served-certificate", context(target(host(MX)), {25: server.port}, pki, hosts=access))
+        return only("served-certificate", context(target(host(MX)), {25: server.port}, pki, access=access))
 
 
 def test_the_certificate_that_is_served_is_to_be_the_file(pki: Pki) -> None:
@@ -141,11 +151,11 @@ def test_a_certificate_file_that_is_not_there_fails_and_one_nobody_named_is_not_
 def test_a_port_that_serves_nothing_is_unknown_and_hosts_are_asked_once(pki: Pki) -> None:
     file = CertificateFile(path="/etc/smtp.cert", sha256="00")
     access = Access(HostFacts(certificates={25: file, 587: file}))
-    world = context(target(host(MX, SUBMISSION)), {25: free_port(), 587: free_port()}, pki, hosts=access)
+    world = context(target(host(MX, SUBMISSION)), {25: free_port(), 587: free_port()}, pki, access=access)
     assert {one.state for one in look("served-certificate", world)} == {State.UNKNOWN}
     look("host-health", world)
     assert access.asked == 1
-    broken = context(target(host(MX)), {25: free_port()}, pki, hosts=Access(HostAccessError("no way")))
+    broken = context(target(host(MX)), {25: free_port()}, pki, access=Access(HostAccessError("no way")))
     assert only("served-certificate", broken).found == "no way"
 
 
@@ -196,9 +206,9 @@ def test_what_the_role_says_is_what_is_read_over_ssh(
     monkeypatch.setattr(host_module, "run_over_ssh", ssh)
     monkeypatch.setattr(host_look, "run", lambda argv, **_: Result(argv, 127, "", "not here"))
     paths = {25: str(tmp_path / "smtp.cert"), 465: str(tmp_path / "none.cert")}
-    access = SshAccess(connections={HOST: CONNECTION}, certificates={HOST: paths}, backups={HOST: str(tmp_path)})
-    facts = access.facts(HOST)
-    assert facts is not None
+    machine = Machine(connection=CONNECTION, addresses=("192.0.2.1",), certificates=paths, backups=str(tmp_path))
+    access = SshAccess(known={MACHINE: machine})
+    facts = access.facts(MACHINE)
     assert facts.certificates[25] == CertificateFile(path=paths[25], sha256=fingerprint(pki.certificate()))
     assert facts.certificates[465] == CertificateFile(path=paths[465], error="no such file")
     assert (facts.backups, facts.clock_synchronised, facts.password_login) == (True, None, None)
@@ -206,7 +216,7 @@ def test_what_the_role_says_is_what_is_read_over_ssh(
     assert facts.last_backup < HOUR
     assert all(0 <= part <= 1 for part in (*facts.disks.values(), facts.memory or 0))
     assert "mailstack check 60" in sent[0]
-    assert access.facts("another.example.com") is None
+    assert (access.at("192.0.2.1"), access.at("192.0.2.2"), access.machines()) == (MACHINE, None, (MACHINE,))
 
 
 @pytest.mark.parametrize(
@@ -227,7 +237,7 @@ def test_a_host_that_cannot_be_looked_at_says_why(
 
     monkeypatch.setattr(host_module, "run_over_ssh", ssh)
     with pytest.raises(HostAccessError, match=words):
-        SshAccess(connections={HOST: CONNECTION}).facts(HOST)
+        SshAccess(known={MACHINE: Machine(connection=CONNECTION)}).facts(MACHINE)
 
 
 def test_facts_nobody_knows_are_refused() -> None:

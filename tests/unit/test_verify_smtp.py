@@ -134,6 +134,17 @@ def test_of_a_host_with_nothing_declared_usual_ports_count_where_they_are_open(p
     assert [(one.port, one.declared) for one in endpoints(world)] == [(25, True), (465, False), (587, False)]
 
 
+def test_many_names_of_one_machine_are_looked_at_once(pki: Pki, resolver: dict[str, Any]) -> None:
+    listener = MX.model_copy(update={"name": HOST})
+    names = ("web.example.com", HOST, "other.example.com")
+    looked_at = target(*(host(listener, name=name) for name in names), mx=((10, "other.example.com"),))
+    with SmtpStandin(pki.context(), recipient=lambda *_: "250 Ok") as server:
+        world = context(looked_at, around=around({25: server.port}, pki, **resolver))
+        assert only("smtp-greeting", world).subject == f"{HOST} 127.0.0.1:25"
+        assert {one.state for one in look("postmaster", world)} == {State.OK}, "any of its names may be the MX"
+    assert [place.names for place in endpoints(world)] == [(HOST, "web.example.com", "other.example.com")]
+
+
 def test_mail_hosts_of_others_are_looked_at_and_never_blamed(resolver: dict[str, Any]) -> None:
     with SmtpStandin() as server:
         world = context(target(mx=None), around=around({25: server.port}, **resolver))

@@ -200,6 +200,14 @@ def test_a_declared_port_that_is_closed_fails() -> None:
     assert (found.state, found.found) == (State.FAIL, "declared and closed: 25 (SMTP)")
 
 
+def test_names_of_one_address_share_their_ports() -> None:
+    other = host(Listener(port=443, protocol="https", role="web"), name="web.example.com")
+    with SmtpStandin() as server:
+        places = {port: server.port if port in {22, 25, 443} else free_port() for port in KNOWN}
+        found = only("open-ports", context(target(host(MX), other), places))
+    assert (found.state, found.subject) == (State.OK, f"{HOST} {LOOPBACK}")
+
+
 def test_a_host_that_says_nothing_is_unknown_and_one_without_declared_ports_is_not_asked() -> None:
     found = only("open-ports", context(target(host(MX, address="2001:db8::1"))))
     assert found.state is State.UNKNOWN
