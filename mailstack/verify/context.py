@@ -1,13 +1,23 @@
 """What every check is given: what to look at, how to ask, and how long that may take."""
 
+import threading
 import time
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from mailstack.verify.around import Around
 from mailstack.verify.asking import Dns
-from mailstack.verify.target import Target
+from mailstack.verify.model import Finding
+from mailstack.verify.target import DomainTarget, HostTarget, Target
 
 __all__ = ["Context"]
+
+AT_ONCE = 32
+
+_One = TypeVar("_One")
+_inside = threading.local()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,6 +28,9 @@ class Context:
     dns: Dns
     around: Around
     deadline: float = field(default_factory=lambda: time.monotonic() + 60)
+    _pool: ThreadPoolExecutor = field(
+        default_factory=lambda: ThreadPoolExecutor(max_workers=AT_ONCE, thread_name_prefix="look"), repr=False
+    )
 
     def left(self, most: float) -> float:
         """Return how many seconds a question may take: ``most``, or what is left. Raises TimeoutError after the end."""
@@ -25,3 +38,28 @@ class Context:
         if left <= 0:
             raise TimeoutError("the time is over")
         return min(left, most)
+
+    def each(self, subjects: Iterable[_One], look: Callable[[_One], Iterable[Finding]]) -> Iterator[Finding]:
+        """Look at many subjects side by side; findings come in the order of the subjects. All checks share one pool, so
+        a look that itself calls this does its part in turn: waiting for a place while holding one may never end.
+        """
+        subjects = list(subjects)
+        if len(subjects) < 2 or getattr(_inside, "pool", False):
+            for subject in subjects:
+                yield from look(subject)
+            return
+
+        def one(subject: _One) -> list[Finding]:
+            _inside.pool = True
+            return list(look(subject))
+
+        for found in self._pool.map(one, subjects):
+            yield from found
+
+    def domains(self, look: Callable[[DomainTarget], Iterable[Finding]]) -> Iterator[Finding]:
+        """Look at every domain of the target."""
+        return self.each(self.target.domains, look)
+
+    def hosts(self, look: Callable[[HostTarget], Iterable[Finding]]) -> Iterator[Finding]:
+        """Look at every host of the target."""
+        return self.each(self.target.hosts, look)

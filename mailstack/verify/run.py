@@ -44,7 +44,8 @@ def run_checks(
 ) -> Report:
     """Run the checks called ``names`` (None: all); ``done`` is called after each, from any thread."""
     started, began = datetime.now(UTC), time.monotonic()
-    context = Context(target=target, dns=Dns(around), around=around, deadline=began + seconds)
+    deadline = began + seconds
+    context = Context(target=target, dns=Dns(around, deadline=deadline), around=around, deadline=deadline)
     chosen = [CHECKS[name] for name in (CHECKS if names is None else names)]
 
     def one(check: Check) -> list[Finding]:
@@ -60,7 +61,8 @@ def run_checks(
 def _looked(check: Check, context: Context) -> list[Finding]:
     found: list[Finding] = []
     try:
-        found.extend(check.look(context))
+        for finding in check.look(context):
+            found.append(finding)  # noqa: PERF402 - what was found before a failure is kept
     except TimeoutError as error:
         found.append(unknown("", str(error) or "no answer in time"))
     except Exception as error:  # noqa: BLE001 - one check's mistake must not hide what the others found
