@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import TypeVar, cast
 
 from mailstack.verify.around import Around
 from mailstack.verify.asking import Dns
@@ -31,6 +31,8 @@ class Context:
     _pool: ThreadPoolExecutor = field(
         default_factory=lambda: ThreadPoolExecutor(max_workers=AT_ONCE, thread_name_prefix="look"), repr=False
     )
+    _known: dict[object, object] = field(default_factory=dict, repr=False)
+    _locks: dict[object, threading.Lock] = field(default_factory=dict, repr=False)
 
     def left(self, most: float) -> float:
         """Return how many seconds a question may take: ``most``, or what is left. Raises TimeoutError after the end."""
@@ -55,6 +57,13 @@ class Context:
 
         for found in self._pool.map(one, subjects):
             yield from found
+
+    def once(self, key: object, find: Callable[[], _One]) -> _One:
+        """Return what ``find`` finds, which is asked for once in a run however many checks want it."""
+        with self._locks.setdefault(key, threading.Lock()):
+            if key not in self._known:
+                self._known[key] = find()
+            return cast("_One", self._known[key])
 
     def domains(self, look: Callable[[DomainTarget], Iterable[Finding]]) -> Iterator[Finding]:
         """Look at every domain of the target."""
