@@ -28,7 +28,8 @@ __all__ = ["Answer", "Dns", "Outcome", "Server", "a_labels"]
 
 DNS_PORT = 53
 AT_ONCE = 32
-GIVEN_UP_AFTER = 2  # questions without any response; a server is then taken for dead for the rest of the run
+GIVEN_UP_AFTER = 2  # questions without any response; a server is then taken for dead, and tried again later
+DEAD_SECONDS = 10.0
 
 _One = TypeVar("_One")
 
@@ -46,7 +47,7 @@ class Dns:
         self.deadline = deadline
         self._answers: dict[tuple[object, ...], Answer] = {}
         self._servers: dict[str, tuple[str, tuple[Server, ...]] | str] = {}
-        self._silent: dict[tuple[str, int], int] = {}
+        self._silent: dict[tuple[str, int], tuple[int, float]] = {}  # questions in a row, and when the last was
         self._locks: dict[object, threading.Lock] = {}
         self._lock = threading.Lock()
         # Only single questions run in it, and those start no others: nothing waits for a place while holding one.
@@ -202,7 +203,8 @@ class Dns:
             return self._locks.setdefault(key, threading.Lock())
 
     def _query(self, place: tuple[str, int], server: str, name: str, kind: str, flags: dns.flags.Flag) -> Answer:
-        if self._silent.get(place, 0) >= GIVEN_UP_AFTER:
+        times, when = self._silent.get(place, (0, 0.0))
+        if times >= GIVEN_UP_AFTER and time.monotonic() - when < DEAD_SECONDS:
             return no_answer(name, kind, server, "no answer in time, as to the questions before")
         try:
             query = dns.message.make_query(name, kind, use_edns=0, flags=flags)
@@ -234,7 +236,7 @@ class Dns:
                     return found
         if not found.code:
             with self._lock:
-                self._silent[place] = self._silent.get(place, 0) + 1
+                self._silent[place] = self._silent.get(place, (0, 0.0))[0] + 1, time.monotonic()
         return found
 
     def _seconds(self) -> float:

@@ -10,7 +10,7 @@ from mailstack.verify.context import Context
 from mailstack.verify.dkim import tags_of
 from mailstack.verify.model import Finding, check, fail, not_applicable, ok, unknown, warn
 from mailstack.verify.target import DomainTarget
-from mailstack.verify.tree_walk import Walked, dmarc_records, organizational_domain, walk
+from mailstack.verify.tree_walk import dmarc_records, organizational_domain, walk
 
 __all__: list[str] = []
 
@@ -276,7 +276,10 @@ def _alignment(context: Context, domain: DomainTarget) -> Iterable[Finding]:
     if domain.parked or not (domain.return_paths or signed):
         why = "the domain is parked" if domain.parked else "neither a return path nor a selector is named"
         return [not_applicable(domain.name, why)]
-    step: Walked | None = next((one for one in walk(context, domain.name) if one.tags), None)
+    walked = walk(context, domain.name)
+    step = next((one for one in walked if one.tags), None)
+    if step is None and not walked[0].answer.known:
+        return [unknown(domain.name, walked[0].answer.why)]
     strict = step is not None and step.tags.get("aspf", "r").lower() == "s"
     found: list[Finding] = []
     for path in domain.return_paths:

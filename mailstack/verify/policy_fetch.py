@@ -48,10 +48,7 @@ def _fetch(context: Context, name: str) -> Fetched:
 
 
 def _fetch_from(context: Context, name: str, address: str) -> Fetched:
-    trust = ssl.create_default_context()
-    trust.minimum_version = ssl.TLSVersion.TLSv1_2
-    if context.around.authorities is not None:
-        trust.load_verify_locations(context.around.authorities)
+    trust = context.once("trust of HTTPS", lambda: _trust(context))
     places = context.around.places
     place = places.get((name, 443)) or places.get((address, 443)) or (address, 443)
     try:
@@ -69,6 +66,14 @@ def _fetch_from(context: Context, name: str, address: str) -> Fetched:
         return Fetched(problem=f"the certificate of {name}: {error.verify_message}")
     except (OSError, http.client.HTTPException) as error:
         return Fetched(problem=f"https://{name}{PATH}: {error or type(error).__name__}")
+
+
+def _trust(context: Context) -> ssl.SSLContext:
+    trust = ssl.create_default_context()
+    trust.minimum_version = ssl.TLSVersion.TLSv1_2
+    if context.around.authorities is not None:
+        trust.load_verify_locations(context.around.authorities)
+    return trust
 
 
 def _judged(response: http.client.HTTPResponse) -> Fetched:
