@@ -1,17 +1,25 @@
 """What every check is given: what to look at, how to ask, and how long that may take."""
 
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from typing import TypeVar, cast
 
 from mailstack.verify.around import Around
 from mailstack.verify.asking import Dns
 from mailstack.verify.host import HostAccess
-from mailstack.verify.kept import Kept
 from mailstack.verify.message import MessagePath
-from mailstack.verify.target import Target
+from mailstack.verify.target import DomainTarget, HostTarget, Target
 
 __all__ = ["Context"]
+
+AT_ONCE = 32
+
+_One = TypeVar("_One")
+_Found = TypeVar("_Found")
+_inside = threading.local()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,7 +35,11 @@ class Context:
     dns: Dns
     around: Around
     deadline: float = field(default_factory=lambda: time.monotonic() + 60)
-    kept: Kept = field(default_factory=Kept)
+    _pool: ThreadPoolExecutor = field(
+        default_factory=lambda: ThreadPoolExecutor(max_workers=AT_ONCE, thread_name_prefix="look"), repr=False
+    )
+    _known: dict[object, object] = field(default_factory=dict, repr=False)
+    _locks: dict[object, threading.Lock] = field(default_factory=dict, repr=False)
     access: HostAccess | None = None
     drift: Callable[[], list[str]] | None = None
     probe_outbound: bool = False
@@ -39,3 +51,35 @@ class Context:
         if left <= 0:
             raise TimeoutError("the time is over")
         return min(left, most)
+
+    def each(self, subjects: Iterable[_One], look: Callable[[_One], Iterable[_Found]]) -> Iterator[_Found]:
+        """Look at many subjects side by side; findings come in the order of the subjects. All checks share one pool, so
+        a look that itself calls this does its part in turn: waiting for a place while holding one may never end.
+        """
+        subjects = list(subjects)
+        if len(subjects) < 2 or getattr(_inside, "pool", False):
+            for subject in subjects:
+                yield from look(subject)
+            return
+
+        def one(subject: _One) -> list[_Found]:
+            _inside.pool = True
+            return list(look(subject))
+
+        for found in self._pool.map(one, subjects):
+            yield from found
+
+    def once(self, key: object, find: Callable[[], _One]) -> _One:
+        """Return what ``find`` finds, which is asked for once in a run however many checks want it."""
+        with self._locks.setdefault(key, threading.Lock()):
+            if key not in self._known:
+                self._known[key] = find()
+            return cast("_One", self._known[key])
+
+    def domains(self, look: Callable[[DomainTarget], Iterable[_Found]]) -> Iterator[_Found]:
+        """Look at every domain of the target."""
+        return self.each(self.target.domains, look)
+
+    def hosts(self, look: Callable[[HostTarget], Iterable[_Found]]) -> Iterator[_Found]:
+        """Look at every host of the target."""
+        return self.each(self.target.hosts, look)

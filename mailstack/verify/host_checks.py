@@ -201,4 +201,4 @@ def _facts(context: Context, machine: str) -> HostFacts | HostAccessError:
         except HostAccessError as error:
             return error
 
-    return context.kept.once(("machine", machine), ask)
+    return context.once(("machine", machine), ask)

@@ -86,7 +86,7 @@ def exchangers(context: Context, domain: str) -> tuple[str, ...]:
 
 def endpoints(context: Context) -> tuple[Endpoint, ...]:
     """Return every listener to look at, each address of it."""
-    return context.kept.once("endpoints", lambda: tuple(_once_each(_endpoints(context))))
+    return context.once("endpoints", lambda: tuple(_once_each(_endpoints(context))))
 
 
 def our_smtp(context: Context) -> tuple[Endpoint, ...]:

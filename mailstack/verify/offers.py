@@ -60,7 +60,7 @@ def _say(context: Context, place: Endpoint, version: int, ciphers: Sequence[int]
         except (smtplib.SMTPException, OSError) as error:
             return Unasked(f"no SMTP: {words(error)}")
 
-    return context.kept.once(("hello", place, version, ciphers), ask)
+    return context.once(("hello", place, version, ciphers), ask)
 
 
 @contextlib.contextmanager

@@ -53,11 +53,12 @@ def run_checks(
     What is to be asked for (``access`` and what follows) is described at ``Context``.
     """
     started, began = datetime.now(UTC), time.monotonic()
+    deadline = began + seconds
     context = Context(
         target=target,
-        dns=Dns(around),
+        dns=Dns(around, deadline=deadline),
         around=around,
-        deadline=began + seconds,
+        deadline=deadline,
         access=access,
         drift=drift,
         probe_outbound=probe_outbound,
@@ -78,7 +79,8 @@ def run_checks(
 def _looked(check: Check, context: Context) -> list[Finding]:
     found: list[Finding] = []
     try:
-        found.extend(check.look(context))
+        for finding in check.look(context):
+            found.append(finding)  # noqa: PERF402 - what was found before a failure is kept
     except TimeoutError as error:
         found.append(unknown("", str(error) or "no answer in time"))
     except Exception as error:  # noqa: BLE001 - one check's mistake must not hide what the others found

@@ -101,7 +101,7 @@ class Session:
 
 def session(context: Context, endpoint: Endpoint) -> Session:
     """Return what ``endpoint`` shows; it is asked once in a run. A second time only if it cannot be trusted."""
-    return context.kept.once(("session", endpoint), lambda: _look(context, endpoint))
+    return context.once(("session", endpoint), lambda: _look(context, endpoint))
 
 
 def _look(context: Context, endpoint: Endpoint) -> Session:

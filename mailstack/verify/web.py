@@ -36,7 +36,7 @@ class Page:
 
 def secure_page(context: Context, name: str, address: str) -> Page:
     """Ask ``address`` for ``https://name/``. A second time only if the certificate cannot be trusted."""
-    return context.kept.once(("page", name, address), lambda: _secure_page(context, name, address))
+    return context.once(("page", name, address), lambda: _secure_page(context, name, address))
 
 
 def _secure_page(context: Context, name: str, address: str) -> Page:

@@ -4,8 +4,6 @@ import datetime as dt
 import hashlib
 import ssl
 
-import dns.flags
-import dns.message
 import dns.rdata
 import pytest
 import trustme
@@ -20,7 +18,6 @@ from mailstack.verify.dane import matches
 from mailstack.verify.hello import TLS_1_2, WEAK
 from mailstack.verify.model import Finding, State
 from mailstack.verify.tls import Handshake
-from tests.unit.name_server import NameServer
 from tests.unit.verify_world import (
     DOMAIN,
     HOST,
@@ -301,16 +298,6 @@ def test_all_faults_of_a_certificate_are_told_the_gravest_first() -> None:
 # --- 32 ---
 
 
-class Validating(NameServer):
-    """Says of every answer that DNSSEC proves it, as a resolver that validates."""
-
-    def _answer(self, data: bytes, protocol: str) -> dns.message.Message | None:
-        response = super()._answer(data, protocol)
-        if response is not None:
-            response.flags |= dns.flags.AD
-        return response
-
-
 def leaf(pki: Pki) -> x509.Certificate:
     return x509.load_pem_x509_certificate(pki.certificate().cert_chain_pems[0].bytes())
 
@@ -323,9 +310,12 @@ def key_hash(served: x509.Certificate) -> str:
 NEXT = "3 1 1 " + "ab" * 32
 
 
-def dane(pki: Pki, *records: str, server: type[NameServer] = Validating, tls: ssl.SSLContext | None = None) -> Finding:
+def dane(pki: Pki, *records: str, proved: bool = True, tls: ssl.SSLContext | None = None) -> Finding:
     zone = ZONE + "".join(f"_25._tcp.mx 300 IN TLSA {record}\n" for record in records)
-    with named({DOMAIN: zone}, server=server) as fields, SmtpStandin(tls or pki.context()) as standin:
+    with (
+        named({DOMAIN: zone}, validated=[DOMAIN] if proved else []) as fields,
+        SmtpStandin(tls or pki.context()) as standin,
+    ):
         return only("dane", context(target(host(MX)), around=around({25: standin.port}, pki, **fields)))
 
 
@@ -345,7 +335,7 @@ def test_tlsa_that_matches_nothing_fails_and_gives_the_right_record(pki: Pki) ->
 
 
 def test_tlsa_without_dnssec_warns(pki: Pki) -> None:
-    found = dane(pki, f"3 1 1 {key_hash(leaf(pki))}", NEXT, server=NameServer)
+    found = dane(pki, f"3 1 1 {key_hash(leaf(pki))}", NEXT, proved=False)
     assert found.state is State.WARN
     assert "DNS does not prove them" in found.found
 

@@ -232,7 +232,7 @@ def context(
 @contextlib.contextmanager
 def named(zones: Mapping[str, str], **how: Any) -> Iterator[dict[str, Any]]:
     """Run a name server for ``zones``; yield the fields of Around that lead to it."""
-    with (how.pop("server", NameServer))(zones, recursive=True, **how) as server:
+    with NameServer(zones, recursive=True, **how) as server:
         place = f"{LOOPBACK}:{server.port}"
         yield {
             "resolvers": (place,),
