@@ -39,7 +39,7 @@ def tags_of(text: str) -> dict[str, str] | None:
     group="C",
     title="Every selector has one record, as declared, with a key that verifiers take",
     source="RFC 6376 §3.6, RFC 8301 §3, RFC 8463 §4",
-    uses="dkimpy and cryptography (the key), dnspython",
+    uses="dkimpy, and mailstack.dns for keys (RFC 8032, RFC 8017)",
 )
 def dkim_key(context: Context) -> Iterator[Finding]:
     """Look at the key of every selector."""

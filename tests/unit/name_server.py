@@ -20,10 +20,11 @@ LOOPBACK = "127.0.0.1"
 
 
 class NameServer:
-    """Serves ``zones`` (name to zone text, or a zone that ``parsed`` read). Also a resolver where ``recursive``: it answers from the same zones.
+    """Serves ``zones``: name to zone text, or to a zone that ``parsed`` read.
 
-    ``udp_limit``: longer answers are cut, so that TCP is asked. ``silent`` answers nothing, and nothing about
-    ``silent_zones``; ``delay`` in seconds waits before each answer, ``lame`` answers that it does not know the zone. ``questions`` are name, type and protocol.
+    Also a resolver where ``recursive``: it answers from the same zones. ``udp_limit``: longer answers are cut, so that
+    TCP is asked. ``silent`` answers nothing, and nothing about ``silent_zones``; ``delay`` in seconds waits before each
+    answer, ``lame`` answers that it does not know the zone. ``questions`` are name, type and protocol.
     As a resolver that validates: what is in ``validated`` zones has the AD bit, ``bogus`` zones are answered only to
     who asks not to check (CD). ``no_edns`` answers FORMERR to EDNS, as servers from before it do.
     """

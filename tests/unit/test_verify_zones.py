@@ -6,27 +6,17 @@ from dataclasses import replace
 
 import pytest
 
-from mailstack.verify import checks  # noqa: F401 - fills the list of checks
 from mailstack.verify.around import Around
-from mailstack.verify.model import CHECKS, State
+from mailstack.verify.model import State
 from mailstack.verify.run import run_checks
 from mailstack.verify.target import DomainTarget, Target
 from tests.verify.case import Filled
+from tests.verify.checks_of_dns import names
 from tests.verify.matching import differences
 from tests.verify.world import FIRST, SECOND, internet
 from tests.verify.zones import CASES, filled
 
 FILLED = filled(FIRST, SECOND)
-OURS = {"zone", "identity", "spf", "dkim", "dmarc", "receiving", "policies", "caa", "leftovers", "block_lists"}
-
-
-def names() -> list[str]:
-    """Return the checks of DNS and policies; those of hosts have tests of their own."""
-    return [
-        name
-        for name, one in CHECKS.items()
-        if one.look.__module__.rpartition(".")[2] in OURS | {"published"} and not name.startswith("test-")
-    ]
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""The Internet that the cases live in: their zones, a parent, two resolvers, block lists, and HTTPS. All on loopback."""
+"""The Internet the cases live in: their zones, a parent, two resolvers, block lists, and HTTPS. All on loopback."""
 
 import http.server
 import socket
@@ -61,11 +61,11 @@ def internet(cases: list[Filled], folder: Path, *, real: Mapping[str, int] | Non
             )
             return stack.enter_context(server).port
 
-        late = {case.name: case.zone(case.case.late) for case in cases if case.case.late}
+        late = {case.name: parsed(case.name, case.zone(case.case.late)) for case in cases if case.case.late}
         resolvers = [serve({**zones, **top}, recursive=True), serve({**zones, **top, **late}, recursive=True)]
         ports = dict(real or {})
         if real is None:
-            other = {case.name: case.zone(case.case.second) for case in cases if case.case.second}
+            other = {case.name: parsed(case.name, case.zone(case.case.second)) for case in cases if case.case.second}
             absent = {case.name for case in cases if case.case.second is None}
             second = {name: text for name, text in {**zones, **other}.items() if name not in absent}
             ports = {FIRST: serve(zones, FIRST), SECOND: serve(second, SECOND)}
