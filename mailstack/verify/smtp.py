@@ -180,8 +180,12 @@ def _plain_auth(client: Client) -> tuple[int, str]:
 def talking(context: Context, endpoint: Endpoint, *, secure: bool = True) -> Iterator[Client]:
     """Hold a session of one's own, after EHLO; ``secure`` False stays in clear where TLS is not implicit.
 
-    The certificate is read by another check, so it is not judged here. Raises Unreached.
+    The certificate is read by another check, so it is not judged here. Raises Unreached; a listener that could not be
+    reached once in this run is not tried again.
     """
+    known = session(context, endpoint).unreached
+    if known is not None:
+        raise Unreached(str(known), refused=known.refused)
     with contextlib.ExitStack() as stack:
         try:
             connection = connect(context, endpoint.host, endpoint.address, endpoint.port)

@@ -53,7 +53,7 @@ def test_no_two_attempts_are_the_same() -> None:
 def test_a_server_that_refuses_everything_is_right_and_few_sessions_suffice() -> None:
     with SmtpStandin() as server:
         found = only("open-relay", context(target(host(MX)), {25: server.port}))
-        assert server.connections == (len(CATALOGUE) + PER_SESSION) // PER_SESSION
+        assert server.connections == 1 + (len(CATALOGUE) + PER_SESSION) // PER_SESSION
     assert (found.state, found.found) == (State.OK, f"{len(CATALOGUE)} attempts refused")
     assert len(found.details) == len(CATALOGUE)
 
@@ -106,7 +106,7 @@ def test_every_port_is_tried_within_tls_where_there_is_some(pki: Pki) -> None:
         world = context(target(host(MX, SUBMISSION)), {25: mx.port, 587: submission.port}, pki)
         first, second = look("open-relay", world)
         assert (first.state, second.state) == (State.OK, State.FAIL)
-        assert mx.said[:3] == ["ehlo verify.invalid", "STARTTLS", "ehlo verify.invalid"]
+        assert mx.said.count("STARTTLS") == 1 + (len(CATALOGUE) + PER_SESSION) // PER_SESSION
 
 
 def test_a_port_that_is_closed_is_unknown_and_nobodys_hosts_are_left_alone() -> None:
