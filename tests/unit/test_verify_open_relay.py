@@ -3,6 +3,8 @@
 from collections.abc import Callable
 
 import pytest
+from aiosmtpd.controller import Controller
+from aiosmtpd.handlers import Sink
 
 from mailstack.verify.model import State
 from mailstack.verify.open_relay import Attempt, attempts
@@ -99,6 +101,17 @@ def test_what_was_not_tried_is_unknown_unless_something_went_through() -> None:
     assert found.found.startswith(f"{len(CATALOGUE) - 1} of {len(CATALOGUE)} attempts")
     with SmtpStandin(recipient=lambda sender, to: "250 Ok" if sender == "" else gives_up(sender, to)) as server:
         assert only("open-relay", context(target(host(MX)), {25: server.port})).state is State.FAIL
+
+
+def test_a_real_server_that_takes_everything_is_found_open() -> None:
+    controller = Controller(Sink(), hostname="127.0.0.1", port=free_port())
+    controller.start()
+    try:
+        found = only("open-relay", context(target(host(MX)), {25: controller.port}))
+    finally:
+        controller.stop()
+    assert found.state is State.FAIL
+    assert "stranger to stranger, null sender to stranger, sender of our domain" in found.found
 
 
 def test_every_port_is_tried_within_tls_where_there_is_some(pki: Pki) -> None:
