@@ -42,7 +42,7 @@ def certificate(context: Context) -> Iterator[Finding]:
 
     found = [finding for finding in each(places, one) if finding is not None]
     yield from found
-    yield from no_endpoint(places, found)
+    yield from no_endpoint(context, places, found)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -39,7 +39,7 @@ def dane(context: Context) -> Iterator[Finding]:
     names = [(place, name) for place in places for name in place.names]
     found = [finding for finding in each(names, lambda one: _dane(context, *one)) if finding is not None]
     yield from found
-    yield from no_endpoint(places, found)
+    yield from no_endpoint(context, places, found)
 
 
 def _dane(context: Context, place: Endpoint, host: str) -> Finding | None:

@@ -156,13 +156,17 @@ def each(things: Sequence[Thing], look: Callable[[Thing], Result]) -> list[Resul
         return list(pool.map(look, things))
 
 
-def no_endpoint(places: tuple[Endpoint, ...], found: list[Finding]) -> Iterator[Finding]:
-    """Yield why a check has nothing to say: there is no listener, or none was reached (``starttls`` tells which)."""
-    if not places:
-        yield not_applicable("", "there is no such listener")
-    elif not found:
-        declared = [str(place) for place in places if place.declared]
-        if declared:
-            yield unknown("", f"none of {len(declared)} listeners was reached; see the check starttls", *declared)
-        else:
-            yield not_applicable("", f"none of the ports {', '.join(sorted({str(p.port) for p in places}))} is open")
+def no_endpoint(context: Context, places: Sequence[Endpoint], found: Sequence[Finding]) -> Iterator[Finding]:
+    """Yield why a check has nothing to say, if so: no listener, no address, or none reached (``starttls`` tells)."""
+    if found:
+        return
+    declared = [str(place) for place in places if place.declared]
+    lost = [host.name for host in context.target.hosts if host.ports != () and not addresses(context, host.name)]
+    if declared:
+        yield unknown("", f"none of {len(declared)} listeners was reached; see the check starttls", *declared)
+    elif places:
+        yield not_applicable("", f"none of the ports {', '.join(sorted({str(one.port) for one in places}))} is open")
+    elif lost:
+        yield unknown("", f"no address was found for {', '.join(lost)}")
+    else:
+        yield not_applicable("", "no listener of ours is known; those of others are looked at as far as is fair")

@@ -10,8 +10,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from mailstack.verify.context import Context
-from mailstack.verify.listeners import Endpoint, each, our_smtp
-from mailstack.verify.model import Finding, check, fail, not_applicable, ok, unknown
+from mailstack.verify.listeners import Endpoint, each, no_endpoint, our_smtp
+from mailstack.verify.model import Finding, check, fail, ok, unknown
 from mailstack.verify.reaching import Unreached
 from mailstack.verify.recipients import PER_SESSION, taken
 from mailstack.verify.smtp import Client, talking, words
@@ -85,11 +85,9 @@ def attempts(ours: str, host: str, address: str) -> tuple[Attempt, ...]:
 def open_relay(context: Context) -> Iterator[Finding]:
     """Try the whole catalogue at every SMTP port of ours, without logging in."""
     places = our_smtp(context)
-    if not places:
-        yield not_applicable("", "no mail host here is ours; those of others are not tried")
-    for finding in each(places, lambda place: _tried(context, place)):
-        if finding is not None:
-            yield finding
+    found = [finding for finding in each(places, lambda place: _tried(context, place)) if finding is not None]
+    yield from found
+    yield from no_endpoint(context, places, found)
 
 
 def _tried(context: Context, place: Endpoint) -> Finding | None:

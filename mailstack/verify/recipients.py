@@ -137,6 +137,8 @@ def _mail_host(context: Context, domain: str, without: Callable[[str], Finding])
             return not_applicable(domain, "a null MX: it takes no mail")
         return without(domain)
     mine = [place for place in our_smtp(context) if place.role == MX and set(place.names) & set(hosts)]
+    if not mine and set(hosts) & {host.name for host in context.target.hosts if host.ports != ()}:
+        return unknown(domain, f"no address was found for {', '.join(hosts)}, or no port that takes mail")
     if not mine:
         return not_applicable(domain, f"its mail hosts are not ours, and are not asked: {', '.join(hosts)}")
     best = {name: preference for preference, name in enumerate(hosts)}

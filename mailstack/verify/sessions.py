@@ -24,7 +24,7 @@ def greeting(context: Context) -> Iterator[Finding]:
     places = our_smtp(context)
     found = [_greeting(one) for one in each(places, lambda place: session(context, place)) if one.greeting]
     yield from found
-    yield from no_endpoint(places, found)
+    yield from no_endpoint(context, places, found)
 
 
 def _greeting(seen: Session) -> Finding:
@@ -58,7 +58,7 @@ def starttls(context: Context) -> Iterator[Finding]:
         if (finding := _starttls(seen)) is not None
     ]
     yield from found
-    yield from no_endpoint(places, found)
+    yield from no_endpoint(context, places, found)
 
 
 def _starttls(seen: Session) -> Finding | None:
@@ -102,7 +102,7 @@ def auth_after_tls(context: Context) -> Iterator[Finding]:
     places = our_smtp(context)
     found = [_auth(one) for one in each(places, lambda place: session(context, place)) if one.greeting]
     yield from found
-    yield from no_endpoint(places, found)
+    yield from no_endpoint(context, places, found)
 
 
 def _auth(seen: Session) -> Finding:

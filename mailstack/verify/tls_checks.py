@@ -30,7 +30,7 @@ def _each_served(
 
     found = [finding for finding in each(places, one) if finding is not None]
     yield from found
-    yield from no_endpoint(places, found)
+    yield from no_endpoint(context, places, found)
 
 
 @check(

@@ -155,6 +155,12 @@ def test_mail_hosts_of_others_are_looked_at_and_never_blamed(resolver: dict[str,
         assert not any(line.startswith(("AUTH", "MAIL", "RCPT")) for line in server.said)
 
 
+@pytest.mark.parametrize("name", ["starttls", "certificate", "open-relay", "dane", "smtp-greeting", "auth-after-tls"])
+def test_a_host_whose_address_nobody_knows_leaves_its_listeners_unknown(name: str) -> None:
+    found = only(name, context(Target(hosts=(HostTarget(name=HOST, ports=(MX,)),))))
+    assert (found.state, found.found) == (State.UNKNOWN, f"no address was found for {HOST}")
+
+
 def test_without_any_listener_nothing_is_claimed() -> None:
     found = only("starttls", context(Target(), {}))
     assert found.state is State.NOT_APPLICABLE
@@ -271,6 +277,13 @@ def test_a_server_that_refuses_the_null_sender_fails(pki: Pki, resolver: dict[st
 def test_a_return_path_without_a_mail_host_of_ours(resolver: dict[str, Any], name: str, state: State) -> None:
     looked_at = target(host(Listener(port=25)), return_paths=(f"{name}.{DOMAIN}",))
     assert only("bounces", context(looked_at, around=around({25: free_port()}, **resolver))).state is state
+
+
+def test_a_mail_host_of_ours_without_an_address_is_not_taken_for_somebody_elses() -> None:
+    zone = ZONE.replace("mx 300 IN A 127.0.0.1\n", "")
+    looked_at = Target(domains=(DomainTarget(name=DOMAIN),), hosts=(HostTarget(name=HOST),))
+    with named({DOMAIN: zone}) as fields:
+        assert only("postmaster", context(looked_at, around=around(**fields))).state is State.UNKNOWN
 
 
 def test_a_mail_host_that_does_not_answer_says_nothing_about_addresses(resolver: dict[str, Any]) -> None:
