@@ -7,9 +7,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TypeVar, cast
 
+from mailstack.dns.names import lineage
 from mailstack.verify.around import Around
-from mailstack.verify.asking import Dns
-from mailstack.verify.model import Finding
+from mailstack.verify.asking import Answer, Dns
 from mailstack.verify.target import DomainTarget, HostTarget, Target
 
 __all__ = ["Context"]
@@ -17,6 +17,7 @@ __all__ = ["Context"]
 AT_ONCE = 32
 
 _One = TypeVar("_One")
+_Found = TypeVar("_Found")  # a finding; what that is, the checks know
 _inside = threading.local()
 
 
@@ -41,7 +42,7 @@ class Context:
             raise TimeoutError("the time is over")
         return min(left, most)
 
-    def each(self, subjects: Iterable[_One], look: Callable[[_One], Iterable[Finding]]) -> Iterator[Finding]:
+    def each(self, subjects: Iterable[_One], look: Callable[[_One], Iterable[_Found]]) -> Iterator[_Found]:
         """Look at many subjects side by side; findings come in the order of the subjects. All checks share one pool, so
         a look that itself calls this does its part in turn: waiting for a place while holding one may never end.
         """
@@ -51,7 +52,7 @@ class Context:
                 yield from look(subject)
             return
 
-        def one(subject: _One) -> list[Finding]:
+        def one(subject: _One) -> list[_Found]:
             _inside.pool = True
             return list(look(subject))
 
@@ -65,10 +66,22 @@ class Context:
                 self._known[key] = find()
             return cast("_One", self._known[key])
 
-    def domains(self, look: Callable[[DomainTarget], Iterable[Finding]]) -> Iterator[Finding]:
+    def look(self, name: str, kind: str) -> Answer:
+        """Look at a name of ours at its own servers; at one of others (an upstream's host) through our resolver, since
+        how their servers stand is not the question.
+        """
+        ours = self.once("names of ours", self._names)
+        ask = self.dns.look if any(parent in ours for parent in lineage(name)) else self.dns.follow
+        return ask(name, kind)
+
+    def _names(self) -> frozenset[str]:
+        target = self.target
+        return frozenset((*target.zones, *(one.name for one in target.domains), *(one.name for one in target.hosts)))
+
+    def domains(self, look: Callable[[DomainTarget], Iterable[_Found]]) -> Iterator[_Found]:
         """Look at every domain of the target."""
         return self.each(self.target.domains, look)
 
-    def hosts(self, look: Callable[[HostTarget], Iterable[Finding]]) -> Iterator[Finding]:
+    def hosts(self, look: Callable[[HostTarget], Iterable[_Found]]) -> Iterator[_Found]:
         """Look at every host of the target."""
         return self.each(self.target.hosts, look)
