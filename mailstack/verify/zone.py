@@ -8,10 +8,9 @@ import dns.name
 import dns.rdata
 import dns.rdataclass
 import dns.rdatatype
+from checkdmarc.utils import get_base_domain
 from dns.rdtypes.ANY.DNSKEY import DNSKEY
 from dns.rdtypes.ANY.DS import DS
-
-from checkdmarc.utils import get_base_domain
 
 from mailstack.dns.names import is_within
 from mailstack.verify.asking import Answer, Dns, Outcome

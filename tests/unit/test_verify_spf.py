@@ -93,11 +93,11 @@ def test_what_is_permerror_is_refused(text: str) -> None:
         read_spf(text)
 
 
-HOSTS = {
+HOSTS: dict[str, dict[str, tuple[str, ...]]] = {
     "four.example": {"A": ("192.0.2.3", "192.0.2.77")},
     "six.example": {"AAAA": ("2001:db8::cb01",)},
     "both.example": {"A": ("192.0.2.200",), "AAAA": ("2001:db8::77",)},
-    # Hosts of both families: pyspf counts a host without the sender's family as void (docs/reference/verify-differences).
+    # Hosts of both families: pyspf counts a host without the sender's as void (docs/reference/verify-differences.md).
     "mail.example": {"MX": ("10 both.example", "20 full.example")},
     "full.example": {"A": ("192.0.2.3",), "AAAA": ("2001:db8::cb01",)},
     "yes.example": {"TXT": ("v=spf1 ip4:192.0.2.0/24 ~all",)},
