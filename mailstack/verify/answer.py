@@ -28,8 +28,8 @@ class Outcome(Enum):
 
 @dataclass(frozen=True, kw_only=True)
 class Answer:
-    """One server's answer. ``values`` are record texts: of TXT the joined strings, else as in a zone file, lower case
-    names without final dot. ``chain`` are the CNAMEs that were followed, ``why`` is the reason of no answer.
+    """One server's answer. ``values`` are record texts, sorted: of TXT the joined strings, else as in a zone file,
+    lower case names without final dot. ``chain`` are the CNAMEs that were followed, ``why`` is the reason of no answer.
 
     ``authenticated``: the resolver says that DNSSEC was checked (the AD bit). ``referral`` are the name servers of the
     authority section, where a server points to others, ``glue`` the addresses it gave with them, (name, address).
@@ -123,7 +123,8 @@ def _followed(
     for _ in range(LONGEST_CHAIN):
         rrset = next((one for one in reply.answer if one.name == owner and one.rdtype == wanted), None)
         if rrset is not None:
-            return tuple(_text(rdata) for rdata in rrset), min(ttl, rrset.ttl), tuple(chain)
+            # Servers shuffle; two runs are to say the same in the same words.
+            return tuple(sorted(_text(rdata) for rdata in rrset)), min(ttl, rrset.ttl), tuple(chain)
         alias = next((one for one in reply.answer if one.name == owner and one.rdtype == dns.rdatatype.CNAME), None)
         if alias is None:
             break

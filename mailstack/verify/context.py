@@ -7,8 +7,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TypeVar, cast
 
+from mailstack.dns.names import lineage
 from mailstack.verify.around import Around
-from mailstack.verify.asking import Dns
+from mailstack.verify.asking import Answer, Dns
 from mailstack.verify.host import HostAccess
 from mailstack.verify.message import MessagePath
 from mailstack.verify.target import DomainTarget, HostTarget, Target
@@ -18,7 +19,7 @@ __all__ = ["Context"]
 AT_ONCE = 32
 
 _One = TypeVar("_One")
-_Found = TypeVar("_Found")
+_Found = TypeVar("_Found")  # a finding; what that is, the checks know
 _inside = threading.local()
 
 
@@ -75,6 +76,18 @@ class Context:
             if key not in self._known:
                 self._known[key] = find()
             return cast("_One", self._known[key])
+
+    def look(self, name: str, kind: str) -> Answer:
+        """Look at a name of ours at its own servers; at one of others (an upstream's host) through our resolver, since
+        how their servers stand is not the question.
+        """
+        ours = self.once("names of ours", self._names)
+        ask = self.dns.look if any(parent in ours for parent in lineage(name)) else self.dns.follow
+        return ask(name, kind)
+
+    def _names(self) -> frozenset[str]:
+        target = self.target
+        return frozenset((*target.zones, *(one.name for one in target.domains), *(one.name for one in target.hosts)))
 
     def domains(self, look: Callable[[DomainTarget], Iterable[_Found]]) -> Iterator[_Found]:
         """Look at every domain of the target."""

@@ -17,7 +17,7 @@ __all__ = ["addresses_in_dns", "mail_names"]
 
 def addresses_in_dns(context: Context, name: str) -> tuple[list[Answer], tuple[str, ...]]:
     """Return the answers for A and AAAA, and the addresses in them."""
-    answers = [context.dns.look(name, kind) for kind in ("A", "AAAA")]
+    answers = [context.look(name, kind) for kind in ("A", "AAAA")]
     return answers, tuple(sorted(value for answer in answers for value in answer.values))
 
 
@@ -29,7 +29,7 @@ def mail_names(context: Context) -> list[str]:
         if host.helo or any(listener.protocol == "smtp" for listener in host.ports or ())
     ]
     for domain in context.target.domains:
-        names += [value.split()[1] for value in context.dns.look(domain.name, "MX").values]
+        names += [value.split()[1] for value in context.look(domain.name, "MX").values]
     return list(dict.fromkeys(name for name in names if name != "." and not _is_address(name)))
 
 
@@ -135,7 +135,7 @@ def host_alias(context: Context) -> Iterator[Finding]:
 
 
 def _alias(context: Context, host: HostTarget) -> Iterator[Finding]:
-    answer = context.dns.look(host.name, "A")
+    answer = context.look(host.name, "A")
     if answer.chain:
         yield fail(
             host.name,
@@ -218,7 +218,7 @@ def _confirmed(context: Context, host: HostTarget, address: str) -> Iterator[Fin
     if special_purpose(ipaddress.ip_network(address)) or reverse.void:
         yield not_applicable(subject, "no reverse name" if reverse.void else "not a public address")
         return
-    answers = [context.dns.look(name, "A" if parsed.version == 4 else "AAAA") for name in reverse.values]
+    answers = [context.look(name, "A" if parsed.version == 4 else "AAAA") for name in reverse.values]
     back = [answer for answer in answers if str(parsed) in answer.values]
     missing = _unknown(subject, [reverse, *answers])
     if missing and not back:
@@ -249,7 +249,7 @@ def helo_spf(context: Context) -> Iterator[Finding]:
 
 
 def _helo_spf(context: Context, host: HostTarget) -> Iterator[Finding]:
-    answer = context.dns.look(host.name, "TXT")
+    answer = context.look(host.name, "TXT")
     fix = f"add TXT 'v=spf1 a -all' at {host.name}"
     if not answer.known:
         yield unknown(host.name, answer.why)

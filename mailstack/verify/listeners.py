@@ -70,7 +70,7 @@ def addresses(context: Context, host: str) -> tuple[str, ...]:
     declared = next((one.addresses for one in context.target.hosts if one.name == host), ())
     if declared:
         return declared
-    return tuple(value for kind in ("A", "AAAA") for value in sorted(context.dns.look(host, kind).values))
+    return tuple(value for kind in ("A", "AAAA") for value in sorted(context.look(host, kind).values))
 
 
 def exchangers(context: Context, domain: str) -> tuple[str, ...]:
@@ -79,7 +79,7 @@ def exchangers(context: Context, domain: str) -> tuple[str, ...]:
     if declared is not None:
         found = list(declared)
     else:
-        pairs = (value.partition(" ") for value in context.dns.look(domain, "MX").values)
+        pairs = (value.partition(" ") for value in context.look(domain, "MX").values)
         found = [(int(preference), host) for preference, _, host in pairs]
     return tuple(dict.fromkeys(host.rstrip(".").lower() for _, host in sorted(found) if host.rstrip(".")))
 

@@ -33,7 +33,7 @@ def mx(context: Context) -> Iterator[Finding]:
 
 
 def _exchangers(context: Context, domain: DomainTarget) -> Iterable[Finding]:
-    answer = context.dns.look(domain.name, "MX")
+    answer = context.look(domain.name, "MX")
     if not answer.known:
         return [unknown(domain.name, answer.why)]
     if _receives(domain) is False:
@@ -132,7 +132,7 @@ def _null_mx(context: Context, domain: DomainTarget) -> Iterator[Finding]:
         why = "the domain receives mail" if domain.receives else "whether it receives mail is not declared"
         yield not_applicable(domain.name, why)
         return
-    answer = context.dns.look(domain.name, "MX")
+    answer = context.look(domain.name, "MX")
     if not answer.known:
         yield unknown(domain.name, answer.why)
     elif answer.values == (NULL_MX,):
@@ -163,7 +163,7 @@ def _return_paths(context: Context, domain: DomainTarget) -> Iterator[Finding]:
     if not domain.return_paths:
         yield not_applicable(domain.name, "no return path is named")
     for path in domain.return_paths:
-        answer = context.dns.look(path, "MX")
+        answer = context.look(path, "MX")
         details = (str(answer), *(f"-> {alias}" for alias in answer.chain))
         hosts = [value.split()[1] for value in answer.values] or [path]
         there = {host: addresses_in_dns(context, host) for host in hosts if host != "."}

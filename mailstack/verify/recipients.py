@@ -128,7 +128,7 @@ def _takes_mail(domain: DomainTarget) -> bool:
 
 def _mail_host(context: Context, domain: str, without: Callable[[str], Finding]) -> Endpoint | Finding:
     """Return one of our listeners that takes mail for a domain, or why there is none; ``without`` judges no MX."""
-    answer = context.dns.look(domain, "MX")
+    answer = context.look(domain, "MX")
     hosts = exchangers(context, domain)
     if not hosts:
         if not answer.known:

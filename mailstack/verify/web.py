@@ -140,7 +140,7 @@ def _web(context: Context, name: str) -> Iterator[Finding]:
 def _pages(context: Context, name: str) -> Iterator[Page | Finding]:
     places = addresses(context, name)
     if not places:
-        answer = context.dns.look(name, "A")
+        answer = context.look(name, "A")
         if not answer.known:
             yield unknown(name, f"its address is not known: {answer}")
             return

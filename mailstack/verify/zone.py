@@ -8,6 +8,7 @@ import dns.name
 import dns.rdata
 import dns.rdataclass
 import dns.rdatatype
+from checkdmarc.utils import get_base_domain
 from dns.rdtypes.ANY.DNSKEY import DNSKEY
 from dns.rdtypes.ANY.DS import DS
 
@@ -16,7 +17,7 @@ from mailstack.verify.asking import Answer, Dns, Outcome
 from mailstack.verify.context import Context
 from mailstack.verify.model import Finding, check, fail, not_applicable, ok, unknown, warn
 
-__all__ = ["zones_of"]
+__all__: list[str] = []
 
 # What may no longer be relied on (RFC 9905 §2, RFC 8624 §3.1 and §3.3): number to name.
 WEAK_ALGORITHMS: Mapping[int, str] = {
@@ -34,7 +35,7 @@ REGISTRAR = "set the name servers at the registrar of the domain"
 ZoneLook = Callable[[Dns, str], Iterable[Finding]]  # how to ask, the zone
 
 
-def zones_of(context: Context) -> tuple[list[str], list[Finding]]:
+def _zones_of(context: Context) -> tuple[list[str], list[Finding]]:
     """Return the zones of the target and its domains, and what was not to be found."""
     zones: list[str] = [*context.target.zones]
     unfound: list[Finding] = []
@@ -42,8 +43,8 @@ def zones_of(context: Context) -> tuple[list[str], list[Finding]]:
         zone = context.dns.zone_of(domain.name)
         if zone is None:
             unfound.append(unknown(domain.name, context.dns.authoritative(domain.name, "SOA")[0].why))
-        elif "." not in zone:
-            # The name is not registered: what is asked about is then not the registry's zone.
+        elif not is_within(zone, get_base_domain(domain.name)):
+            # The name is not registered, and what was found is the registry's zone.
             unfound.append(
                 fail(domain.name, "no such domain", expected="a registered domain", fix=f"register {domain.name}")
             )
@@ -53,7 +54,7 @@ def zones_of(context: Context) -> tuple[list[str], list[Finding]]:
 
 
 def _each(context: Context, look: ZoneLook) -> Iterator[Finding]:
-    zones, unfound = zones_of(context)
+    zones, unfound = _zones_of(context)
     yield from unfound
     if not zones and not unfound:
         yield not_applicable("", "no domain and no zone is named")

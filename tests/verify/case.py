@@ -69,9 +69,9 @@ class Case:
 
     ``domain``, ``host`` and ``whole`` change the target. ``reverse`` and ``reverse6`` are the names of the addresses
     (empty: none). ``delegation`` are the parent's lines. ``elsewhere`` are zones of others. ``policy`` is what HTTPS
-    serves: a text, or a status. ``untrusted``: with a certificate nobody trusts. ``ds``: signed, with this DS;
-    ``bogus``: and wrong. ``silent``: its servers do not answer. ``found`` is everything that is not in order, but for
-    ``UNSIGNED``. ``only_here`` says why a real server cannot serve it.
+    serves: a text of ``content_type``, or a status. ``untrusted``: with a certificate nobody trusts. ``ds``: signed,
+    with this DS; ``bogus``: and wrong. ``silent``: its servers do not answer. ``found`` is everything that is not in
+    order, but for ``UNSIGNED``. ``only_here`` says why a real server cannot serve it.
     """
 
     name: str
@@ -91,6 +91,7 @@ class Case:
     )
     elsewhere: Mapping[str, str] = field(default_factory=dict)
     policy: str | int = POLICY
+    content_type: str = "text/plain; charset=utf-8"
     untrusted: bool = False
     ds: str = ""
     bogus: bool = False

@@ -7,7 +7,6 @@ real one to be had here.
 import json
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import dns.exception
 import dns.flags

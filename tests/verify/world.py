@@ -89,13 +89,14 @@ def internet(cases: list[Filled], folder: Path, *, real: Mapping[str, int] | Non
 
 
 class _Policies(http.server.BaseHTTPRequestHandler):
-    policies: ClassVar[dict[str, str | int]] = {}
+    cases: ClassVar[dict[str, Filled]] = {}
 
     def do_GET(self) -> None:
-        found = self.policies.get(self.headers["Host"].removeprefix("mta-sts."), 404)
+        case = self.cases[self.headers["Host"].removeprefix("mta-sts.")]
+        found = case.policy
         body = found.encode() if isinstance(found, str) else b""
         self.send_response(200 if isinstance(found, str) else found)
-        self.send_header("Content-Type", "text/plain; charset=utf-8")
+        self.send_header("Content-Type", case.case.content_type)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
@@ -118,7 +119,7 @@ class _Server(http.server.ThreadingHTTPServer):
 @contextmanager
 def policies(cases: list[Filled], authority: trustme.CA) -> Iterator[int]:
     """Serve the cases' policies with certificates of an authority; returns the port."""
-    _Policies.policies = {case.name: case.policy for case in cases}
+    _Policies.cases = {case.name: case for case in cases}
     server = _Server(("127.0.0.1", 0), _Policies)
     server.trust = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     authority.issue_cert(*(f"mta-sts.{case.name}" for case in cases)).configure_cert(server.trust)

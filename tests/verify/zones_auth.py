@@ -141,6 +141,11 @@ SPF = (
         found=(("spf-senders", FAIL, "permerror for {ip6}: more than 2 lookups that find nothing"),),
     ),
     Case(
+        name="spf-mail-hosts-without-ipv6",
+        swap=spf("v=spf1 mx:many.{d} ip4:{ip} ip6:{ip6} -all"),
+        add=HOSTS + "\n" + "\n".join(f"many 300 IN MX 10 h{number}" for number in range(3)),
+    ),
+    Case(
         name="spf-one-void",
         swap=spf("v=spf1 ip4:{ip} ip6:{ip6} a:gone.{d} -all"),
         found=(("spf-lookups", WARN, "1 lookups that find nothing: a:gone.{d} (1)"),),

@@ -116,6 +116,16 @@ POLICIES = (
     ),
     Case(name="sts-untrusted", untrusted=True, found=(("mta-sts", FAIL, "the certificate of mta-sts.{d}"),)),
     Case(
+        name="sts-web-page",
+        content_type="text/html",
+        found=(("mta-sts", FAIL, "text/html instead of text/plain"),),
+    ),
+    Case(
+        name="sts-endless",
+        policy=POLICY + "comment: x\n" * 6000,
+        found=(("mta-sts", FAIL, "more than 65536 bytes"),),
+    ),
+    Case(
         name="sts-policy-broken",
         policy="version: STSv1\nmode: always\nmx: mx.{d}\nmax_age: 604800\n",
         found=(("mta-sts", FAIL, "Invalid mode: always"),),
