@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 
+import mailstack.verify.checks  # noqa: F401 - they are all there before some are taken away
 from mailstack.verify.model import CHECKS, Check, Finding, fail, not_applicable, ok, unknown, warn
 from mailstack.verify.run import Report
 from mailstack.verify.target import DomainTarget, HostTarget, Target
