@@ -258,7 +258,8 @@ def _exchanged(
 
 def a_labels(name: str) -> str:
     """Return a name in lower case without final dot, an IDN as A-labels; what is no name stays as it is."""
-    plain = name.strip().rstrip(".").lower()
+    plain = name.strip().lower()
+    plain = plain.rstrip(".") or plain  # a null MX has the root as its host
     if plain.isascii():
         return plain
     try:
