@@ -2,7 +2,9 @@
 
 import os
 import sys
+from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -36,6 +38,8 @@ if TYPE_CHECKING:
     from mailstack.verify.target import Target
     from mailstack.verify.verdict import FailOn
 
+    Run = Callable[..., Report]
+
 __all__ = ["EPILOG", "HISTORY", "verify"]
 
 HISTORY = ROOT / ".mailstack/verify"
@@ -62,6 +66,12 @@ def verify(
     resolver: ResolverOption = None,
     own_resolver: OwnResolverOption = None,
     timeout: TimeoutOption = 60.0,
+    inside: Annotated[
+        bool, option("--inside", about="with --stack: also ask the hosts themselves, over SSH", panel=HOW)
+    ] = False,
+    probe_outbound: Annotated[
+        bool, option("--probe-outbound", about="also connect to big mail hosts: is port 25 open from here?", panel=HOW)
+    ] = False,
     wait: Annotated[
         bool, option("--wait", about="look again until DNS shows everywhere what is right", panel=HOW)
     ] = False,
@@ -109,9 +119,10 @@ def verify(
         senders=sender, hosts=host,
     )  # fmt: skip
     world = around(os.environ, resolvers=resolver or (), own=own_resolver)
-    report = _look(target, world, names, timeout)
+    run = _run(target, world, timeout, stack=stack, inside=inside, probe_outbound=probe_outbound)
+    report = _look(run, names)
     if wait:
-        report = _wait(report, world, timeout, seconds, threshold)
+        report = _wait(report, run, seconds, threshold)
     kept = history / file_name(target)
     past = read_history(kept)
     if not watch or output is not None:
@@ -128,31 +139,48 @@ def verify(
     raise typer.Exit(code)
 
 
-def _look(target: "Target", world: "Around", names: tuple[str, ...], seconds: float) -> "Report":
+def _run(
+    target: "Target", world: "Around", seconds: float, *, stack: str | None, inside: bool, probe_outbound: bool
+) -> "Run":
+    """Return what runs checks by their names, with the ways into hosts where they are asked for."""
+    from mailstack.verify.run import run_checks
+
+    if not inside:
+        return partial(run_checks, target, world, seconds=seconds, probe_outbound=probe_outbound)
+    if stack is None:
+        raise wrong_call("--inside needs --stack: its settings say how hosts are reached")
+    from mailstack.plan import load_plan
+    from mailstack.plan.machine_access import machine_access
+    from mailstack.reach.drift import decrypted_config, find_drift, own_kubeconfig
+
+    plan = load_plan(decrypted_config(stack, ROOT))
+
+    def differences() -> list[str]:
+        found = find_drift(plan, lambda _line: None, own_cluster=lambda: own_kubeconfig(stack, ROOT))
+        return [str(difference) for difference in found]
+
+    access = machine_access(plan)
+    return partial(
+        run_checks, target, world, seconds=seconds, probe_outbound=probe_outbound, access=access, drift=differences
+    )
+
+
+def _look(run: "Run", names: tuple[str, ...]) -> "Report":
     """Run the checks, with a line that says how far they are where a person looks on."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn
 
-    from mailstack.verify.run import run_checks
-
     columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(bar_width=20), MofNCompleteColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as progress:
         task = progress.add_task("looking", total=len(names))
-        return run_checks(
-            target,
-            world,
-            names=names,
-            seconds=seconds,
-            done=lambda check: progress.update(task, advance=1, description=check.name),
-        )
+        return run(names=names, done=lambda check: progress.update(task, advance=1, description=check.name))
 
 
-def _wait(report: "Report", world: "Around", timeout: float, seconds: float, fail_on: "FailOn") -> "Report":
+def _wait(report: "Report", run: "Run", seconds: float, fail_on: "FailOn") -> "Report":
     """Look again until nothing is pending or the deadline has passed, and say meanwhile what is waited for."""
     from rich.console import Console
     from rich.status import Status
 
-    from mailstack.verify.run import run_checks
     from mailstack.verify.waiting import wait_until_seen
 
     console = Console(stderr=True)
@@ -170,7 +198,7 @@ def _wait(report: "Report", world: "Around", timeout: float, seconds: float, fai
     try:
         return wait_until_seen(
             report,
-            lambda names: run_checks(report.target, world, names=names, seconds=timeout),
+            lambda names: run(names=names),
             seconds=seconds,
             fail_on=fail_on,
             tell=tell,

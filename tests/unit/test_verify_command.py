@@ -14,11 +14,13 @@ from typer.testing import CliRunner
 from cli.common import ROOT
 from cli.main import app, commands, main
 from cli.verify import HISTORY
+from mailstack.reach import drift
 from mailstack.verify import waiting
 from mailstack.verify.context import Context
 from mailstack.verify.model import Check, Finding, State, fail, ok, unknown, warn
 from mailstack.verify.surroundings import around
 from mailstack.verify.target import DomainTarget, Target
+from tests.unit.stack_examples import example
 from tests.unit.verify_examples import only_these
 
 runner = CliRunner()
@@ -116,6 +118,7 @@ def test_checks_are_chosen_by_name_number_and_group(
         (["--domain", "example.com", "--only", "A", "--skip", "delegation"], "leave no check to run"),
         ([], "nothing to look at: name a --domain, a --host or a --stack"),
         (["--from-file"], "--from-file needs --stack"),
+        (["--domain", "example.com", "--inside"], "--inside needs --stack"),
         (["--stack", "nowhere", "--from-file"], "Pulumi.nowhere.yaml does not exist"),
         (["--stack", "prod", "--selector", "s1"], "--selector goes with --domain alone"),
         (["--domain", "exa mple.com"], "--domain 'exa mple.com'"),
@@ -194,6 +197,21 @@ def test_questions_go_where_flags_or_a_rehearsal_say(world: World, call: Call, m
     assert world.seen[-1].around.resolvers == ("127.0.0.1:5353", "127.0.0.2")
     assert world.seen[-1].around.own_resolver == "127.0.0.1:5353", "nobody outside is asked"
     assert around({}).own_resolver is None
+
+
+def test_hosts_are_asked_only_where_a_flag_says_so(world: World, call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    call("--only", "spf")
+    assert (world.seen[-1].access, world.seen[-1].drift, world.seen[-1].probe_outbound) == (None, None, False)
+    call("--only", "spf", "--probe-outbound")
+    assert world.seen[-1].probe_outbound is True
+    monkeypatch.setattr(drift, "decrypted_config", lambda _stack, _folder: example())
+    monkeypatch.setattr(drift, "find_drift", lambda _plan, _say, **_options: ["relay1: main.cf differs"])
+    call("--stack", "prod", "--from-file", "--only", "spf", "--inside")
+    access, differences = world.seen[-1].access, world.seen[-1].drift
+    assert access is not None
+    assert list(access.machines()) == ["relay1"]
+    assert differences is not None
+    assert differences() == ["relay1: main.cf differs"]
 
 
 # --- forms -----------------------------------------------------------------------------------------------------------
