@@ -20,11 +20,11 @@ import dns.query
 import dns.rcode
 import dns.resolver
 
-from mailstack.dns import NameRuleError, normalise_name
 from mailstack.verify.answer import Answer, Outcome, Server, no_answer, read_answer
 from mailstack.verify.around import Around
+from mailstack.verify.labels import a_labels
 
-__all__ = ["Answer", "Dns", "Outcome", "Server", "a_labels"]
+__all__ = ["Answer", "Dns", "Outcome", "Server"]
 
 DNS_PORT = 53
 AT_ONCE = 32
@@ -254,18 +254,6 @@ def _exchanged(
         return dns.query.tcp(query, address, timeout=seconds, port=port)
     reply, _ = dns.query.udp_with_fallback(query, address, timeout=seconds, port=port)
     return reply
-
-
-def a_labels(name: str) -> str:
-    """Return a name in lower case without final dot, an IDN as A-labels; what is no name stays as it is."""
-    plain = name.strip().lower()
-    plain = plain.rstrip(".") or plain  # a null MX has the root as its host
-    if plain.isascii():
-        return plain
-    try:
-        return normalise_name(plain, service=True)
-    except NameRuleError:
-        return plain
 
 
 def _place(resolver: str) -> tuple[str, int]:

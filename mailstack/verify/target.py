@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from mailstack.verify.asking import a_labels
+from mailstack.verify.labels import a_labels
 
 __all__ = ["DkimTarget", "DomainTarget", "HostTarget", "Listener", "MailboxTarget", "MtaStsTarget", "Target"]
 

@@ -8,8 +8,9 @@ from contextlib import ExitStack
 import pytest
 
 from mailstack.verify.around import Around
-from mailstack.verify.asking import Dns, Outcome, a_labels
+from mailstack.verify.asking import Dns, Outcome
 from mailstack.verify.context import Context
+from mailstack.verify.labels import a_labels
 from mailstack.verify.model import CHECKS, Finding, State, check, ok
 from mailstack.verify.run import run_checks
 from mailstack.verify.target import DomainTarget, Target
@@ -171,6 +172,7 @@ def test_no_question_outlives_the_deadline(world: World) -> None:
 def test_an_idn_is_asked_for_by_its_a_label(world: World) -> None:
     assert world.dns().follow("Bücher.corp.example", "A").values == ("93.184.216.8",)
     assert a_labels("BÜCHER.example.") == "xn--bcher-kva.example"
+    assert a_labels(".") == ".", "the host of a null MX"
     assert Target(domains=(DomainTarget(name="bücher.example."),)).domains[0].name == "xn--bcher-kva.example"
     assert world.dns().follow("a..example", "A").outcome is Outcome.NO_ANSWER
 

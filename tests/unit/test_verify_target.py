@@ -1,6 +1,8 @@
 """What of a stack the world is to see: from the plan, from a stack's output, from flags."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -241,3 +243,9 @@ def test_flags_alone_make_a_target_of_what_is_known() -> None:
 def test_a_flag_that_cannot_be_meant_is_refused_by_its_name(flags: dict[str, Any], message: str) -> None:
     with pytest.raises(TargetError, match=message):
         target_of_flags(**flags)
+
+
+def test_a_preview_pays_for_no_resolver() -> None:
+    program = "import sys, mailstack.plan.verification; print('dns.message' in sys.modules, 'dns.query' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["False", "False"]
