@@ -12,18 +12,22 @@ from components.kubernetes_cluster import KubernetesCluster, KubernetesClusterAr
 from components.postal_host import PostalHost, PostalHostArgs
 from components.postfix_relay import PostfixRelay, PostfixRelayArgs
 from components.remote_host import RemoteHost
+from components.verification import verify_afterwards
 from components.workspace_relay_rule import WorkspaceRelayRule, WorkspaceRelayRuleArgs
+from mailstack.plan.verification import target_text
 
 plan = read_plan()
 
 hosts = {name: RemoteHost(name, host) for name, host in plan.hosts.items()}
 dns = DnsRecords("dns", DnsRecordsArgs(plan=plan.dns, hosts=hosts))
 ready: list[pulumi.Resource] = [command for host in hosts.values() for command in host.ready]
+rest: list[pulumi.Resource] = []
 
 kubeconfig: pulumi.Output[str] | None = None
 if plan.cluster is not None:
     cluster = KubernetesCluster("cluster", KubernetesClusterArgs(plan=plan.cluster, hosts=hosts))
     kubeconfig = cluster.kubeconfig
+    rest.append(cluster.command)
     pulumi.export("kubeconfig", kubeconfig)
     pulumi.export("kubernetes_version", cluster.version)
 
@@ -58,11 +62,14 @@ if plan.postal is not None:
 
 if plan.relay_rule is not None:
     rule = WorkspaceRelayRule("relay-rule", WorkspaceRelayRuleArgs(plan=plan.relay_rule, hosts=hosts))
+    rest += rule.commands
     pulumi.export("relay_rule_console_steps", rule.console_steps)
     if rule.probe is not None:
         pulumi.export("relay_rule_probe", rule.probe)
         pulumi.export("relay_rule_probes", rule.probes)
 
-dns.publish_mail(after=ready)
+rest += dns.publish_mail(after=ready)
+verify_afterwards(plan, after=[*ready, *dns.names, *rest])
 pulumi.export("contract_version", 1)
 pulumi.export("dns_zones", dns.zones)
+pulumi.export("verify", target_text(plan))

@@ -73,8 +73,9 @@ class DnsRecords(Component):
         if run is not None:
             self.names.append(self._hosts[run.host].run(run, self._child(depends_on=[*self.names, *after])))
 
-    def publish_mail(self, after: Sequence[pulumi.Resource]) -> None:
-        """Declare MX and DMARC of the sending domains; they wait for ``after``."""
+    def publish_mail(self, after: Sequence[pulumi.Resource]) -> list[pulumi.Resource]:
+        """Declare MX and DMARC of the sending domains, and return them; they wait for ``after``."""
+        made: list[pulumi.Resource] = []
         if self._plan.cloudflare is not None:
             of_domain: dict[str, list[pulumi.Resource]] = {}
             for record, resource in self._first.items():
@@ -82,10 +83,11 @@ class DnsRecords(Component):
                     of_domain.setdefault(name, []).append(resource)
             last = [record for record in self._plan.records if record in self._plan.last]
             # A domain waits for its own SPF and DKIM, not for those of all others.
-            self._at_cloudflare(last, lambda record: [*of_domain.get(_domain(record), []), *after])
+            made += self._at_cloudflare(last, lambda record: [*of_domain.get(_domain(record), []), *after])
         run = self._plan.mail_run
         if run is not None:
-            self._hosts[run.host].run(run, self._child(depends_on=[*self.names, *after]))
+            made.append(self._hosts[run.host].run(run, self._child(depends_on=[*self.names, *after])))
+        return made
 
     def _at_cloudflare(
         self, records: Sequence[Record], after: Callable[[Record], Sequence[pulumi.Resource]]

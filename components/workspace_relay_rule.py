@@ -58,9 +58,9 @@ class WorkspaceRelayRule(Component):
         super().__init__(name, args.plan.shown, opts)
         self.console_steps = pulumi.Output.from_input(args.plan.console_steps)
         # Each address has to be in the rule: every host asks for itself.
-        verdicts = {
-            run.host: summary(args.hosts[run.host].run(run, self._child())).apply(_verdict) for run in args.plan.runs
-        }
+        made = {run.host: args.hosts[run.host].run(run, self._child()) for run in args.plan.runs}
+        verdicts = {host: summary(command).apply(_verdict) for host, command in made.items()}
+        self.commands: list[pulumi.Resource] = list(made.values())
         self.probes = pulumi.Output.all(**verdicts)
         self.probe = self.probes.apply(_worst) if verdicts else None
         probed = {} if self.probe is None else {"probe": self.probe, "probes": self.probes}

@@ -53,6 +53,7 @@ SHARED_MODULES: Mapping[str, tuple[str, ...]] = {
 BORROWED_MODULES: Mapping[str, tuple[str, ...]] = {
     "k3s_members": ("k3s/__init__.py", "k3s/node.py", "k3s/paths.py"),
     "k3s_kubeconfig": ("k3s/__init__.py", "k3s/paths.py"),
+    "host_facts": ("preflight/__init__.py", "preflight/checks.py", "preflight/ready.py"),
 }
 
 

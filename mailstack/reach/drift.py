@@ -19,11 +19,12 @@ from mailstack.reach.pace import Pace
 from mailstack.reach.ssh import run_over_ssh
 from mailstack.settings.stackfile import PROJECT, StackFileError
 
-__all__ = ["DriftError", "decrypted_config", "find_drift", "own_kubeconfig"]
+__all__ = ["DriftError", "decrypted_config", "find_drift", "made_records", "own_kubeconfig"]
 
 # A role's exit code when its check found differences.
 EXIT_DRIFT = 2
 SHOWN_ERROR_LINES = 12
+RECORD_TYPE = "cloudflare:index/dnsRecord:DnsRecord"
 
 
 class DriftError(RuntimeError):
@@ -95,6 +96,13 @@ def _at_cloudflare(plan: Plan, cloudflare: CloudflarePlan, url: str) -> Iterator
 def own_kubeconfig(stack: str, folder: Path) -> str:
     """Return the stack's output ``kubeconfig``, from the Pulumi CLI. Raises StackFileError when it cannot."""
     return _cli(folder, "stack", "output", "kubeconfig", "--show-secrets", "--stack", stack)
+
+
+def made_records(stack: str, folder: Path) -> frozenset[str]:
+    """Return the IDs at Cloudflare of the stack's records, from the Pulumi CLI. Raises StackFileError."""
+    deployment = json.loads(_cli(folder, "stack", "export", "--stack", stack)).get("deployment") or {}
+    resources = deployment.get("resources") or ()
+    return frozenset(str(one["id"]) for one in resources if one["type"] == RECORD_TYPE and one.get("id"))
 
 
 def decrypted_config(stack: str, folder: Path) -> dict[str, Any]:

@@ -23,6 +23,7 @@ from mailstack.settings.relay_rule_model import RelayRule
 from mailstack.settings.section import Section
 from mailstack.settings.types import LogicalName
 from mailstack.settings.upstream_model import UpstreamSettings
+from mailstack.settings.verify_model import Verify
 
 __all__ = ["Settings"]
 
@@ -51,6 +52,7 @@ class Settings(Section):
     caddy: Caddy | None = Field(default=None, description="TLS for web sites and for Postal's SMTP server.")
     cluster: Cluster | None = Field(default=None, description="A Kubernetes cluster on hosts of this stack.")
     dns: Dns = Field(default=Dns(), description="Where the records go.")
+    verify: Verify = Field(default=Verify(), description="Whether `pulumi up` ends with a look from outside.")
 
     def host_ssh_key(self, host: Host) -> SecretStr | None:
         """Return the private key for ``host``: its own or the common one; None means the SSH agent."""

@@ -20,6 +20,7 @@ from mailstack.settings.relay_kubernetes_rules import RELAY_KUBERNETES_RULES
 from mailstack.settings.relay_rule_rules import RELAY_RULE_RULES
 from mailstack.settings.relay_rules import RELAY_RULES
 from mailstack.settings.upstream_rules import UPSTREAM_RULES
+from mailstack.settings.verify_rules import VERIFY_RULES
 
 __all__ = ["find_problems"]
 
@@ -36,6 +37,7 @@ RULES: tuple[Callable[[Settings], Iterator[Problem]], ...] = (
     *UPSTREAM_RULES,
     *RELAY_RULE_RULES,
     *DNS_RULES,
+    *VERIFY_RULES,
 )
 
 

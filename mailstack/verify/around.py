@@ -18,6 +18,7 @@ class Around:
     ``places`` sends connections elsewhere: (host or address, port) to (address, port). ``authorities`` are further
     trusted certificates, a PEM file. ``helo`` is what we say in EHLO. ``seconds`` is for one question, ``tries`` how
     often it is asked. ``ipv6`` False: this machine has no way there, and nothing is concluded.
+    ``route_validity`` is RIPEstat's data API.
     """
 
     resolvers: tuple[str, ...] = PUBLIC_RESOLVERS
@@ -32,3 +33,4 @@ class Around:
     block_lists: tuple[str, ...] = ("zen.spamhaus.org",)
     domain_block_lists: tuple[str, ...] = ("dbl.spamhaus.org",)
     outbound_probes: tuple[str, ...] = ("gmail-smtp-in.l.google.com", "mx1.mail.icloud.com")
+    route_validity: str = "https://stat.ripe.net"

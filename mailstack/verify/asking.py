@@ -1,280 +1,259 @@
 """Asks DNS: a zone's own servers, each of them, and resolvers; every answer says who gave it.
 
-Uses dnspython. UDP first, TCP where an answer is cut off. Nothing is raised for a network that does not answer: that is
-an answer too (``NO_ANSWER``), with its reason.
+Uses dnspython. UDP first; TCP where an answer is cut off, and where UDP is not answered. Nothing is raised for a
+network that does not answer: that is an answer too (``NO_ANSWER``), with its reason.
 """
 
 import ipaddress
 import socket
 import threading
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from enum import Enum
 from functools import cached_property
+from typing import TypeVar
 
 import dns.exception
 import dns.flags
 import dns.message
-import dns.name
 import dns.query
 import dns.rcode
-import dns.rdata
-import dns.rdatatype
 import dns.resolver
 
+from mailstack.verify.answer import Answer, Outcome, Server, no_answer, read_answer
 from mailstack.verify.around import Around
+from mailstack.verify.labels import a_labels
 
 __all__ = ["Answer", "Dns", "Outcome", "Server"]
 
 DNS_PORT = 53
-AT_ONCE = 16
-LONGEST_CHAIN = 8
-CACHE_ENTRIES = 10_000
+AT_ONCE = 32
+GIVEN_UP_AFTER = 2  # questions without any response; a server is then taken for dead, and tried again later
+DEAD_SECONDS = 10.0
 
-
-class Outcome(Enum):
-    """What a server said."""
-
-    FOUND = "found"
-    EMPTY = "no such record"
-    NO_NAME = "no such name"
-    NO_ANSWER = "no answer"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Answer:
-    """One server's answer. ``values`` are record texts: of TXT the joined strings, else as in a zone file, lower case
-    names without final dot. ``chain`` are the CNAMEs that were followed, ``why`` is the reason of no answer.
-    """
-
-    name: str
-    type: str
-    server: str
-    outcome: Outcome
-    values: tuple[str, ...] = ()
-    ttl: int = 0
-    chain: tuple[str, ...] = ()
-    why: str = ""
-    authenticated: bool = False
-
-    @property
-    def known(self) -> bool:
-        """Tell whether there was an answer at all."""
-        return self.outcome is not Outcome.NO_ANSWER
-
-    def __str__(self) -> str:
-        """Say it in one line."""
-        said = " | ".join(sorted(self.values)) if self.values else self.outcome.value
-        return f"{self.server}: {said}" + (f" ({self.why})" if self.why else "")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Server:
-    """An authoritative server: its name, one of its addresses."""
-
-    name: str
-    address: str
-
-    def __str__(self) -> str:
-        """Name it."""
-        return f"{self.name} ({self.address})"
+_One = TypeVar("_One")
 
 
 class Dns:
-    """All questions of one run. Answers are kept, so checks may ask the same thing."""
+    """All questions of one run. Answers are kept, so checks may ask the same thing.
 
-    def __init__(self, around: Around) -> None:
+    ``deadline`` is of ``time.monotonic``: what is not answered by then is not known. Names may be IDNs, answers have
+    A-labels.
+    """
+
+    def __init__(self, around: Around, *, deadline: float | None = None) -> None:
         """Nothing is asked yet."""
         self.around = around
-        self._answers: dict[tuple[str, str, str], Answer] = {}
+        self.deadline = deadline
+        self._answers: dict[tuple[object, ...], Answer] = {}
         self._servers: dict[str, tuple[str, tuple[Server, ...]] | str] = {}
+        self._silent: dict[tuple[str, int], tuple[int, float]] = {}  # questions in a row, and when the last was
         self._locks: dict[object, threading.Lock] = {}
         self._lock = threading.Lock()
+        # Only single questions run in it, and those start no others: nothing waits for a place while holding one.
+        self._pool = ThreadPoolExecutor(max_workers=AT_ONCE, thread_name_prefix="dns")
 
     # --- who is asked -----------------------------------------------------------------------------------------------
 
     @cached_property
     def own(self) -> str:
-        """Return the resolver that follows delegations for us."""
+        """Return the resolver that follows delegations for us; a public one where this machine has none."""
         if self.around.own_resolver is not None:
             return self.around.own_resolver
-        return str(dns.resolver.Resolver().nameservers[0])
+        try:
+            return str(dns.resolver.Resolver().nameservers[0])
+        except (dns.resolver.NoResolverConfiguration, IndexError):
+            return self.around.resolvers[0]
 
     @cached_property
     def ipv6(self) -> bool:
         """Tell whether this machine has a way to IPv6 addresses."""
         if self.around.ipv6 is not None:
             return self.around.ipv6
-        with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as probe:
-            try:
+        try:
+            with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as probe:
                 probe.connect(("2001:4860:4860::8888", DNS_PORT))  # sends nothing
-            except OSError:
-                return False
+        except OSError:
+            return False
         return True
 
     def zone_of(self, name: str) -> str | None:
         """Return the zone a name is in, None where that is not to be found out."""
-        found = self._authority(name)
+        found = self._authority(a_labels(name))
         return None if isinstance(found, str) else found[0]
 
     def servers(self, name: str) -> tuple[Server, ...]:
         """Return the addresses of the servers of the zone a name is in; none where they are not to be found out."""
-        found = self._authority(name)
+        found = self._authority(a_labels(name))
         return () if isinstance(found, str) else found[1]
 
     # --- questions --------------------------------------------------------------------------------------------------
 
     def authoritative(self, name: str, kind: str) -> tuple[Answer, ...]:
         """Ask every server of the name's zone; one answer each. CNAMEs are not followed."""
+        name = a_labels(name)
         found = self._authority(name)
         if isinstance(found, str):
-            return (Answer(name=name, type=kind, server="authority", outcome=Outcome.NO_ANSWER, why=found),)
-        with ThreadPoolExecutor(max_workers=AT_ONCE) as pool:
-            return tuple(pool.map(lambda server: self._ask_server(server, name, kind), found[1]))
+            return (no_answer(name, kind, "authority", found),)
+        return self._all(lambda server: self._ask_server(server, name, kind), found[1])
 
     def resolved(self, name: str, kind: str) -> tuple[Answer, ...]:
         """Ask every resolver; one answer each, CNAMEs followed."""
-        with ThreadPoolExecutor(max_workers=AT_ONCE) as pool:
-            return tuple(pool.map(lambda resolver: self.ask(resolver, name, kind), self.around.resolvers))
+        return self._all(lambda resolver: self.ask(resolver, name, kind), self.around.resolvers)
 
     def look(self, name: str, kind: str) -> Answer:
-        """Return one answer: that of the zone's servers where they agree on one, and have no CNAME there; else of our
-        resolver.
+        """Return one answer: that of the first of the zone's servers that gives one; else, and where there is a CNAME
+        to follow, that of our resolver. For names whose servers are not the question, ``follow`` asks less.
         """
-        answers = [answer for answer in self.authoritative(name, kind) if answer.known]
-        first = answers[0] if answers else None
-        if first is not None and first.outcome is Outcome.FOUND and not first.chain:
-            return first
-        if first is not None and not first.chain:
-            return first
+        name = a_labels(name)
+        found = self._authority(name)
+        for server in () if isinstance(found, str) else found[1]:
+            answer = self._ask_server(server, name, kind)
+            if answer.known:
+                return answer if not answer.chain else self.follow(name, kind)
+        return self.follow(name, kind)
+
+    def follow(self, name: str, kind: str) -> Answer:
+        """Ask our own resolver, with CNAMEs followed."""
         return self.ask(self.own, name, kind)
 
-    def ask(self, resolver: str, name: str, kind: str) -> Answer:
-        """Ask one resolver, with CNAMEs followed."""
-        host, port = _place(resolver)
-        return self._kept(resolver, name, kind, lambda: self._query(host, port, resolver, name, kind, recurse=True))
-
-    # --- how ---------------------------------------------------------------------------------------------------------
-
-    def _authority(self, name: str) -> tuple[str, tuple[Server, ...]] | str:
-        labels = name.split(".")
-        for start in range(len(labels)):
-            parent = ".".join(labels[start:])
-            with self._one_at_a_time(("zone", parent)):
-                if parent not in self._servers:
-                    found = self._find_authority(parent)
-                    if found is None:
-                        continue
-                    self._servers[parent] = found
-            return self._servers[parent]
-        return "no zone was found"
-
-    def _find_authority(self, parent: str) -> tuple[str, tuple[Server, ...]] | str | None:
-        """Return the servers of ``parent`` where it is the top of a zone, None where it is not, or a reason."""
-        answer = self.ask(self.own, parent, "NS")
-        if not answer.known:
-            return f"the name servers of {parent} could not be asked for: {answer.why}"
-        if not answer.values or answer.chain:
-            return None
-        found = [
-            Server(name=server, address=address)
-            for server in sorted(answer.values)
-            for kind in ("A", "AAAA")
-            for address in sorted(self.ask(self.own, server, kind).values)
-        ]
-        return parent, tuple(found)
-
-    def _ask_server(self, server: Server, name: str, kind: str) -> Answer:
-        if ":" in server.address and not self.ipv6:
-            why = "this machine has no IPv6"
-            return Answer(name=name, type=kind, server=str(server), outcome=Outcome.NO_ANSWER, why=why)
-        port = self.around.authority_ports.get(server.address, DNS_PORT)
+    def ask(self, resolver: str, name: str, kind: str, *, unchecked: bool = False) -> Answer:
+        """Ask one resolver, with CNAMEs followed. ``unchecked``: also what DNSSEC proves wrong (RFC 4035 §3.2.2)."""
+        name = a_labels(name)
+        place = _place(resolver)
+        flags = dns.flags.RD | (dns.flags.CD if unchecked else dns.flags.AD)
         return self._kept(
-            str(server), name, kind, lambda: self._query(server.address, port, str(server), name, kind, recurse=False)
+            (resolver, name, kind, unchecked), lambda: self._query(place, resolver, name, kind, dns.flags.Flag(flags))
         )
 
-    def _kept(self, server: str, name: str, kind: str, ask: Callable[[], Answer]) -> Answer:
-        key = (server, name, kind)
-        with self._one_at_a_time(key):
-            if key not in self._answers:
-                self._answers[key] = ask()
-            return self._answers[key]
+    def delegation(self, zone: str) -> tuple[Answer, ...]:
+        """Ask every server of the parent for the zone's name servers: ``referral`` or ``values``, and ``glue``."""
+        zone = a_labels(zone)
+        parent = zone.partition(".")[2]
+        found = self._authority(parent) if parent else "the zone has no parent"
+        if isinstance(found, str):
+            return (no_answer(zone, "NS", "parent", found),)
+        return self._all(lambda server: self._ask_server(server, zone, "NS"), found[1])
+
+    def every(self, questions: Iterable[tuple[str, str]]) -> None:
+        """Let our resolver answer (name, type) questions side by side, so that asking them in turn takes no time."""
+        list(self._pool.map(lambda question: self.follow(*question), dict.fromkeys(questions)))
 
     def forget(self) -> None:
         """Ask everything anew from here on."""
         with self._lock:
             self._answers.clear()
             self._servers.clear()
+            self._silent.clear()
+
+    # --- how ---------------------------------------------------------------------------------------------------------
+
+    def _all(self, ask: Callable[[_One], Answer], whom: tuple[_One, ...]) -> tuple[Answer, ...]:
+        return (ask(whom[0]),) if len(whom) == 1 else tuple(self._pool.map(ask, whom))
+
+    def _authority(self, name: str) -> tuple[str, tuple[Server, ...]] | str:
+        labels = name.split(".")
+        for start in range(len(labels)):
+            zone = ".".join(labels[start:])
+            with self._one_at_a_time(("zone", zone)):
+                if zone not in self._servers:
+                    found = self._find_authority(zone)
+                    if found is None:
+                        continue
+                    self._servers[zone] = found
+            return self._servers[zone]
+        return "no zone was found"
+
+    def _find_authority(self, zone: str) -> tuple[str, tuple[Server, ...]] | str | None:
+        """Return the servers of ``zone`` where there is a zone of that name, None where there is none, or a reason."""
+        # Unchecked, since the servers of a zone with broken signatures are of interest too.
+        answer = self.ask(self.own, zone, "NS", unchecked=True)
+        if not answer.known:
+            return f"the name servers of {zone} could not be asked for: {answer.why}"
+        if not answer.values or answer.chain:
+            return None
+        wanted = tuple((server, kind) for server in sorted(answer.values) for kind in ("A", "AAAA"))
+        found = self._all(lambda one: self.ask(self.own, *one, unchecked=True), wanted)
+        servers = [
+            Server(name=name, address=address)
+            for (name, _), given in zip(wanted, found, strict=True)
+            for address in sorted(given.values)
+        ]
+        return (zone, tuple(servers)) if servers else f"the name servers of {zone} have no address"
+
+    def _ask_server(self, server: Server, name: str, kind: str) -> Answer:
+        if ":" in server.address and not self.ipv6:
+            return no_answer(name, kind, str(server), "this machine has no IPv6")
+        place = (server.address, self.around.authority_ports.get(server.address, DNS_PORT))
+        return self._kept(
+            (str(server), name, kind), lambda: self._query(place, str(server), name, kind, dns.flags.Flag(0))
+        )
+
+    def _kept(self, key: tuple[object, ...], ask: Callable[[], Answer]) -> Answer:
+        found = self._answers.get(key)
+        if found is not None:
+            return found
+        with self._one_at_a_time(key):
+            if key not in self._answers:
+                self._answers[key] = ask()
+            return self._answers[key]
 
     def _one_at_a_time(self, key: object) -> threading.Lock:
         with self._lock:
             return self._locks.setdefault(key, threading.Lock())
 
-    def _query(self, address: str, port: int, server: str, name: str, kind: str, *, recurse: bool) -> Answer:
-        query = dns.message.make_query(name, kind, want_dnssec=False, use_edns=0)
-        query.flags |= dns.flags.AD
-        if not recurse:
-            query.flags &= ~dns.flags.RD
-        why = ""
-        for _ in range(self.around.tries):
+    def _query(self, place: tuple[str, int], server: str, name: str, kind: str, flags: dns.flags.Flag) -> Answer:
+        times, when = self._silent.get(place, (0, 0.0))
+        if times >= GIVEN_UP_AFTER and time.monotonic() - when < DEAD_SECONDS:
+            return no_answer(name, kind, server, "no answer in time, as to the questions before")
+        try:
+            query = dns.message.make_query(name, kind, use_edns=0, flags=flags)
+        except (dns.exception.DNSException, UnicodeError) as error:
+            return no_answer(name, kind, server, f"{name!r} is no domain name: {error}")
+        recurse = bool(flags & dns.flags.RD)
+        found = no_answer(name, kind, server, "not asked: the time is over")
+        for attempt in range(1, self.around.tries + 1):
+            seconds = self._seconds()
+            if seconds <= 0:
+                return found
+            # A firewall may let UDP through and not TCP, or the other way round; the last attempt finds out.
+            last = attempt == self.around.tries > 1 and found.code == ""
             try:
-                reply, _ = dns.query.udp_with_fallback(query, address, timeout=self.around.seconds, port=port)
-            except (dns.exception.DNSException, OSError) as error:
-                why = _reason(error)
+                reply = _exchanged(query, place, seconds, tcp=last)
+            except dns.exception.Timeout:
+                found = no_answer(name, kind, server, "no answer in time")
+            except (dns.exception.DNSException, OSError, EOFError) as error:
+                if not last:  # why UDP failed says more than that TCP did too
+                    found = no_answer(name, kind, server, f"{type(error).__name__}: {error}")
             else:
-                return _answer(reply, server, name, kind)
-        return Answer(name=name, type=kind, server=server, outcome=Outcome.NO_ANSWER, why=why)
+                self._silent.pop(place, None)
+                if reply.rcode() in {dns.rcode.FORMERR, dns.rcode.NOTIMP} and query.edns >= 0:
+                    query.use_edns(False)  # a server from before EDNS (RFC 6891 §7)
+                    found = no_answer(name, kind, server, dns.rcode.to_text(reply.rcode()), "FORMERR")
+                    continue
+                found = read_answer(reply, server, name, kind, recurse=recurse)
+                if reply.rcode() != dns.rcode.SERVFAIL or not recurse:
+                    return found
+        if not found.code:
+            with self._lock:
+                self._silent[place] = self._silent.get(place, (0, 0.0))[0] + 1, time.monotonic()
+        return found
+
+    def _seconds(self) -> float:
+        """Return how long one attempt may take."""
+        if self.deadline is None:
+            return self.around.seconds
+        return min(self.around.seconds, self.deadline - time.monotonic())
 
 
-def _answer(reply: dns.message.Message, server: str, name: str, kind: str) -> Answer:
-    code = reply.rcode()
-    if code not in {dns.rcode.NOERROR, dns.rcode.NXDOMAIN}:
-        why = dns.rcode.to_text(code)
-        return Answer(name=name, type=kind, server=server, outcome=Outcome.NO_ANSWER, why=why)
-    wanted = dns.rdatatype.from_text(kind)
-    owner, chain = dns.name.from_text(name), []
-    found: Sequence[dns.rdata.Rdata] = ()
-    ttl = 0
-    for _ in range(LONGEST_CHAIN):
-        rrset = next((one for one in reply.answer if one.name == owner and one.rdtype == wanted), None)
-        if rrset is not None:
-            found, ttl = list(rrset), rrset.ttl
-            break
-        alias = next((one for one in reply.answer if one.name == owner and one.rdtype == dns.rdatatype.CNAME), None)
-        if alias is None:
-            break
-        owner = alias[0].target
-        chain.append(_plain(owner.to_text()))
-    outcome = Outcome.NO_NAME if code == dns.rcode.NXDOMAIN else Outcome.FOUND if found else Outcome.EMPTY
-    return Answer(
-        name=name,
-        type=kind,
-        server=server,
-        outcome=outcome,
-        values=tuple(_text(rdata) for rdata in found),
-        ttl=ttl,
-        chain=tuple(chain),
-        authenticated=bool(reply.flags & dns.flags.AD),
-    )
-
-
-def _text(rdata: dns.rdata.Rdata) -> str:
-    if rdata.rdtype == dns.rdatatype.TXT:
-        strings: Sequence[bytes] = rdata.strings  # type: ignore[attr-defined]
-        return b"".join(strings).decode("utf-8", "backslashreplace")
-    if rdata.rdtype in {dns.rdatatype.MX, dns.rdatatype.NS, dns.rdatatype.CNAME, dns.rdatatype.PTR, dns.rdatatype.SRV}:
-        text = rdata.to_text().lower()
-        return text if text.endswith(" .") or text == "." else text.removesuffix(".")
-    return rdata.to_text()
-
-
-def _plain(name: str) -> str:
-    return name.rstrip(".").lower()
-
-
-def _reason(error: Exception) -> str:
-    return "no answer in time" if isinstance(error, dns.exception.Timeout) else f"{type(error).__name__}: {error}"
+def _exchanged(
+    query: dns.message.QueryMessage, place: tuple[str, int], seconds: float, *, tcp: bool
+) -> dns.message.Message:
+    address, port = place
+    if tcp:
+        return dns.query.tcp(query, address, timeout=seconds, port=port)
+    reply, _ = dns.query.udp_with_fallback(query, address, timeout=seconds, port=port)
+    return reply
 
 
 def _place(resolver: str) -> tuple[str, int]:

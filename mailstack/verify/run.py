@@ -9,6 +9,8 @@ from datetime import UTC, datetime
 from mailstack.verify.around import Around
 from mailstack.verify.asking import Dns
 from mailstack.verify.context import Context
+from mailstack.verify.host import HostAccess
+from mailstack.verify.message import MessagePath
 from mailstack.verify.model import CHECKS, Check, Finding, State, unknown
 from mailstack.verify.target import Target
 
@@ -41,10 +43,27 @@ def run_checks(
     names: Iterable[str] | None = None,
     seconds: float = 60.0,
     done: Callable[[Check], None] = lambda _check: None,
+    access: HostAccess | None = None,
+    drift: Callable[[], list[str]] | None = None,
+    probe_outbound: bool = False,
+    message: MessagePath | None = None,
 ) -> Report:
-    """Run the checks called ``names`` (None: all); ``done`` is called after each, from any thread."""
+    """Run the checks called ``names`` (None: all); ``done`` is called after each, from any thread.
+
+    What is to be asked for (``access`` and what follows) is described at ``Context``.
+    """
     started, began = datetime.now(UTC), time.monotonic()
-    context = Context(target=target, dns=Dns(around), around=around, deadline=began + seconds)
+    deadline = began + seconds
+    context = Context(
+        target=target,
+        dns=Dns(around, deadline=deadline),
+        around=around,
+        deadline=deadline,
+        access=access,
+        drift=drift,
+        probe_outbound=probe_outbound,
+        message=message,
+    )
     chosen = [CHECKS[name] for name in (CHECKS if names is None else names)]
 
     def one(check: Check) -> list[Finding]:
@@ -60,7 +79,8 @@ def run_checks(
 def _looked(check: Check, context: Context) -> list[Finding]:
     found: list[Finding] = []
     try:
-        found.extend(check.look(context))
+        for finding in check.look(context):
+            found.append(finding)  # noqa: PERF402 - what was found before a failure is kept
     except TimeoutError as error:
         found.append(unknown("", str(error) or "no answer in time"))
     except Exception as error:  # noqa: BLE001 - one check's mistake must not hide what the others found

@@ -3,11 +3,17 @@
 The stack exports it (output ``verify``), so who looks needs neither the stack's secrets nor its files.
 """
 
-from pydantic import BaseModel, ConfigDict, Field
+from typing import Annotated
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from mailstack.verify.labels import a_labels
 
 __all__ = ["DkimTarget", "DomainTarget", "HostTarget", "Listener", "MailboxTarget", "MtaStsTarget", "Target"]
 
 VERSION = 1
+
+Name = Annotated[str, AfterValidator(a_labels)]  # lower case, no final dot, A-labels, however it was written
 
 
 class _Part(BaseModel):
@@ -23,14 +29,14 @@ class DkimTarget(_Part):
     selector: str
     text: str | None = None
     revoked: bool = False
-    alias: str | None = None
+    alias: Name | None = None
 
 
 class MtaStsTarget(_Part):
     """The policy that is served: mode ``enforce``, ``testing`` or ``none``, its mail hosts, its id."""
 
     mode: str
-    mx: tuple[str, ...] = ()
+    mx: tuple[Name, ...] = ()
     policy_id: str | None = None
 
 
@@ -43,20 +49,20 @@ class DomainTarget(_Part):
     ``tracking`` are names for links in mail, ``records`` any further declared records, ``(name, type, rdata)``.
     """
 
-    name: str
+    name: Name
     receives: bool | None = None
     parked: bool = False
-    mx: tuple[tuple[int, str], ...] | None = None
+    mx: tuple[tuple[int, Name], ...] | None = None
     spf: str | None = None
     senders: tuple[str, ...] = ()
-    return_paths: tuple[str, ...] = ()
+    return_paths: tuple[Name, ...] = ()
     dkim: tuple[DkimTarget, ...] = ()
     dmarc: str | None = None
     mta_sts: MtaStsTarget | None = None
     tls_rpt: str | None = None
     bimi: str | None = None
-    tracking: tuple[str, ...] = ()
-    records: tuple[tuple[str, str, str], ...] = ()
+    tracking: tuple[Name, ...] = ()
+    records: tuple[tuple[Name, str, str], ...] = ()
 
 
 class Listener(_Part):
@@ -71,7 +77,7 @@ class Listener(_Part):
     protocol: str = "smtp"
     tls: str = "starttls"
     role: str = "mx"
-    name: str | None = None
+    name: Name | None = None
 
 
 class HostTarget(_Part):
@@ -81,7 +87,7 @@ class HostTarget(_Part):
     known. ``ssh`` is ``user@address:port`` where its certificates and health can be read, None where they cannot.
     """
 
-    name: str
+    name: Name
     addresses: tuple[str, ...] = ()
     helo: bool = False
     ports: tuple[Listener, ...] | None = None
@@ -108,8 +114,8 @@ class Target(_Part):
     stack: str = ""
     domains: tuple[DomainTarget, ...] = ()
     hosts: tuple[HostTarget, ...] = ()
-    zones: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+    zones: dict[Name, tuple[Name, ...]] = Field(default_factory=dict)
     issuers: tuple[str, ...] = ()
-    web: tuple[str, ...] = ()
+    web: tuple[Name, ...] = ()
     mailbox: MailboxTarget | None = None
     complete: bool = False

@@ -1,0 +1,105 @@
+"""Commands about what DNS holds: dns list, dns flatten, rotate dkim, dmarc report."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cli.common import ROOT, StackOption, say, today
+from cli.verify_options import wrong_call
+
+__all__ = ["dmarc", "dns", "rotate"]
+
+dns = typer.Typer(help="What the zones hold already, and the addresses behind SPF includes.", no_args_is_help=True)
+rotate = typer.Typer(help="Say and take the next step of a rotation.", no_args_is_help=True)
+dmarc = typer.Typer(help="What reports say of the next stage of a DMARC policy.", no_args_is_help=True)
+
+
+class KeyType(StrEnum):
+    """Kinds of DKIM keys."""
+
+    RSA = "rsa"
+    ED25519 = "ed25519"
+
+
+@dns.command("list")
+def list_(
+    stack: StackOption,
+    *,
+    zone_file: Annotated[
+        list[str] | None,
+        typer.Option("--zone-file", help="ZONE=FILE, an export in BIND format: then nobody is asked about that zone"),
+    ] = None,
+    entries: Annotated[bool, typer.Option("--entries", help="only the YAML for dns.existing")] = False,
+) -> None:
+    """List the records of the stack's zones, sorted by what they are to it. Exits with 1 where one was not seen."""
+    from cli.dns import list_zones
+    from mailstack.plan import load_plan
+    from mailstack.plan.outside import Outside
+    from mailstack.reach.drift import decrypted_config, made_records
+
+    files = {}
+    for given in zone_file or ():
+        zone, equals, path = given.partition("=")
+        if not equals:
+            raise wrong_call(f"--zone-file {given} is not of the form ZONE=FILE")
+        files[zone.lower()] = Path(path)
+    plan = load_plan(decrypted_config(stack, ROOT), ROOT, outside=Outside(today=today()))
+    unknown = [zone for zone in files if zone not in plan.dns.zones]
+    if unknown:
+        raise wrong_call(f"--zone-file: {unknown[0]} is none of the stack's zones ({', '.join(plan.dns.zones)})")
+    made = made_records(stack, ROOT)
+    raise typer.Exit(list_zones(plan, say, zone_files=files, ours=made, only_entries=entries))
+
+
+@dns.command()
+def flatten(stack: StackOption) -> None:
+    """Look up the addresses behind flattened SPF includes; they are kept in spf.lock.json."""
+    from cli.spf import flatten as look_up
+
+    raise typer.Exit(look_up(stack, root=ROOT, today=today(), say=say))
+
+
+@rotate.command()
+def dkim(
+    stack: StackOption,
+    *,
+    domain: Annotated[str, typer.Option("--domain", help="which of `domains`", show_default=False)],
+    key_type: Annotated[KeyType, typer.Option("--key-type", help="which of its keys")] = KeyType.RSA,
+    check: Annotated[
+        bool, typer.Option("--check", help="only say it; exits with 2 where it may not be taken yet")
+    ] = False,
+) -> None:
+    """Say the next step of a DKIM key rotation, and write it into the stack file where it may be taken."""
+    from cli.dkim import rotate as step
+    from mailstack.verify.around import Around
+    from mailstack.verify.asking import Dns
+
+    code = step(
+        stack,
+        domain.lower(),
+        check=check,
+        root=ROOT,
+        today=today(),
+        say=say,
+        asking=lambda: Dns(Around()),
+        key_type=key_type.value,
+    )
+    raise typer.Exit(code)
+
+
+@dmarc.command()
+def report(
+    files: Annotated[list[Path], typer.Argument(help="XML, .gz, .zip or a message", metavar="FILE...")],
+    *,
+    domain: Annotated[str | None, typer.Option("--domain", help="only this one")] = None,
+    stack: Annotated[
+        str | None, typer.Option("--stack", help="reads Pulumi.<stack>.yaml: what is ours, and the stage it is in")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="for machines")] = False,
+) -> None:
+    """Say from aggregate reports whether a stricter DMARC policy is safe, and who would lose mail by it."""
+    from cli.dmarc import report as judged
+
+    raise typer.Exit(judged(files, domain=domain, stack=stack, as_json=as_json, root=ROOT, today=today(), say=say))

@@ -1,0 +1,33 @@
+"""What a stack tells, read with the Pulumi CLI."""
+
+import subprocess
+from pathlib import Path
+
+__all__ = ["OutputError", "stack_output"]
+
+LONGEST_SECONDS = 120
+
+
+class OutputError(RuntimeError):
+    """The output could not be read; the text says why and what to do."""
+
+
+def stack_output(name: str, stack: str, folder: Path) -> str:
+    """Return a stack's output as text. Raises OutputError without a CLI, a stack or such an output."""
+    command = ["pulumi", "stack", "output", name, "--stack", stack, "--non-interactive"]
+    try:
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=LONGEST_SECONDS)
+    except FileNotFoundError:
+        raise OutputError(
+            "the outputs of a stack are read with the Pulumi CLI, and there is none on PATH; run "
+            "scripts/install-pulumi.sh, or look at what the stack file declares with --from-file"
+        ) from None
+    except subprocess.TimeoutExpired:
+        raise OutputError(f"`{' '.join(command)}` did not end within {LONGEST_SECONDS} seconds") from None
+    if done.returncode:
+        said = done.stderr.strip().splitlines()
+        raise OutputError(
+            f"output `{name}` of stack {stack} cannot be read: {said[-1] if said else 'no reason was given'}; "
+            "a stack tells it once `pulumi up` went through, until then use --from-file"
+        )
+    return done.stdout.strip()

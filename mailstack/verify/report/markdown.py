@@ -1,0 +1,81 @@
+"""The report as Markdown, for a comment on a pull request: what needs a person first, the rest folded away."""
+
+import re
+from collections.abc import Iterable, Iterator
+
+from mailstack.verify.model import GROUPS, State
+from mailstack.verify.report.rows import ORDER, WORDS, Row, counts, grouped, stamp, subject_of, title_of, what_of
+from mailstack.verify.run import Report
+
+__all__ = ["markdown_report"]
+
+URGENT = (State.FAIL, State.WARN, State.UNKNOWN)
+SIGNS = {State.FAIL: "❌", State.WARN: "⚠️", State.UNKNOWN: "❔", State.OK: "✅", State.NOT_APPLICABLE: "▫️"}
+# What means something in Markdown or HTML when it stands in a sentence; @ and # would call people and issues.
+SPECIAL = re.compile(r"([\\`*_{}\[\]()#+!|~>@-])")
+
+
+def markdown_report(report: Report) -> str:
+    """Return the report as GitHub's Markdown with a final newline."""
+    return "\n".join(_lines(report)) + "\n"
+
+
+def _lines(report: Report) -> Iterator[str]:
+    found = counts(report)
+    yield f"## {SIGNS[report.worst]} mailstack verify: {_plain(title_of(report))}"
+    yield ""
+    yield (
+        " · ".join(f"{SIGNS[state]} {found[state]} {WORDS[state]}" for state in ORDER if found[state])
+        or "Nothing was looked at."
+    )
+    yield ""
+    yield f"{what_of(report)}, {stamp(report.started)}, {report.seconds:.1f} s".removeprefix(", ")
+    for group, all_rows in grouped(report).items():
+        urgent = [row for state in URGENT for row in all_rows if row.finding.state is state]
+        if urgent:
+            yield ""
+            yield f"### {group}. {GROUPS[group]}"
+            yield ""
+            yield from _urgent(urgent)
+    rest = [row for group in grouped(report).values() for row in group if row.finding.state not in URGENT]
+    if rest:
+        yield ""
+        yield f"<details><summary>{len(rest)} more that are well or do not apply</summary>"
+        yield ""
+        yield from _table(rest)
+        yield ""
+        yield "</details>"
+
+
+def _urgent(found: Iterable[Row]) -> Iterator[str]:
+    for row in found:
+        finding = row.finding
+        about = f"`{row.check.name}` {_plain(subject_of(row))}"
+        yield f"- {SIGNS[finding.state]} **{WORDS[finding.state]}** {about}: {_code(finding.found)}"
+        if finding.expected:
+            yield f"  - expected: {_plain(finding.expected)}"
+        if finding.fix:
+            yield f"  - fix: {_plain(finding.fix)}"
+        yield from (f"  - {_code(line)}" for line in finding.details)
+
+
+def _table(found: Iterable[Row]) -> Iterator[str]:
+    yield "| State | Check | Subject | Found |"
+    yield "|---|---|---|---|"
+    for row in found:
+        cells = (WORDS[row.finding.state], f"`{row.check.name}`", _plain(subject_of(row)), _code(row.finding.found))
+        # A pipe ends a cell even in code (GFM, tables).
+        yield "| " + " | ".join(re.sub(r"(?<!\\)\|", r"\\|", cell) for cell in cells) + " |"
+
+
+def _plain(text: str) -> str:
+    return SPECIAL.sub(r"\\\1", text).replace("&", "&amp;").replace("<", "&lt;")
+
+
+def _code(text: str) -> str:
+    """Return text as code, between more backticks than it has in a row."""
+    if not text.strip():
+        return ""
+    fence = "`" * (max((len(run) for run in re.findall("`+", text)), default=0) + 1)
+    padding = " " if text.startswith("`") or text.endswith("`") else ""
+    return f"{fence}{padding}{text}{padding}{fence}"
