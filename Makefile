@@ -73,7 +73,7 @@ test: setup
 	# A module keeps its hosts; the stack on the real engine is kept in one process, as are tests that share another.
 	# In this order: whole stacks take longest, and what takes longest must not come last.
 	$(PYTHON) -m pytest -rs --durations=25 -n $(TEST_PROCESSES) --dist loadgroup --no-loadscope-reorder -m "not cluster" \
-		$(addprefix --ignore=,$(ALONE)) tests/rehearsal tests/engine tests/roles tests/images tests/behaviour
+		$(addprefix --ignore=,$(ALONE)) tests/rehearsal tests/engine tests/roles tests/verify tests/images tests/behaviour
 	@scripts/cluster-builds.sh wait $(CLUSTER_SECONDS)
 	$(PYTHON) -m pytest -rs --durations=25 -n $(CLUSTER_PROCESSES) --dist loadgroup --no-loadscope-reorder -m cluster \
 		tests/behaviour tests/kubernetes

@@ -25,7 +25,8 @@ _TERM = re.compile(r"(?P<qualifier>[-+~?]?)(?P<kind>[A-Za-z][A-Za-z0-9_.-]*)(?P<
 _LENGTH = re.compile(r"0|[1-9][0-9]{0,2}")  # of a prefix, without leading zeros
 # A slash in a macro is one of its delimiters.
 _MACRO_BRACES = re.compile(r"%\{[^}]*\}")
-_DUAL_CIDR = re.compile(r"(?P<domain>(?:%\{[^}]*\}|[^/])*)(?:/(?P<v4>[0-9]+))?(?://(?P<v6>[0-9]+))?")
+# Each character has one reading: with two, a record of many macros would take for ever (and others write records, too).
+_DUAL_CIDR = re.compile(r"(?P<domain>(?:%\{[^}]*\}|[^/%]|%(?!\{[^}]*\}))*)(?:/(?P<v4>[0-9]+))?(?://(?P<v6>[0-9]+))?")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -28,6 +28,7 @@ __all__ = ["Answer", "Dns", "Outcome", "Server"]
 
 DNS_PORT = 53
 AT_ONCE = 32
+PARENTS = 4  # servers of a parent zone that are asked; a registry's are many, and say the same
 GIVEN_UP_AFTER = 2  # questions without any response; a server is then taken for dead, and tried again later
 DEAD_SECONDS = 10.0
 
@@ -127,13 +128,14 @@ class Dns:
         )
 
     def delegation(self, zone: str) -> tuple[Answer, ...]:
-        """Ask every server of the parent for the zone's name servers: ``referral`` or ``values``, and ``glue``."""
+        """Ask servers of the parent for the zone's name servers: ``referral`` or ``values``, and ``glue``."""
         zone = a_labels(zone)
         parent = zone.partition(".")[2]
         found = self._authority(parent) if parent else "the zone has no parent"
         if isinstance(found, str):
             return (no_answer(zone, "NS", "parent", found),)
-        return self._all(lambda server: self._ask_server(server, zone, "NS"), found[1])
+        reachable = [server for server in found[1] if ":" not in server.address or self.ipv6] or found[1]
+        return self._all(lambda server: self._ask_server(server, zone, "NS"), tuple(reachable[:PARENTS]))
 
     def every(self, questions: Iterable[tuple[str, str]]) -> None:
         """Let our resolver answer (name, type) questions side by side, so that asking them in turn takes no time."""
@@ -168,6 +170,8 @@ class Dns:
         """Return the servers of ``zone`` where there is a zone of that name, None where there is none, or a reason."""
         # Unchecked, since the servers of a zone with broken signatures are of interest too.
         answer = self.ask(self.own, zone, "NS", unchecked=True)
+        if not answer.known and answer.code:
+            answer = self.follow(zone, "NS")  # a resolver that does not take the CD bit
         if not answer.known:
             return f"the name servers of {zone} could not be asked for: {answer.why}"
         if not answer.values or answer.chain:

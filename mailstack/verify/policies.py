@@ -17,6 +17,8 @@ from mailstack.verify.tree_walk import walk
 
 __all__: list[str] = []
 
+# How such records begin, other versions and slips included: what is meant to be one and is none must be told.
+STS, TLS_RPT, BIMI = r"v\s*=\s*STS", r"v\s*=\s*TLS-?RPT", r"v\s*=\s*BIMI"
 SHORTEST_AGE = 86_400  # seconds; below a day an attacker needs little patience (RFC 8461 §3.2 speaks of weeks)
 MTA_STS_FIX = "declare the policy in `caddy.mta_sts`, then `pulumi up`"
 
@@ -44,7 +46,7 @@ def mta_sts(context: Context) -> Iterator[Finding]:
 
 
 def _mta_sts(context: Context, domain: DomainTarget) -> Iterable[Finding]:
-    answer, records = _text(context, f"_mta-sts.{domain.name}", r"v\s*=\s*STSv1")
+    answer, records = _text(context, f"_mta-sts.{domain.name}", STS)
     if not answer.known:
         return [unknown(domain.name, answer.why)]
     if not records:
@@ -136,7 +138,7 @@ def mta_sts_follows(context: Context) -> Iterator[Finding]:
 
 
 def _id(context: Context, domain: DomainTarget) -> Iterator[Finding]:
-    answer, records = _text(context, f"_mta-sts.{domain.name}", r"v\s*=\s*STSv1")
+    answer, records = _text(context, f"_mta-sts.{domain.name}", STS)
     if not answer.known:
         yield unknown(domain.name, answer.why)
         return
@@ -181,14 +183,14 @@ def tls_rpt(context: Context) -> Iterator[Finding]:
 
 def _tls_rpt(context: Context, domain: DomainTarget) -> Iterable[Finding]:
     name = f"_smtp._tls.{domain.name}"
-    answer, records = _text(context, name, r"v\s*=\s*TLSRPTv1")
+    answer, records = _text(context, name, TLS_RPT)
     expected, fix = "TXT 'v=TLSRPTv1; rua=mailto:...'", f"correct the record at {name}"
     if not answer.known:
         return [unknown(domain.name, answer.why)]
     if not records:
         if domain.tls_rpt is not None:
             return [fail(domain.name, "no record", str(answer), expected=domain.tls_rpt, fix="run `pulumi up`")]
-        _, policies = _text(context, f"_mta-sts.{domain.name}", r"v\s*=\s*STSv1")
+        _, policies = _text(context, f"_mta-sts.{domain.name}", STS)
         if policies:
             what = "an MTA-STS policy without TLS reports: nobody hears of mail that it stops"
             return [warn(domain.name, what, expected=expected, fix=f"add the record at {name}")]
@@ -222,7 +224,7 @@ def bimi(context: Context) -> Iterator[Finding]:
 
 def _bimi(context: Context, domain: DomainTarget) -> Iterable[Finding]:
     name = f"default._bimi.{domain.name}"
-    answer, records = _text(context, name, r"v\s*=\s*BIMI1")
+    answer, records = _text(context, name, BIMI)
     if not answer.known:
         return [unknown(domain.name, answer.why)]
     if not records:
@@ -231,8 +233,8 @@ def _bimi(context: Context, domain: DomainTarget) -> Iterable[Finding]:
         return [fail(domain.name, "no record", str(answer), expected=domain.bimi, fix="run `pulumi up`")]
     tags = tags_of(records[0])
     found: list[Finding] = []
-    if len(records) > 1 or tags is None or "l" not in tags:
-        what = f"{len(records)} records" if len(records) > 1 else "no l" if tags else "no tag list"
+    if len(records) > 1 or tags is None or "l" not in tags or tags.get("v") != "BIMI1":
+        what = f"{len(records)} records" if len(records) > 1 else f"no record with version and logo: {records[0]}"
         expected = "one record 'v=BIMI1; l=https://...svg; a=https://...pem'"
         return [fail(domain.name, what, *records, expected=expected, fix=f"correct the record at {name}")]
     for tag in ("l", "a"):

@@ -17,7 +17,7 @@ __all__ = ["Spf", "SpfError", "Term", "expanded", "read_spf", "spf_records"]
 MECHANISMS = frozenset({"all", "include", "a", "mx", "ptr", "ip4", "ip6", "exists"})
 LOOKUPS = frozenset({"include", "a", "mx", "ptr", "exists"})
 _MECHANISM = re.compile(
-    r"([-+~?]?)([A-Za-z][A-Za-z0-9_.-]*)(?::([^/]*(?:%\{[^}]*\}[^/]*)*))?((?:/[0-9]+)?(?://[0-9]+)?)"
+    r"([-+~?]?)([A-Za-z][A-Za-z0-9_.-]*)(?::((?:%\{[^}]*\}|[^/%]|%(?!\{[^}]*\}))*))?((?:/[0-9]+)?(?://[0-9]+)?)"
 )
 _MODIFIER = re.compile(r"([A-Za-z][A-Za-z0-9_.-]*)=(.*)")
 _MACRO = re.compile(r"%(?:\{([A-Za-z])([0-9]*)([rR]?)([-.+,/_=]*)\}|([%_-]))")

@@ -17,6 +17,7 @@ __all__ = ["MAX_LOOKUPS", "MAX_VOIDS", "Cost", "Costs", "Evaluation", "Lookup", 
 MAX_LOOKUPS, MAX_VOIDS, MAX_NAMES = 10, 2, 10  # §4.6.4
 RESULTS = {"+": "pass", "-": "fail", "~": "softfail", "?": "neutral"}
 DEEPEST = 20  # includes within includes; far more than ten lookups allow
+ENOUGH = 10 * MAX_LOOKUPS  # records that are followed: beyond that it is wrong whatever they cost
 
 Lookup = Callable[[str, str], Answer]
 
@@ -43,7 +44,7 @@ class Costs:
     voids: list[Cost] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
     unknown: list[str] = field(default_factory=list)
-    names: set[str] = field(default_factory=set)
+    followed: int = 0
 
     @property
     def lookups(self) -> int:
@@ -91,8 +92,9 @@ def _nested(text: str, target: str, look: Lookup, costs: Costs, trail: tuple[str
     if target in trail:
         costs.errors.append(f"a loop: {' -> '.join((*trail, target))}")
         return 0
-    if len(trail) > DEEPEST:
+    if len(trail) > DEEPEST or costs.followed >= ENOUGH:
         return 0
+    costs.followed += 1
     answer = look(target, "TXT")
     if not answer.known:
         costs.unknown.append(f"{text}: {answer.why}")
@@ -109,7 +111,6 @@ def _nested(text: str, target: str, look: Lookup, costs: Costs, trail: tuple[str
     except SpfError as error:
         costs.errors.append(f"{text}: the record of {target} is wrong, {error}")
         return 0
-    costs.names.add(target)
     return sum(cost.lookups for cost in _counted(target, record, look, costs, (*trail, target)))
 
 

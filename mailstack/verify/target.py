@@ -3,6 +3,7 @@
 The stack exports it (output ``verify``), so who looks needs neither the stack's secrets nor its files.
 """
 
+import ipaddress
 from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
@@ -14,6 +15,13 @@ __all__ = ["DkimTarget", "DomainTarget", "HostTarget", "Listener", "MailboxTarge
 VERSION = 1
 
 Name = Annotated[str, AfterValidator(a_labels)]  # lower case, no final dot, A-labels, however it was written
+
+
+def _address(value: str) -> str:
+    return str(ipaddress.ip_address(value))
+
+
+Address = Annotated[str, AfterValidator(_address)]  # IPv4 or IPv6, in its shortest form
 
 
 class _Part(BaseModel):
@@ -54,7 +62,7 @@ class DomainTarget(_Part):
     parked: bool = False
     mx: tuple[tuple[int, Name], ...] | None = None
     spf: str | None = None
-    senders: tuple[str, ...] = ()
+    senders: tuple[Address, ...] = ()
     return_paths: tuple[Name, ...] = ()
     dkim: tuple[DkimTarget, ...] = ()
     dmarc: str | None = None
@@ -88,7 +96,7 @@ class HostTarget(_Part):
     """
 
     name: Name
-    addresses: tuple[str, ...] = ()
+    addresses: tuple[Address, ...] = ()
     helo: bool = False
     ports: tuple[Listener, ...] | None = None
 

@@ -13,7 +13,7 @@ from mailstack.verify.context import Context
 from mailstack.verify.labels import a_labels
 from mailstack.verify.model import CHECKS, Finding, State, check, ok
 from mailstack.verify.run import run_checks
-from mailstack.verify.target import DomainTarget, Target
+from mailstack.verify.target import DomainTarget, HostTarget, Target
 from tests.unit.name_server import NameServer
 
 CHILD, OTHER, PARENT = "127.0.0.21", "127.0.0.22", "127.0.0.23"
@@ -175,6 +175,13 @@ def test_an_idn_is_asked_for_by_its_a_label(world: World) -> None:
     assert a_labels(".") == ".", "the host of a null MX"
     assert Target(domains=(DomainTarget(name="bücher.example."),)).domains[0].name == "xn--bcher-kva.example"
     assert world.dns().follow("a..example", "A").outcome is Outcome.NO_ANSWER
+
+
+def test_addresses_are_kept_in_one_form_and_nothing_else_is_taken_for_one() -> None:
+    host = HostTarget(name="Mail.Corp.Example.", addresses=("2001:DB8::0:1", "192.0.2.1"))
+    assert (host.name, host.addresses) == ("mail.corp.example", ("2001:db8::1", "192.0.2.1"))
+    with pytest.raises(ValueError, match=r"192\.0\.2\.256"):
+        HostTarget(name="mail.corp.example", addresses=("192.0.2.256",))
 
 
 def test_what_the_parent_says_is_its_referral_with_glue(world: World) -> None:

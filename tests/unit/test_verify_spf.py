@@ -1,6 +1,7 @@
 """SPF as receivers read it: macros by the examples of the RFC, and any record just as pyspf judges it."""
 
 import ipaddress
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -8,6 +9,8 @@ import spf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mailstack.dns.problems import Findings
+from mailstack.dns.spf_terms import TermReader
 from mailstack.verify.answer import Answer, Outcome
 from mailstack.verify.spf_read import SpfError, expanded, read_spf, spf_records
 from mailstack.verify.spf_walk import Evaluation, count
@@ -91,6 +94,34 @@ def test_what_receivers_take_is_read(text: str) -> None:
 def test_what_is_permerror_is_refused(text: str) -> None:
     with pytest.raises(SpfError):
         read_spf(text)
+
+
+@pytest.mark.parametrize("word", ["a:{}/x", "mx:{}//", "include:{}/24x", "a:{}%{{"])
+def test_a_record_of_many_macros_is_refused_at_once(word: str) -> None:
+    """A record of a stranger must not keep us busy: 60 macros once meant 2 to the power of 60 readings."""
+    record = "v=spf1 " + word.format("%{i}" * 60)
+    began = time.monotonic()
+    with pytest.raises(SpfError):
+        read_spf(record)
+    findings = Findings()
+    assert TermReader("x SPF", findings, production=True).term(record.split()[1]) is None
+    assert findings.errors
+    assert time.monotonic() - began < 1
+
+
+def test_a_tree_of_includes_without_end_is_not_followed_to_its_end() -> None:
+    asked = []
+
+    def endless(name: str, kind: str) -> Answer:
+        asked.append(name)
+        text = "v=spf1 " + " ".join(f"include:{letter}.{name}" for letter in "abcdefghij") + " -all"
+        return Answer(name=name, type=kind, server="test", outcome=Outcome.FOUND, values=(text,))
+
+    costs = count("x.example", read_spf("v=spf1 include:a.example -all"), endless)
+    assert costs.lookups > 10
+    assert len(asked) <= 100
+    spent = Evaluation(address=ipaddress.ip_address(V4), sender="a@x.example", helo="x.example", look=endless)
+    assert spent.run("x.example").result == "permerror"
 
 
 HOSTS: dict[str, dict[str, tuple[str, ...]]] = {

@@ -172,6 +172,22 @@ POLICIES = (
         found=(("tls-rpt", FAIL, "missing the required rua"),),
     ),
     Case(
+        name="tls-rpt-version",
+        swap={"tls": '_smtp._tls 300 IN TXT "v=TLSRPT1; rua=mailto:tls@{d}"'},
+        found=(("tls-rpt", FAIL, "Error: Expected"),),
+    ),
+    Case(
+        name="sts-version",
+        swap={"sts": '_mta-sts 300 IN TXT "v=STSv2; id={id}"\nmta-sts 300 IN A {ip}'},
+        found=(("mta-sts", FAIL, "Error: Expected"),),
+    ),
+    Case(
+        name="texts-for-all-names",
+        swap={"tls": None, "sts": None},
+        add='*._tls 300 IN TXT "v=spf1 -all"',
+        domain={"mta_sts": None},
+    ),
+    Case(
         name="tls-rpt-two",
         add='_smtp._tls 300 IN TXT "v=TLSRPTv1; rua=mailto:x@{d}"',
         found=(("tls-rpt", FAIL, "2 records"),),
@@ -189,7 +205,7 @@ POLICIES = (
         name="bimi-without-logo",
         add='default._bimi 300 IN TXT "v=BIMI1"',
         domain={"bimi": "v=BIMI1; l=https://{d}/logo.svg"},
-        found=(("bimi", FAIL, "no l"),),
+        found=(("bimi", FAIL, "no record with version and logo: v=BIMI1"),),
     ),
     Case(
         name="bimi-not-enforced",
