@@ -65,9 +65,10 @@ test: setup
 	# failure.
 	@scripts/engine.sh || [ $$? -eq 3 ]
 	@scripts/promtool.sh || [ $$? -eq 3 ]
+	@scripts/browser.sh || [ $$? -eq 3 ]
 	# A Kubernetes takes half an hour to build the first time, beside what follows, and is waited for at its end.
 	@scripts/cluster-builds.sh start
-	$(PYTHON) -m pytest -q -n 2 --dist worksteal tests/unit tests/graph tests/monitoring
+	$(PYTHON) -m pytest -q -n 2 --dist worksteal tests/unit tests/graph tests/monitoring tests/browser
 	# They start a Docker daemon of their own, leave hosts to be cleaned up, and have their time limits: they run alone.
 	$(PYTHON) -m pytest -q $(ALONE)
 	# A module keeps its hosts; the stack on the real engine is kept in one process, as are tests that share another.
