@@ -235,7 +235,7 @@ def test_rules_outlive_a_reboot(wall: Walled) -> None:
 
 
 def test_a_change_nobody_confirms_is_taken_back(wall: Walled) -> None:
-    done = wall.run(undo_seconds=8, **wall.with_extra(CLOSED))
+    done = wall.run(undo_seconds=25, **wall.with_extra(CLOSED))
     assert (done.code, done.status) == (0, "changed"), done.progress
     assert wall.open_ports() == sorted([*DECLARED, CLOSED])
     wall.wait_until_undone(30)
@@ -264,7 +264,7 @@ def test_a_confirmed_change_stays(wall: Walled) -> None:
 
 
 def test_a_firewall_that_locks_ssh_out_is_taken_back(wall: Walled) -> None:
-    done = wall.run(undo_seconds=8, **wall.with_extra(CLOSED))
+    done = wall.run(undo_seconds=25, **wall.with_extra(CLOSED))
     assert done.code == 0
     if wall.kind == "ufw":
         wall.sh(
@@ -276,7 +276,7 @@ def test_a_firewall_that_locks_ssh_out_is_taken_back(wall: Walled) -> None:
             "conntrack -D -p tcp >&2 || true"
         )
     assert not wall.ssh_works()
-    wall.wait_until_undone(30)
+    wall.wait_until_undone(60)
     assert wall.ssh_works()
     assert wall.open_ports() == sorted(DECLARED)
 
