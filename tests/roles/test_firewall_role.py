@@ -238,7 +238,7 @@ def test_a_change_nobody_confirms_is_taken_back(wall: Walled) -> None:
     done = wall.run(undo_seconds=25, **wall.with_extra(CLOSED))
     assert (done.code, done.status) == (0, "changed"), done.progress
     assert wall.open_ports() == sorted([*DECLARED, CLOSED])
-    wall.wait_until_undone(30)
+    wall.wait_until_undone(60)
     assert wall.open_ports() == sorted(DECLARED)
     assert wall.run("check").code == 0
 
