@@ -12,7 +12,7 @@ import dns.exception
 import dns.rdata
 import dns.resolver
 
-from mailstack.dns.spf_tree import Ask, Kind, Question, Reply, expand
+from mailstack.dns.spf_tree import TYPES, Ask, Kind, Question, Reply, expand
 
 __all__ = ["look_at_spf"]
 
@@ -21,7 +21,6 @@ AT_ONCE = 16
 DNS_PORT = 53
 # So many questions without any answer, and nobody is there: the rest of the time is not waited for.
 IN_VAIN = 3
-TYPES: Mapping[Kind, tuple[str, ...]] = {"TXT": ("TXT",), "A": ("A", "AAAA"), "MX": ("MX",)}
 
 
 def look_at_spf(

@@ -15,7 +15,7 @@ from mailstack.verify.around import Around
 from mailstack.verify.asking import Dns
 from mailstack.verify.dkim import key_name
 from mailstack.verify.model import Finding, State
-from mailstack.verify.spf_walk import Evaluation
+from mailstack.verify.spf_evaluation import Evaluation
 from tests.verify.case import Filled
 
 PYSPF, SPF, COUNT, DMARC, DKIM = (
