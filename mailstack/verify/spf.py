@@ -13,7 +13,7 @@ from mailstack.verify.answer import Answer
 from mailstack.verify.context import Context
 from mailstack.verify.model import Finding, check, fail, not_applicable, ok, unknown, warn
 from mailstack.verify.spf_evaluation import Evaluation, Lookup
-from mailstack.verify.target import DomainTarget
+from mailstack.verify.target import DomainTarget, Target
 
 __all__ = ["evaluated", "lookup", "replies", "senders_of"]
 
@@ -146,15 +146,22 @@ def _content(context: Context, domain: DomainTarget, name: str, text: str, size:
 def _problems(text: str, name: str, context: Context, domain: DomainTarget) -> Iterator[tuple[Problem, bool]]:
     """Yield what our rules for declared records say, and whether receivers mind."""
     notes = Findings()
-    addresses = [*senders_of(context, domain), *(one for host in context.target.hosts for one in host.addresses)]
-    # In a rehearsal hosts have private addresses, which are right in its SPF.
-    inside = any(special_purpose(ipaddress.ip_network(address)) for address in addresses)
+    inside = context.once("private hosts", lambda: _private(context.target)) or _special(domain.senders)
     reader = TermReader(f"{name} SPF", notes, production=not inside)
     for word in text.split(" ")[1:]:
         if word and word.lower().lstrip("+-~?") != "all":
             reader.term(word)
     yield from ((problem, problem.rule not in ADVICE) for problem in notes.errors)
     yield from ((problem, False) for problem in notes.warnings)
+
+
+def _private(target: Target) -> bool:
+    """Tell whether hosts have private addresses, as in a rehearsal: they are right in its SPF."""
+    return _special(address for host in target.hosts for address in host.addresses)
+
+
+def _special(addresses: Iterable[str]) -> bool:
+    return any(special_purpose(ipaddress.ip_network(address)) for address in addresses)
 
 
 def _ending(domain: DomainTarget, name: str, record: Spf) -> list[Finding]:
