@@ -14,6 +14,8 @@ PLACEMENT ?= vm
 DEMO_vm := local
 DEMO_docker := docker
 DEMO_kubernetes := kubernetes
+# Of the tests of what `mailstack verify` finds, these need hosts; the others do not.
+VERIFY_ON_HOSTS := $(shell grep -l mark.hosts tests/verify/test_*.py)
 ALONE := tests/rehearsal/test_ground.py tests/rehearsal/test_ground_daemon.py
 # A Pulumi CLI installed by scripts/install-pulumi.sh is found like one on PATH.
 export PATH := $(CURDIR)/.tools/bin:$(PATH)
@@ -68,13 +70,15 @@ test: setup
 	@scripts/browser.sh || [ $$? -eq 3 ]
 	# A Kubernetes takes half an hour to build the first time, beside what follows, and is waited for at its end.
 	@scripts/cluster-builds.sh start
-	$(PYTHON) -m pytest -q -n 2 --dist worksteal tests/unit tests/graph tests/monitoring tests/browser
+	$(PYTHON) -m pytest -q -n 2 --dist worksteal tests/unit tests/graph tests/monitoring tests/browser \
+		tests/verify $(addprefix --ignore=,$(VERIFY_ON_HOSTS))
 	# They start a Docker daemon of their own, leave hosts to be cleaned up, and have their time limits: they run alone.
 	$(PYTHON) -m pytest -q $(ALONE)
 	# A module keeps its hosts; the stack on the real engine is kept in one process, as are tests that share another.
 	# In this order: whole stacks take longest, and what takes longest must not come last.
 	$(PYTHON) -m pytest -rs --durations=25 -n $(TEST_PROCESSES) --dist loadgroup --no-loadscope-reorder -m "not cluster" \
-		$(addprefix --ignore=,$(ALONE)) tests/rehearsal tests/engine tests/roles tests/verify tests/images tests/behaviour
+		$(addprefix --ignore=,$(ALONE)) tests/rehearsal tests/engine tests/roles $(VERIFY_ON_HOSTS) \
+		tests/images tests/behaviour
 	@scripts/cluster-builds.sh wait $(CLUSTER_SECONDS)
 	$(PYTHON) -m pytest -rs --durations=25 -n $(CLUSTER_PROCESSES) --dist loadgroup --no-loadscope-reorder -m cluster \
 		tests/behaviour tests/kubernetes

@@ -60,5 +60,6 @@ def _is_told(error: Exception) -> bool:
 
 
 def commands() -> tuple[str, ...]:
-    """Return the names of all commands."""
-    return tuple(command.name or command.callback.__name__ for command in app.registered_commands if command.callback)
+    """Return the names of all commands, and of groups of them."""
+    alone = [command.name or command.callback.__name__ for command in app.registered_commands if command.callback]
+    return (*alone, *(group.name for group in app.registered_groups if group.name))

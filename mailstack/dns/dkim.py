@@ -8,7 +8,7 @@ from mailstack.dns.dkim_values import KeyRuleError, check_ed25519, checked_rsa_b
 from mailstack.dns.names import NameRuleError, normalise_name
 from mailstack.dns.problems import Findings, shown
 
-__all__ = ["DkimKey", "read_keys"]
+__all__ = ["GOOD_RSA_BITS", "MAX_RSA_BITS", "DkimKey", "read_keys"]
 
 GOOD_RSA_BITS = 2048  # signers should use at least this (same place)
 MAX_RSA_BITS = 4096  # verifiers need not take more (same place)

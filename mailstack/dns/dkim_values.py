@@ -9,6 +9,7 @@ from mailstack.dns import der as asn1
 from mailstack.dns.problems import RuleError
 
 __all__ = [
+    "MIN_RSA_BITS",
     "KeyRuleError",
     "check_ed25519",
     "checked_rsa_bits",

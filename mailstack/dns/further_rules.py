@@ -29,7 +29,7 @@ from mailstack.dns.rdata import (
 )
 from mailstack.dns.records import AUTOMATIC_TTL
 from mailstack.dns.services import check_srv
-from mailstack.dns.text_kinds import SETTINGS, kind_of, misplaced
+from mailstack.dns.text_kinds import SETTINGS, kind_of, refuse_place
 from mailstack.dns.tlsa import check_tlsa
 
 __all__ = ["check_further", "read_further"]
@@ -221,28 +221,10 @@ def _check_kind(read: Read, there: Sequence[RecordData], kinds: dict[tuple[str, 
     if not isinstance(read.data, Text):
         return
     text = read.data.value
-    where = misplaced(read.name, text)
-    if where is not None:
-        parts.findings.error(
-            read.label,
-            "txt-place",
-            found=f"{shown(text)} at {read.name}",
-            expected=f"it at {where}: here nobody reads it",
-            fix="correct the name",
-        )
-        return
     kind = kind_of(read.name, text)
-    if kind is None:
+    if refuse_place(read.name, text, read.label, parts.findings) or kind is None:
         return
-    if kind == "Sender ID":
-        parts.findings.error(
-            read.label,
-            "spf-sender-id",
-            found=f"a Sender ID record, {shown(text)}",
-            expected="no such record: Sender ID is dead",
-            fix="remove it",
-        )
-    elif any(isinstance(value, Text) and kind_of(read.name, value.value) == kind for value in there):
+    if any(isinstance(value, Text) and kind_of(read.name, value.value) == kind for value in there):
         parts.findings.error(
             read.label,
             "spf-single" if kind == "SPF" else "txt-single",

@@ -20,6 +20,7 @@ from mailstack.dns.records import (
 )
 from mailstack.dns.sending import SendingDomain
 from mailstack.dns.spf import HELO_POLICY, SpfPolicy, SpfRecord, read_policy
+from mailstack.dns.text_kinds import kind_of, refuse_place
 
 __all__ = ["Parts", "ReadDomain", "ReadHost"]
 
@@ -251,39 +252,23 @@ class Parts:
                     fix="shorten it",
                 )
             else:
-                self._check_text_place(text, label)
+                self._check_text_place(text, name, label)
         for text in dict.fromkeys(t for t in domain.texts if domain.texts.count(t) > 1):
             self.findings.error(
                 label, "txt-duplicate", found=f"{shown(text)} twice", expected="each value once", fix="remove one"
             )
 
-    def _check_text_place(self, text: str, label: str) -> None:
-        lowered = text.strip().lower()
-        if lowered.startswith("v=spf1"):
-            self.findings.error(
-                label,
-                "spf-single",
-                found=f"a second SPF record, {shown(text)}",
-                expected="exactly one: with two, receivers answer permerror",
-                fix="put its terms into `spf.include` and `spf.mechanisms`",
-            )
-        elif lowered.startswith("spf2.0"):
-            self.findings.error(
-                label,
-                "spf-sender-id",
-                found=f"a Sender ID record, {shown(text)}",
-                expected="no such record: Sender ID is dead",
-                fix="remove it",
-            )
-        elif lowered.startswith(("v=dmarc1", "v=dkim1", "v=stsv1", "v=tlsrptv1")):
-            self.findings.error(
-                label,
-                "txt-place",
-                found=f"{shown(text)} at the domain itself",
-                expected="DMARC at _dmarc, DKIM at <selector>._domainkey, MTA-STS at _mta-sts, TLS reports at "
-                "_smtp._tls: here nobody reads it",
-                fix="remove it; `dmarc`, `dkim` and `caddy.mta_sts` make the records at the right names",
-            )
+    def _check_text_place(self, text: str, name: str, label: str) -> None:
+        if kind_of(name, text) != "SPF":
+            refuse_place(name, text, label, self.findings)
+            return
+        self.findings.error(
+            label,
+            "spf-single",
+            found=f"a second SPF record, {shown(text)}",
+            expected="exactly one: with two, receivers answer permerror",
+            fix="put its terms into `spf.include` and `spf.mechanisms`",
+        )
 
     def _read_spf(self) -> None:
         for name, domain in self.domains.items():

@@ -11,13 +11,13 @@ from mailstack.dns.names import NameRuleError, normalise_name
 from mailstack.dns.problems import Findings, shown
 from mailstack.dns.spf_macros import MacroTarget, read_macros
 
-__all__ = ["LOOKUP_KINDS", "MODIFIERS", "SpfTerm", "TermReader", "network_text"]
+__all__ = ["LOOKUP_KINDS", "MECHANISMS", "MODIFIERS", "SpfTerm", "TermReader", "network_text"]
 
 # Networks larger than these authorise strangers: most of a provider's customers share them.
 _BROADEST_PREFIX = {4: 16, 6: 32}
 _ABSURD_PREFIX = {4: 8, 6: 16}  # larger than registries ever gave to one holder
 
-_MECHANISMS = ("all", "include", "a", "mx", "ptr", "ip4", "ip6", "exists")
+MECHANISMS = ("all", "include", "a", "mx", "ptr", "ip4", "ip6", "exists")
 MODIFIERS = ("redirect", "exp")
 LOOKUP_KINDS = frozenset({"include", "a", "mx", "ptr", "exists", "redirect"})
 _SLIPS = MappingProxyType({"ipv4": "ip4", "ipv6": "ip6", "ip": "ip4", "includes": "include", "host": "a", "mx4": "mx"})
@@ -89,7 +89,7 @@ class TermReader:
         rest = match["rest"]
         if kind in MODIFIERS:
             return self._modifier(item, kind, match["qualifier"], rest)
-        if kind not in _MECHANISMS:
+        if kind not in MECHANISMS:
             return self._unknown(item, kind, match["qualifier"], rest)
         if rest.startswith("="):
             self._refuse(
@@ -135,13 +135,13 @@ class TermReader:
     def _unknown(self, item: str, kind: str, qualifier: str, rest: str) -> SpfTerm | None:
         if rest.startswith("="):
             return self._other_modifier(item, kind, qualifier, rest[1:])
-        nearest = _SLIPS.get(kind) or next(iter(difflib.get_close_matches(kind, _MECHANISMS, n=1)), None)
+        nearest = _SLIPS.get(kind) or next(iter(difflib.get_close_matches(kind, MECHANISMS, n=1)), None)
         if kind == "ip" and rest.count(":") > 1:
             nearest = "ip6"
         self._refuse(
             "spf-mechanism",
             f"the unknown mechanism {shown(item)}",
-            f"one of {', '.join(_MECHANISMS)}",
+            f"one of {', '.join(MECHANISMS)}",
             f"write {nearest}{rest}" if nearest else "remove it, or write the host as a: and the address as ip4:",
         )
         return None

@@ -4,18 +4,20 @@ Pure: whoever calls brings the answers of DNS, as a function. Counted is the dea
 then every term is evaluated. Each term counts once in each place where it is evaluated, as receivers count.
 """
 
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Literal
 
-from mailstack.dns.names import NameRuleError, normalise_name
+from mailstack.dns.spf_read import SpfError, Term, read_spf, spf_records
+from mailstack.dns.spf_terms import network_text
 
 __all__ = [
     "MAX_LOOKUPS",
     "MAX_MX_HOSTS",
     "MAX_VOIDS",
     "NOT_ASKED",
+    "TYPES",
     "Answers",
     "Ask",
     "Kind",
@@ -36,9 +38,8 @@ ENOUGH = 10 * MAX_LOOKUPS
 
 Kind = Literal["TXT", "A", "MX"]
 Question = tuple[str, Kind]  # "A" stands for both kinds of address
-_TERM = re.compile(r"(?P<qualifier>[-+~?]?)(?P<kind>[A-Za-z][A-Za-z0-9_.-]*)(?P<rest>.*)", re.DOTALL)
-_SPF = re.compile(r"v=spf1( |\Z)", re.IGNORECASE)
-_PREFIX = re.compile(r"(/\d+)?(//\d+)?\Z")
+TYPES: Mapping[Kind, tuple[str, ...]] = MappingProxyType({"TXT": ("TXT",), "A": ("A", "AAAA"), "MX": ("MX",)})
+_FOUR, _SIX = 32, 128  # bits of an address
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,6 +95,11 @@ class SpfNode:
     children: tuple["SpfNode", ...] = ()
     addresses: tuple[str, ...] | None = None
 
+    def __str__(self) -> str:
+        """Say what it costs, with the records below it: "include:a.example 5 (include:b.example 3)"."""
+        inner = [str(child) for child in self.children if child.target is not None]
+        return f"{self.term} {self.lookups}" + (f" ({'; '.join(inner)})" if inner else "")
+
     def empty(self, above: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
         """Yield the ways to the terms whose own answer is empty."""
         path = (*above, self.term)
@@ -140,8 +146,8 @@ class SpfTree:
         return _joined(self.networks, self.nodes)
 
     def listing(self) -> str:
-        """Name what costs, in the record's order, with the records below it: "include:a.example 5 (include:b 3)"."""
-        return ", ".join(map(_listed, self.nodes))
+        """Name what costs, in the record's order."""
+        return ", ".join(map(str, self.nodes))
 
 
 def answered_by(answers: Answers) -> Ask:
@@ -154,11 +160,6 @@ def expand(name: str, text: str, ask: Ask, assumed: Mapping[str, int] | None = N
     walk = _Walk(ask, assumed or {})
     nodes, networks = walk.record(name, text, (), (name,))
     return SpfTree(name=name, nodes=nodes, faults=tuple(walk.faults), networks=networks)
-
-
-def _listed(node: SpfNode) -> str:
-    inner = [_listed(child) for child in node.children if child.target is not None]
-    return f"{node.term} {node.lookups}" + (f" ({'; '.join(inner)})" if inner else "")
 
 
 def _joined(networks: Sequence[str], nodes: Sequence[SpfNode]) -> tuple[str, ...] | None:
@@ -183,72 +184,57 @@ class _Walk:
         self, name: str, text: str, path: tuple[str, ...], trail: tuple[str, ...]
     ) -> tuple[tuple[SpfNode, ...], tuple[str, ...]]:
         """Return the terms that cost, and the networks the record itself names with a pass."""
+        try:
+            record = read_spf(text)
+        except SpfError as error:
+            self._fault(path, "syntax", f"the record of {name} is wrong: {error}")
+            return (), ()
         nodes: list[SpfNode] = []
         networks: list[str] = []
-        redirect: str | None = None
-        ends = False
-        for item in text.split()[1:]:
-            match = _TERM.fullmatch(item)
-            kind = match["kind"].lower() if match is not None else ""
-            rest = match["rest"] if match is not None else ""
-            if match is None or (rest[:1] != "=" and kind not in _READERS):
-                self._fault(path, "syntax", f"{name} has the unknown term {item}")
-            elif rest[:1] == "=":
-                redirect = rest[1:] if kind == "redirect" else redirect
-            elif not ends and kind in {"ip4", "ip6"}:
-                networks += [rest[1:]] if match["qualifier"] in {"", "+"} else []
-            elif not ends and kind == "all":
-                ends = True  # what follows is never looked at (§5.1)
-            elif not ends:
-                node = self._term(name, item, kind, rest, path, trail)
-                # What does not pass lets nobody in: it holds no address that would have to be written.
-                nodes.append(node if match["qualifier"] in {"", "+"} else _refusing(node))
-        if redirect is not None and not ends:
-            nodes.append(self._followed(f"redirect={redirect}", redirect, path, trail))
+        for term in record.reached:
+            passes = term.qualifier == "+"
+            if term.network is not None:
+                networks += [network_text(term.network)] if passes else []
+            elif term.costs:
+                node = self._term(name, term, path, trail)
+                # What does not pass lets nobody in: it holds no address that would have to be written. And an exception
+                # ahead of a wider pass cannot be said with addresses alone.
+                nodes.append(node if passes else replace(node, addresses=None))
+        if record.redirect is not None:
+            nodes.append(self._followed(f"redirect={record.redirect}", record.redirect, path, trail))
         return tuple(nodes), tuple(networks)
 
-    def _term(
-        self, name: str, item: str, kind: str, rest: str, path: tuple[str, ...], trail: tuple[str, ...]
-    ) -> SpfNode:
+    def _term(self, name: str, term: Term, path: tuple[str, ...], trail: tuple[str, ...]) -> SpfNode:
         self.spent += 1
-        if kind == "include":
-            return self._followed(item, rest[1:], path, trail)
-        if "%" in rest or kind in {"ptr", "exists"}:
-            return SpfNode(term=item) if "%" in rest or kind == "ptr" else self._exists(item, rest[1:], path)
-        prefix = _PREFIX.search(rest)
-        length = prefix[0] if prefix is not None else ""
-        asked = rest[1 : len(rest) - len(length)] or name
-        return self._addressed(item, asked.lower().rstrip("."), kind, length, path)
+        target = term.target or name
+        if term.kind == "include":
+            return self._followed(term.text, target, path, trail)
+        if "%" in target or term.kind == "ptr" or self.spent > ENOUGH:
+            return SpfNode(term=term.text)
+        if term.kind == "exists":
+            reply = self._asked(target, "A", (*path, term.text))
+            return SpfNode(term=term.text, voids=int(reply.known and not reply.values), sure=reply.known)
+        return self._addressed(term, target, (*path, term.text))
 
-    def _exists(self, item: str, target: str, path: tuple[str, ...]) -> SpfNode:
-        reply = self._asked(target.lower().rstrip("."), "A", (*path, item))
-        return SpfNode(term=item, voids=int(reply.known and not reply.values), sure=reply.known)
-
-    def _addressed(self, item: str, asked: str, kind: str, length: str, path: tuple[str, ...]) -> SpfNode:
+    def _addressed(self, term: Term, asked: str, here: tuple[str, ...]) -> SpfNode:
         """Follow an a or mx term. It is void at most once, however many addresses are asked for."""
-        here = (*path, item)
         hosts: tuple[str, ...] = (asked,)
-        if kind == "mx":
+        if term.kind == "mx":
             reply = self._asked(asked, "MX", here)
             if not reply.known or not reply.values:
-                return SpfNode(term=item, voids=int(reply.known), sure=reply.known)
+                return SpfNode(term=term.text, voids=int(reply.known), sure=reply.known)
             hosts = tuple(host for value in reply.values if (host := value.split()[-1].lower().rstrip(".")))
             if len(hosts) > MAX_MX_HOSTS:
                 self._fault(here, "mx-hosts", f"{asked} has {len(hosts)} exchangers; {MAX_MX_HOSTS} are the limit")
-        replies = [self._asked(host, "A", here) for host in hosts]
+        replies = [self._asked(host, "A", here) for host in hosts[: MAX_MX_HOSTS + 1]]
         sure = all(reply.known for reply in replies)
-        found = tuple(value + _length_of(value, length) for reply in replies for value in reply.values)
-        return SpfNode(term=item, voids=int(sure and not found), sure=sure, addresses=found if sure else None)
+        found = tuple(value + _length_of(value, term.lengths) for reply in replies for value in reply.values)
+        return SpfNode(term=term.text, voids=int(sure and not found), sure=sure, addresses=found if sure else None)
 
-    def _followed(self, item: str, target: str, path: tuple[str, ...], trail: tuple[str, ...]) -> SpfNode:
+    def _followed(self, item: str, name: str, path: tuple[str, ...], trail: tuple[str, ...]) -> SpfNode:
         here = (*path, item)
-        if "%" in target:
-            return SpfNode(term=item, lookups=self.assumed.get(target, 1))  # nobody can tell without a message
-        try:
-            name = normalise_name(target, service=True)
-        except NameRuleError as error:
-            self._fault(here, "syntax", f"{error.found}, which is no domain name")
-            return SpfNode(term=item)
+        if "%" in name:
+            return SpfNode(term=item, lookups=self.assumed.get(name, 1))  # nobody can tell without a message
         if name in trail:
             self._fault(here, "loop", " -> ".join((*trail[trail.index(name) :], name)))
             return SpfNode(term=item, target=name)
@@ -257,7 +243,7 @@ class _Walk:
         reply = self._asked(name, "TXT", here)
         if not reply.known:
             return SpfNode(term=item, target=name, lookups=self.assumed.get(name, 1), sure=False)
-        records = [value for value in reply.values if _SPF.match(value)]
+        records = spf_records(reply.values)
         if len(records) != 1:
             what = f"{name} has {len(records)} SPF records" if records else f"{name} has no SPF record"
             self._fault(here, "two" if records else "missing", what)
@@ -288,24 +274,7 @@ class _Walk:
         self.faults.append(SpfFault(path=path, kind=kind, detail=detail))
 
 
-_READERS = frozenset({"all", "include", "a", "mx", "ptr", "exists", "ip4", "ip6"})
-
-
-def _refusing(node: SpfNode) -> SpfNode:
-    return SpfNode(
-        term=node.term,
-        lookups=node.lookups,
-        voids=node.voids,
-        sure=node.sure,
-        target=node.target,
-        children=node.children,
-        # An exception ahead of a wider pass cannot be said with addresses alone.
-        addresses=None,
-    )
-
-
-def _length_of(address: str, lengths: str) -> str:
-    """Return the prefix length for one address of "/24//64"."""
-    four, _, six = lengths.partition("//")
-    length = six if ":" in address else four.removeprefix("/")
-    return f"/{length}" if length else ""
+def _length_of(address: str, lengths: tuple[int, int]) -> str:
+    """Return the prefix length for one address, nothing where it is the whole of it."""
+    length, whole = (lengths[1], _SIX) if ":" in address else (lengths[0], _FOUR)
+    return "" if length == whole else f"/{length}"

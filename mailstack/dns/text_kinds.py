@@ -2,7 +2,9 @@
 
 from collections.abc import Mapping
 
-__all__ = ["SETTINGS", "kind_of", "misplaced"]
+from mailstack.dns.problems import Findings, shown
+
+__all__ = ["SETTINGS", "kind_of", "refuse_place"]
 
 # How a value of each kind begins.
 KINDS: Mapping[str, str] = {
@@ -41,7 +43,29 @@ def kind_of(name: str, text: str) -> str | None:
     return "DKIM" if "._domainkey." in f".{name}" and "p=" in lowered else None
 
 
-def misplaced(name: str, text: str) -> str | None:
+def refuse_place(name: str, text: str, label: str, findings: Findings) -> bool:
+    """Note a text that nobody reads at ``name``, or anywhere; return whether it is one."""
+    kind, where = kind_of(name, text), _misplaced(name, text)
+    if kind == "Sender ID":
+        findings.error(
+            label,
+            "spf-sender-id",
+            found=f"a Sender ID record, {shown(text)}",
+            expected="no such record: Sender ID is dead",
+            fix="remove it",
+        )
+    elif kind is not None and where is not None:
+        findings.error(
+            label,
+            "txt-place",
+            found=f"{shown(text)} at {name}",
+            expected=f"it at {where}: here nobody reads it",
+            fix=f"correct the name, or remove it and let {SETTINGS[kind]} make the record",
+        )
+    return kind == "Sender ID" or where is not None
+
+
+def _misplaced(name: str, text: str) -> str | None:
     """Return where a record of that kind belongs, if that is not at ``name``. A report's permission is a DMARC too."""
     kind = kind_of(name, text)
     label = LABELS.get(kind or "")

@@ -14,23 +14,13 @@ import dns.resolver
 from mailstack.dns import Record
 from mailstack.dns.existing import Existing
 from mailstack.reach.rdata import as_existing
+from mailstack.reach.resolvers import resolver_at
 
-__all__ = ["Authority", "resolver_at"]
+__all__ = ["Authority"]
 
 QUESTION_SECONDS = 2.0
-DNS_PORT = 53
 # A name nobody has: an answer for it comes from a wildcard (RFC 4592).
 PROBE = "mailstack-probe-7f3a"
-
-
-def resolver_at(resolvers: Sequence[str] | None) -> dns.resolver.Resolver:
-    """Return a resolver that asks ``resolvers``, as ``address`` or ``address:port``; None: those of the system."""
-    found = dns.resolver.Resolver(configure=resolvers is None)
-    if resolvers is not None:
-        places = [place.rpartition(":") if place.count(":") == 1 else (place, "", "") for place in resolvers]
-        found.nameservers = [address for address, _, _ in places]
-        found.port = int(places[0][2] or DNS_PORT)
-    return found
 
 
 class Authority:

@@ -7,8 +7,9 @@ from concurrent.futures import ThreadPoolExecutor
 import dns.exception
 import dns.resolver
 
-from mailstack.reach.authority import QUESTION_SECONDS, resolver_at
+from mailstack.reach.authority import QUESTION_SECONDS
 from mailstack.reach.cloudflare import AT_ONCE
+from mailstack.reach.resolvers import resolver_at
 
 __all__ = ["delegations"]
 

@@ -12,16 +12,15 @@ import dns.exception
 import dns.rdata
 import dns.resolver
 
-from mailstack.dns.spf_tree import Ask, Kind, Question, Reply, expand
+from mailstack.dns.spf_tree import TYPES, Ask, Kind, Question, Reply, expand
+from mailstack.reach.resolvers import resolver_at
 
 __all__ = ["look_at_spf"]
 
 QUESTION_SECONDS = 2.0
 AT_ONCE = 16
-DNS_PORT = 53
 # So many questions without any answer, and nobody is there: the rest of the time is not waited for.
 IN_VAIN = 3
-TYPES: Mapping[Kind, tuple[str, ...]] = {"TXT": ("TXT",), "A": ("A", "AAAA"), "MX": ("MX",)}
 
 
 def look_at_spf(
@@ -68,13 +67,9 @@ class _Look:
         self._heard = False
         self._resolver = dns.resolver.Resolver(configure=False)
         try:
-            self._resolver = dns.resolver.Resolver(configure=resolvers is None)
+            self._resolver = resolver_at(resolvers)
         except dns.resolver.NoResolverConfiguration:
             self._in_vain = IN_VAIN
-        if resolvers is not None:
-            places = [place.rpartition(":") if place.count(":") == 1 else (place, "", "") for place in resolvers]
-            self._resolver.nameservers = [address for address, _, _ in places]
-            self._resolver.port = int(places[0][2] or DNS_PORT)
 
     def ask(self, name: str, kind: Kind) -> Reply:
         """Answer from the declaration, from what was asked before, or by asking."""

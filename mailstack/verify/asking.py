@@ -4,7 +4,6 @@ Uses dnspython. UDP first; TCP where an answer is cut off, and where UDP is not 
 network that does not answer: that is an answer too (``NO_ANSWER``), with its reason.
 """
 
-import ipaddress
 import socket
 import threading
 import time
@@ -20,13 +19,13 @@ import dns.query
 import dns.rcode
 import dns.resolver
 
+from mailstack.reach.resolvers import DNS_PORT, place_of
 from mailstack.verify.answer import Answer, Outcome, Server, no_answer, read_answer
 from mailstack.verify.around import Around
 from mailstack.verify.labels import a_labels
 
 __all__ = ["Answer", "Dns", "Outcome", "Server"]
 
-DNS_PORT = 53
 AT_ONCE = 32
 PARENTS = 4  # servers of a parent zone that are asked; a registry's are many, and say the same
 GIVEN_UP_AFTER = 2  # questions without any response; a server is then taken for dead, and tried again later
@@ -121,7 +120,7 @@ class Dns:
     def ask(self, resolver: str, name: str, kind: str, *, unchecked: bool = False) -> Answer:
         """Ask one resolver, with CNAMEs followed. ``unchecked``: also what DNSSEC proves wrong (RFC 4035 §3.2.2)."""
         name = a_labels(name)
-        place = _place(resolver)
+        place = place_of(resolver)
         flags = dns.flags.RD | (dns.flags.CD if unchecked else dns.flags.AD)
         return self._kept(
             (resolver, name, kind, unchecked), lambda: self._query(place, resolver, name, kind, dns.flags.Flag(flags))
@@ -258,14 +257,3 @@ def _exchanged(
         return dns.query.tcp(query, address, timeout=seconds, port=port)
     reply, _ = dns.query.udp_with_fallback(query, address, timeout=seconds, port=port)
     return reply
-
-
-def _place(resolver: str) -> tuple[str, int]:
-    """Read ``address`` or ``address:port``."""
-    if resolver.startswith("["):
-        address, _, port = resolver[1:].partition("]")
-        return address, int(port.removeprefix(":") or DNS_PORT)
-    address, colon, port = resolver.rpartition(":")
-    if colon and ":" not in address:
-        return str(ipaddress.ip_address(address)), int(port)
-    return resolver, DNS_PORT

@@ -5,32 +5,22 @@ from collections.abc import Iterator
 
 import dkim
 
-from mailstack.dns.dkim_values import KeyRuleError, check_ed25519, rsa_bits
+from mailstack.dns.dkim import GOOD_RSA_BITS, MAX_RSA_BITS
+from mailstack.dns.dkim_values import MIN_RSA_BITS, KeyRuleError, check_ed25519, rsa_bits
+from mailstack.dns.tags import tags_of
 from mailstack.verify.answer import Answer, Outcome
 from mailstack.verify.context import Context
 from mailstack.verify.model import Finding, check, fail, not_applicable, ok, unknown, warn
 from mailstack.verify.target import DkimTarget, DomainTarget
 
-__all__ = ["key_name", "tags_of"]
+__all__ = ["key_name"]
 
-GOOD_BITS, LEAST_BITS, MOST_BITS = 2048, 1024, 4096  # RFC 8301 §3.2
 LONGEST_CHAIN = 2  # CNAMEs; each is one more thing that can break
 
 
 def key_name(selector: str, domain: str) -> str:
     """Return where the key of a selector is."""
     return f"{selector}._domainkey.{domain}".lower()
-
-
-def tags_of(text: str) -> dict[str, str] | None:
-    """Read a tag list (RFC 6376 §3.2); None where it is none. Blanks around names and values mean nothing."""
-    found: dict[str, str] = {}
-    for part in text.strip().removesuffix(";").split(";"):
-        name, equals, value = part.partition("=")
-        if not equals or not name.strip() or name.strip() in found:
-            return None
-        found[name.strip()] = value.strip()
-    return found
 
 
 @check(
@@ -204,14 +194,14 @@ def _value(name: str, tags: dict[str, str], text: str) -> Iterator[Finding]:
     if kind != "rsa" or refused:
         why = refused or f"k={kind}"
         yield fail(name, f"verifiers refuse it: {why}", text, expected="k=rsa or k=ed25519", fix="make a new key")
-    elif bits < LEAST_BITS:
-        what = f"receivers must refuse less than {LEAST_BITS}"
-        yield fail(name, f"an RSA key of {bits} bits", text, expected=f"{GOOD_BITS}: {what}", fix="make a new key")
-    elif bits < GOOD_BITS or bits > MOST_BITS:
+    elif bits < MIN_RSA_BITS:
+        what = f"receivers must refuse less than {MIN_RSA_BITS}"
+        yield fail(name, f"an RSA key of {bits} bits", text, expected=f"{GOOD_RSA_BITS}: {what}", fix="make a new key")
+    elif bits < GOOD_RSA_BITS or bits > MAX_RSA_BITS:
         yield warn(
             name,
             f"an RSA key of {bits} bits",
-            expected=f"{GOOD_BITS}: less can be broken, and verifiers need not take more than {MOST_BITS}",
+            expected=f"{GOOD_RSA_BITS}: less can be broken, and verifiers need not take more than {MAX_RSA_BITS}",
             fix="add a selector with a key of 2048 bits, switch the signer, then revoke this one",
         )
 

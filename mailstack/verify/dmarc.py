@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator
 from checkdmarc.dmarc import DMARCError, parse_dmarc_record, parse_dmarc_report_uri
 
 from mailstack.dns.names import is_within
+from mailstack.dns.tags import tags_of
 from mailstack.verify.context import Context
-from mailstack.verify.dkim import tags_of
 from mailstack.verify.model import Finding, check, fail, not_applicable, ok, unknown, warn
 from mailstack.verify.target import DomainTarget
 from mailstack.verify.tree_walk import dmarc_records, organizational_domain, walk

@@ -4,12 +4,12 @@ import ipaddress
 from collections.abc import Callable, Iterable, Iterator
 
 from mailstack.dns.addresses import special_purpose
+from mailstack.dns.spf_read import spf_records
 from mailstack.verify.answer import Answer
 from mailstack.verify.cloudflare_ranges import is_proxied
 from mailstack.verify.context import Context
 from mailstack.verify.model import Finding, check, fail, not_applicable, ok, unknown, warn
 from mailstack.verify.spf import evaluated
-from mailstack.verify.spf_read import spf_records
 from mailstack.verify.target import HostTarget
 
 __all__ = ["addresses_in_dns", "mail_names"]

@@ -3,11 +3,11 @@
 from collections.abc import Iterable, Iterator
 
 from mailstack.dns.names import is_within
+from mailstack.dns.spf_read import SpfError, read_spf, spf_records
 from mailstack.verify.context import Context
 from mailstack.verify.dkim import key_name
 from mailstack.verify.model import Finding, check, not_applicable, ok, unknown, warn
 from mailstack.verify.providers import PROVIDERS, Provider
-from mailstack.verify.spf_read import SpfError, read_spf, spf_records
 from mailstack.verify.target import DomainTarget
 
 __all__: list[str] = []

@@ -7,9 +7,9 @@ from checkdmarc.mta_sts import MTASTSError, mx_in_mta_sts_patterns, parse_mta_st
 from checkdmarc.smtp_tls_reporting import SMTPTLSReportingError, parse_smtp_tls_reporting_record
 
 from mailstack.dns import mta_sts_id
+from mailstack.dns.tags import tags_of
 from mailstack.verify.answer import Answer
 from mailstack.verify.context import Context
-from mailstack.verify.dkim import tags_of
 from mailstack.verify.model import Finding, check, fail, not_applicable, ok, unknown, warn
 from mailstack.verify.policy_fetch import PATH, fetch_policy
 from mailstack.verify.target import DomainTarget

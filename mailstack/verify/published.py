@@ -8,11 +8,11 @@ import dns.rdataclass
 import dns.rdatatype
 from dns.rdtypes.ANY.TXT import TXT
 
+from mailstack.dns.spf_read import spf_records
 from mailstack.verify.answer import Answer, Outcome
 from mailstack.verify.context import Context
 from mailstack.verify.dkim import key_name
 from mailstack.verify.model import Finding, check, fail, not_applicable, ok, unknown, warn
-from mailstack.verify.spf_read import spf_records
 from mailstack.verify.target import DomainTarget
 from mailstack.verify.tree_walk import dmarc_records
 

@@ -6,15 +6,16 @@ from collections.abc import Iterable, Iterator
 
 from mailstack.dns.addresses import special_purpose
 from mailstack.dns.problems import Findings, Problem
+from mailstack.dns.spf_read import Spf, SpfError, read_spf, spf_records
 from mailstack.dns.spf_terms import TermReader
+from mailstack.dns.spf_tree import MAX_LOOKUPS, MAX_VOIDS, TYPES, Ask, Kind, Reply, SpfFault, expand
 from mailstack.verify.answer import Answer
 from mailstack.verify.context import Context
 from mailstack.verify.model import Finding, check, fail, not_applicable, ok, unknown, warn
-from mailstack.verify.spf_read import Spf, SpfError, read_spf, spf_records
-from mailstack.verify.spf_walk import MAX_LOOKUPS, MAX_VOIDS, Evaluation, count
-from mailstack.verify.target import DomainTarget
+from mailstack.verify.spf_evaluation import Evaluation, Lookup
+from mailstack.verify.target import DomainTarget, Target
 
-__all__ = ["evaluated", "lookup", "senders_of"]
+__all__ = ["evaluated", "lookup", "replies", "senders_of"]
 
 LARGE = 450  # bytes of TXT at one name: more may not fit into a UDP answer (RFC 7208 §3.4)
 ALMOST = re.compile(r"\W*v?\W{0,2}spf\s*[12]?\b", re.IGNORECASE)  # what was meant to be SPF
@@ -25,6 +26,17 @@ ADVICE = frozenset({"spf-address-public", "spf-host-bits", "spf-ptr", "spf-modif
 def lookup(context: Context, own: str, name: str, kind: str) -> Answer:
     """Look a name up: the domain's own at its servers, what others publish through our resolver."""
     return context.dns.look(name, kind) if name == own else context.dns.follow(name, kind)
+
+
+def replies(look: Lookup) -> Ask:
+    """Return what answers the walk through SPF records, which asks for addresses of both kinds at once."""
+
+    def ask(name: str, kind: Kind) -> Reply:
+        answers = [look(name, type_) for type_ in TYPES[kind]]
+        why = next((answer.why for answer in answers if not answer.known), "")
+        return Reply(why=why, values=() if why else tuple(value for answer in answers for value in answer.values))
+
+    return ask
 
 
 def evaluated(context: Context, domain: str, address: str, helo: str) -> Evaluation:
@@ -134,15 +146,22 @@ def _content(context: Context, domain: DomainTarget, name: str, text: str, size:
 def _problems(text: str, name: str, context: Context, domain: DomainTarget) -> Iterator[tuple[Problem, bool]]:
     """Yield what our rules for declared records say, and whether receivers mind."""
     notes = Findings()
-    addresses = [*senders_of(context, domain), *(one for host in context.target.hosts for one in host.addresses)]
-    # In a rehearsal hosts have private addresses, which are right in its SPF.
-    inside = any(special_purpose(ipaddress.ip_network(address)) for address in addresses)
+    inside = context.once("private hosts", lambda: _private(context.target)) or _special(domain.senders)
     reader = TermReader(f"{name} SPF", notes, production=not inside)
     for word in text.split(" ")[1:]:
         if word and word.lower().lstrip("+-~?") != "all":
             reader.term(word)
     yield from ((problem, problem.rule not in ADVICE) for problem in notes.errors)
     yield from ((problem, False) for problem in notes.warnings)
+
+
+def _private(target: Target) -> bool:
+    """Tell whether hosts have private addresses, as in a rehearsal: they are right in its SPF."""
+    return _special(address for host in target.hosts for address in host.addresses)
+
+
+def _special(addresses: Iterable[str]) -> bool:
+    return any(special_purpose(ipaddress.ip_network(address)) for address in addresses)
 
 
 def _ending(domain: DomainTarget, name: str, record: Spf) -> list[Finding]:
@@ -189,43 +208,49 @@ def _counted(context: Context, name: str) -> Iterator[Finding]:
     if record is None:
         yield unknown(name, answer.why) if not answer.known else not_applicable(name, "no record that can be read")
         return
-    costs = count(name, record, lambda other, kind: lookup(context, name, other, kind))
-    details = tuple(map(str, sorted(costs.terms, key=lambda term: -term.lookups)))
+    tree = expand(name, record.text, replies(lambda other, kind: lookup(context, name, other, kind)))
+    details = tuple(map(str, sorted(tree.nodes, key=lambda node: -node.lookups)))
+    wrong = [fault for fault in tree.faults if fault.kind != "unknown"]
     found = [
         fail(
             name,
-            error,
+            _said(fault),
             record.text,
             expected="includes that exist, with one record each, and end: else receivers answer permerror",
             fix="remove the term from `domains[].spf.include`, or correct it",
         )
-        for error in dict.fromkeys(costs.errors)
+        for fault in dict.fromkeys(wrong)
     ]
-    if costs.lookups > MAX_LOOKUPS:
-        culprits = ", ".join(details[:3])
+    if tree.lookups > MAX_LOOKUPS:
         found.append(
             fail(
                 name,
-                f"{costs.lookups} DNS lookups, most of them for {culprits}",
+                f"{tree.lookups} DNS lookups, most of them for {', '.join(details[:3])}",
                 *details,
                 expected=f"at most {MAX_LOOKUPS}: above that receivers answer permerror",
                 fix="remove senders no longer used from `domains[].spf.include`, write own hosts as ip4:/ip6:",
             )
         )
-    voids = [cost for cost in costs.voids if not any(cost.text in error for error in costs.errors)]
+    told = {fault.path for fault in wrong}
+    voids = [" -> ".join(path) for node in tree.nodes for path in node.empty() if path not in told]
     if voids:
         found.append(
-            (fail if len(costs.voids) > MAX_VOIDS else warn)(
+            (fail if tree.voids > MAX_VOIDS else warn)(
                 name,
-                f"{len(costs.voids)} lookups that find nothing: {', '.join(map(str, voids))}",
+                f"{tree.voids} lookups that find nothing: {', '.join(voids)}",
                 record.text,
                 expected=f"none; with more than {MAX_VOIDS} receivers answer permerror",
                 fix="remove the terms whose names no longer exist",
             )
         )
-    if costs.unknown:
-        found.append(unknown(name, f"not counted to the end: {'; '.join(costs.unknown[:3])}", *details))
-    yield from found or [ok(name, f"{costs.lookups} of {MAX_LOOKUPS} lookups, {len(voids)} void", *details)]
+    unseen = [str(fault) for fault in tree.faults if fault.kind == "unknown"]
+    if unseen:
+        found.append(unknown(name, f"not counted to the end: {'; '.join(unseen[:3])}", *details))
+    yield from found or [ok(name, f"{tree.lookups} of {MAX_LOOKUPS} lookups, {len(voids)} void", *details)]
+
+
+def _said(fault: SpfFault) -> str:
+    return f"a loop: {fault.detail}" if fault.kind == "loop" else str(fault)
 
 
 @check(

@@ -7,9 +7,9 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from mailstack.dns.tags import tags_of
 from mailstack.verify.answer import Answer
 from mailstack.verify.context import Context
-from mailstack.verify.dkim import tags_of
 
 __all__ = ["Walked", "dmarc_records", "organizational_domain", "walk"]
 

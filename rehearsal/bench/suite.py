@@ -20,9 +20,11 @@ from mailstack.settings.initialise import rehearsal_config
 from rehearsal.bench.container import measure_container
 from rehearsal.bench.docker import inspect
 from rehearsal.bench.domains import measure_domains
+from rehearsal.bench.planning import measure_planning
 from rehearsal.bench.postal import measure_postal
 from rehearsal.bench.relay_host import set_up_guide
 from rehearsal.bench.throughput import BenchError, Load, Relay, compare
+from rehearsal.bench.verify import measure_verify
 from rehearsal.engine import Engine, EngineError, find_cli
 from rehearsal.ground import Ground, GroundError, Host, clean_leftovers, ensure_base_image, ensure_docker
 
@@ -53,7 +55,9 @@ def main(arguments: list[str] | None = None) -> int:
     """Run all parts, or those named; return 1 when a part that could run did not."""
     parts: dict[str, Callable[[], None]] = {
         "preview": _preview,
+        "planning": _planning,
         "domains": _domains,
+        "verify": _verify,
         "role": _role,
         "postal": _postal,
         "throughput": _throughput,
@@ -116,6 +120,16 @@ def _preview() -> None:
         if name != "empty":
             own = statistics.median(seconds[name])
             _say(f"{name} stack: {own:.2f} s, ratio {own / empty:.2f} (aim 1.3)")
+
+
+def _planning() -> None:
+    """Time and memory of the plan alone, for 1 to 1,000 domains."""
+    measure_planning(_say)
+
+
+def _verify() -> None:
+    """A look at one domain, aim 2 s, and at a hundred side by side."""
+    measure_verify(_say)
 
 
 def _domains() -> None:

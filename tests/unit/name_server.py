@@ -167,7 +167,7 @@ class NameServer:
         self, response: dns.message.Message, origin: dns.name.Name, name: dns.name.Name, type_: dns.rdatatype.RdataType
     ) -> None:
         zone = self.zones[origin]
-        owners = list(zone.nodes)
+        owners = zone.nodes
         for ancestor in (name, *_above(name, origin)):
             cut = zone.get_rrset(ancestor, dns.rdatatype.NS) if ancestor in owners else None
             if ancestor != origin and cut is not None and not self.recursive:
@@ -180,7 +180,7 @@ class NameServer:
                 return
         response.flags |= dns.flags.AA
         owner = name
-        if not any(other.is_subdomain(name) for other in owners):
+        if name not in owners and not any(other.is_subdomain(name) for other in owners):
             encloser = next(a for a in _above(name, origin) if any(other.is_subdomain(a) for other in owners))
             owner = dns.name.Name((b"*", *encloser.labels))
             if owner not in owners:

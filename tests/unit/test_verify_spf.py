@@ -10,10 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mailstack.dns.problems import Findings
+from mailstack.dns.spf_read import SpfError, read_spf, spf_records
 from mailstack.dns.spf_terms import TermReader
+from mailstack.dns.spf_tree import expand
 from mailstack.verify.answer import Answer, Outcome
-from mailstack.verify.spf_read import SpfError, expanded, read_spf, spf_records
-from mailstack.verify.spf_walk import Evaluation, count
+from mailstack.verify.spf import replies
+from mailstack.verify.spf_evaluation import Evaluation, expanded
 
 V4, V6 = "192.0.2.3", "2001:db8::cb01"
 SENDER, HELO = "strong-bad@email.example.com", "mail.example.com"
@@ -117,7 +119,7 @@ def test_a_tree_of_includes_without_end_is_not_followed_to_its_end() -> None:
         text = "v=spf1 " + " ".join(f"include:{letter}.{name}" for letter in "abcdefghij") + " -all"
         return Answer(name=name, type=kind, server="test", outcome=Outcome.FOUND, values=(text,))
 
-    costs = count("x.example", read_spf("v=spf1 include:a.example -all"), endless)
+    costs = expand("x.example", "v=spf1 include:a.example -all", replies(endless))
     assert costs.lookups > 10
     assert len(asked) <= 100
     spent = Evaluation(address=ipaddress.ip_address(V4), sender="a@x.example", helo="x.example", look=endless)
@@ -203,7 +205,7 @@ def test_any_record_is_evaluated_as_pyspf_does(
 @settings(max_examples=100, deadline=None)
 def test_the_count_is_at_least_what_any_sender_costs(words: list[str]) -> None:
     record = " ".join(["v=spf1", *words])
-    costs = count("own.example", read_spf(record), lambda name, kind: look(name, kind, record))
+    costs = expand("own.example", record, replies(lambda name, kind: look(name, kind, record)))
     for address in (V4, V6):
         spent = Evaluation(
             address=ipaddress.ip_address(address),

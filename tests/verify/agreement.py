@@ -15,7 +15,7 @@ from mailstack.verify.around import Around
 from mailstack.verify.asking import Dns
 from mailstack.verify.dkim import key_name
 from mailstack.verify.model import Finding, State
-from mailstack.verify.spf_walk import Evaluation
+from mailstack.verify.spf_evaluation import Evaluation
 from tests.verify.case import Filled
 
 PYSPF, SPF, COUNT, DMARC, DKIM = (
@@ -164,7 +164,7 @@ HEAD = """\
 # Where `mailstack verify` judges otherwise than others
 
 The zones of tests/verify are judged by checkdmarc (SPF, with its count of lookups, and DMARC), by pyspf (the result for
-every sender) and by dkimpy (keys) as well. They agree on all but the following. tests/unit/test_verify_agreement.py
+every sender) and by dkimpy (keys) as well. They agree on all but the following. tests/verify/test_agreement.py
 makes this page from what it finds, and fails where there is a difference that is not explained here, or one less.
 """
 

@@ -127,7 +127,7 @@ SPF = (
         add=HOSTS
         + '\n_one 300 IN TXT "v=spf1 a:h0.{d} a:h1.{d} a:h2.{d} a:h3.{d} a:h4.{d} a:h5.{d} -all"'
         + '\n_two 300 IN TXT "v=spf1 a:h6.{d} a:h7.{d} a:h8.{d} -all"',
-        found=(("spf-lookups", FAIL, "11 DNS lookups, most of them for include:_one.{d} (7), include:_two.{d} (4)"),),
+        found=(("spf-lookups", FAIL, "11 DNS lookups, most of them for include:_one.{d} 7, include:_two.{d} 4"),),
     ),
     Case(
         name="spf-ten-lookups-are-fine",
@@ -148,7 +148,7 @@ SPF = (
     Case(
         name="spf-one-void",
         swap=spf("v=spf1 ip4:{ip} ip6:{ip6} a:gone.{d} -all"),
-        found=(("spf-lookups", WARN, "1 lookups that find nothing: a:gone.{d} (1)"),),
+        found=(("spf-lookups", WARN, "1 lookups that find nothing: a:gone.{d}"),),
     ),
     Case(
         name="spf-three-voids",
@@ -170,7 +170,7 @@ SPF = (
         name="spf-many-mail-hosts",
         swap=spf("v=spf1 mx:many.{d} ip4:{ip} ip6:{ip6} -all"),
         add=HOSTS + "\n" + "\n".join(f"many 300 IN MX 10 h{number}" for number in range(11)),
-        found=(("spf-lookups", FAIL, "11 mail hosts, more than 10"), NOT_PASSED),
+        found=(("spf-lookups", FAIL, "has 11 exchangers; 10 are the limit"), NOT_PASSED),
     ),
     Case(
         name="spf-forgets-ipv6",

@@ -113,9 +113,10 @@ ERRORS: list[Mistake] = [
     (declaration(domain(texts=("",))), "txt-characters", "''", "control"),
     (declaration(domain(texts=("x" * 3801,))), "txt-length", "3801", "shorten"),
     (declaration(domain(texts=("token", "token"))), "txt-duplicate", '"token" twice', "remove one"),
-    (declaration(domain(texts=("v=DMARC1; p=none",))), "txt-place", "v=DMARC1; p=none", "`dmarc`, `dkim`"),
-    (declaration(domain(texts=("v=DKIM1; p=",))), "txt-place", "v=DKIM1", "`dmarc`, `dkim`"),
+    (declaration(domain(texts=("v=DMARC1; p=none",))), "txt-place", "v=DMARC1; p=none", "let `dmarc` make"),
+    (declaration(domain(texts=("v=DKIM1; p=",))), "txt-place", "v=DKIM1", "let `dkim` make"),
     (declaration(domain(texts=("v=STSv1; id=1",))), "txt-place", "_mta-sts", "`caddy.mta_sts`"),
+    (declaration(domain(texts=("v=BIMI1; l=",))), "txt-place", "<selector>._bimi.<domain>", "let `bimi` make"),
     (declaration(spf(*(f"ip4:93.184.{n}.0/24" for n in range(30)))), "txt-size", "an SPF record of", "ranges"),
     # DKIM
     (declaration(dkim(rsa_key(2048), selector="")), "dkim-selector", '""', "selector alone"),

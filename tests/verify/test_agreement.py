@@ -7,9 +7,7 @@ from pathlib import Path
 import pytest
 import spf
 
-from mailstack.verify import checks  # noqa: F401 - fills the list of checks
 from mailstack.verify.around import Around
-from mailstack.verify.reference import checks_page
 from mailstack.verify.run import run_checks
 from tests.verify import agreement
 from tests.verify.agreement import DIFFERENCES, NOT_COMPARED, Said, differences_page, records, spf_results
@@ -55,8 +53,3 @@ def test_much_was_compared_and_both_answers_occur(said: list[Said]) -> None:
 def test_the_page_of_differences_is_what_was_found(said: list[Said]) -> None:
     page = differences_page([one for one in said if one.theirs != one.ours])
     assert (REFERENCE / "verify-differences.md").read_text() == page
-
-
-def test_the_page_of_checks_is_made_from_the_checks() -> None:
-    """Made with: python -c 'from mailstack.verify import checks, reference as r; print(r.checks_page(), end="")'."""
-    assert (REFERENCE / "checks.md").read_text() == checks_page()

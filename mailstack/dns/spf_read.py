@@ -1,28 +1,24 @@
 """Reads an SPF record as a receiver does (RFC 7208 §4.6, §5, §6): anything it must refuse is a ``SpfError``.
 
-``mailstack.dns`` reads records that we are about to publish, and is stricter; this is for what others publish too.
+``spf_terms`` reads what we are about to publish, and is stricter; this is for what stands in DNS, whoever put it there.
 """
 
 import ipaddress
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Literal
 
-from mailstack.dns import NameRuleError, spf_target
-from mailstack.dns.addresses import IPAddress, IPNetwork
+from mailstack.dns.addresses import IPNetwork
+from mailstack.dns.names import NameRuleError
+from mailstack.dns.spf_macros import spf_target
+from mailstack.dns.spf_terms import LOOKUP_KINDS, MECHANISMS
 
-__all__ = ["Spf", "SpfError", "Term", "expanded", "read_spf", "spf_records"]
+__all__ = ["Spf", "SpfError", "Term", "read_spf", "spf_records"]
 
-MECHANISMS = frozenset({"all", "include", "a", "mx", "ptr", "ip4", "ip6", "exists"})
-LOOKUPS = frozenset({"include", "a", "mx", "ptr", "exists"})
 _MECHANISM = re.compile(
     r"([-+~?]?)([A-Za-z][A-Za-z0-9_.-]*)(?::((?:%\{[^}]*\}|[^/%]|%(?!\{[^}]*\}))*))?((?:/[0-9]+)?(?://[0-9]+)?)"
 )
 _MODIFIER = re.compile(r"([A-Za-z][A-Za-z0-9_.-]*)=(.*)")
-_MACRO = re.compile(r"%(?:\{([A-Za-z])([0-9]*)([rR]?)([-.+,/_=]*)\}|([%_-]))")
-
-Qualifier = Literal["+", "-", "~", "?"]
 
 
 class SpfError(ValueError):
@@ -45,7 +41,7 @@ class Term:
     @property
     def costs(self) -> bool:
         """Tell whether it counts as a DNS lookup (§4.6.4)."""
-        return self.kind in LOOKUPS
+        return self.kind in LOOKUP_KINDS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -146,31 +142,3 @@ def _network(word: str, kind: str) -> IPNetwork:
     if network.version != int(kind[-1]):
         raise SpfError(f"{word!r}: an IPv{network.version} address")
     return network
-
-
-def expanded(target: str, *, domain: str, address: IPAddress, sender: str, helo: str) -> str:
-    """Expand the macros of a domain-spec (§7.2 to §7.4). ``%{p}`` becomes "unknown", as §7.3 lets it."""
-    local, _, sender_domain = sender.rpartition("@")
-    dotted = ".".join(address.exploded.replace(":", "")) if address.version == 6 else str(address)
-    values = {
-        "s": sender,
-        "l": local or "postmaster",
-        "o": sender_domain,
-        "d": domain,
-        "i": dotted,
-        "p": "unknown",
-        "v": "in-addr" if address.version == 4 else "ip6",
-        "h": helo,
-    }
-
-    def one(match: re.Match[str]) -> str:
-        if match[5]:
-            return {"%": "%", "_": " ", "-": "%20"}[match[5]]
-        parts = re.split(f"[{re.escape(match[4] or '.')}]", values.get(match[1].lower(), ""))
-        parts = parts[::-1] if match[3] else parts
-        return ".".join(parts[-int(match[2]) :] if match[2] else parts)
-
-    name = _MACRO.sub(one, target)
-    while len(name) > 253 and "." in name:  # §7.3: labels are taken from the left until it fits
-        name = name.partition(".")[2]
-    return name
