@@ -18,6 +18,7 @@ from cli.verify_options import (
     FailOnWord,
     Form,
     FromFileOption,
+    HeloOption,
     HostOption,
     OwnResolverOption,
     ResolverOption,
@@ -66,6 +67,7 @@ def verify(
     resolver: ResolverOption = None,
     own_resolver: OwnResolverOption = None,
     timeout: TimeoutOption = 60.0,
+    helo: HeloOption = None,
     inside: Annotated[
         bool, option("--inside", about="with --stack: also ask the hosts themselves, over SSH", panel=HOW)
     ] = False,
@@ -118,7 +120,7 @@ def verify(
         stack=stack, from_file=from_file, domains=domain, selectors=selector, return_paths=return_path,
         senders=sender, hosts=host,
     )  # fmt: skip
-    world = around(os.environ, resolvers=resolver or (), own=own_resolver)
+    world = around(os.environ, resolvers=resolver or (), own=own_resolver, helo=helo)
     run = _run(target, world, timeout, stack=stack, inside=inside, probe_outbound=probe_outbound)
     report = _look(run, names)
     if wait:

@@ -20,6 +20,7 @@ import dns.query
 import dns.rcode
 import dns.resolver
 
+from mailstack.reach.resolvers import RESOLVERS
 from mailstack.verify.answer import Answer, Outcome, Server, no_answer, read_answer
 from mailstack.verify.around import Around
 from mailstack.verify.labels import a_labels
@@ -207,6 +208,8 @@ class Dns:
             return self._locks.setdefault(key, threading.Lock())
 
     def _query(self, place: tuple[str, int], server: str, name: str, kind: str, flags: dns.flags.Flag) -> Answer:
+        if self.around.asks_nobody:
+            return no_answer(name, kind, server, f"nobody is asked: {RESOLVERS} is empty")
         times, when = self._silent.get(place, (0, 0.0))
         if times >= GIVEN_UP_AFTER and time.monotonic() - when < DEAD_SECONDS:
             return no_answer(name, kind, server, "no answer in time, as to the questions before")
