@@ -18,7 +18,8 @@ class Around:
     public resolvers.
     ``places`` sends connections elsewhere: (host or address, port) to (address, port). ``authorities`` are further
     trusted certificates, a PEM file. ``helo`` is what we say in EHLO, empty for our address in brackets. ``seconds`` is
-    for one question, ``tries`` how often it is asked. ``ipv6`` False: this machine has no way there, and nothing is concluded.
+    for one question, ``tries`` how often it is asked. ``ipv6`` False: this machine has no way there, and nothing is
+    concluded.
     ``route_validity`` is RIPEstat's data API.
     """
 

@@ -15,7 +15,7 @@ LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 
 @cache
 def own_name() -> str:
-    """Return this machine's fully qualified name as its resolver tells it, empty where it has none (RFC 5321 §4.1.4)."""
+    """Return this machine's full name as its resolver tells it, empty where it has none (RFC 5321 §4.1.4)."""
     name = socket.getfqdn().rstrip(".").lower()
     *above, last = labels = name.split(".")
     good = above and len(name) <= 253 and all(LABEL.fullmatch(label) for label in labels)

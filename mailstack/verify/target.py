@@ -76,9 +76,9 @@ class DomainTarget(_Part):
 class Listener(_Part):
     """A port that a host is to have open to the Internet.
 
-    ``tls`` is ``starttls``, ``implicit`` or ``none``; ``protocol`` is ``smtp``, ``https`` or ``dns`` (UDP and TCP). ``role`` is
-    ``mx`` (takes mail from strangers for its own domains), ``submission`` (AUTH asked for), ``web`` or ``dns``.
-    ``name`` is the name of the certificate.
+    ``tls`` is ``starttls``, ``implicit`` or ``none``; ``protocol`` is ``smtp``, ``https`` or ``dns`` (UDP and TCP).
+    ``role`` is ``mx`` (takes mail from strangers for its own domains), ``submission`` (AUTH asked for), ``web`` or
+    ``dns``. ``name`` is the name of the certificate.
     """
 
     port: int

@@ -216,7 +216,10 @@ def test_resolvers_that_are_set_to_nothing_mean_nobody_until_a_flag_names_one() 
     [
         ("Admin.Corp.example.com.", "admin.corp.example.com"),
         ("xn--bcher-kva.example.com", "xn--bcher-kva.example.com"),
-        *((name, "") for name in ("box", "localhost", "box.local", "box.lan", "a_b.example.com", "192.0.2.1", "x..com")),
+        *(
+            (name, "")
+            for name in ("box", "localhost", "box.local", "box.lan", "a_b.example.com", "192.0.2.1", "x..com")
+        ),
     ],
 )
 def test_a_name_is_said_in_ehlo_only_where_the_world_could_look_it_up(
