@@ -279,6 +279,10 @@ def _web(plan: Plan) -> Iterator[str]:
 
 def _issuers(plan: Plan) -> Iterator[str]:
     certificates = None if plan.caddy is None else plan.caddy.definition.certificates
-    if isinstance(certificates, Acme):
+    caddy = plan.settings.caddy
+    declared = None if caddy is None or caddy.acme is None else caddy.acme.caa_name
+    if declared is not None:
+        yield declared
+    elif isinstance(certificates, Acme):
         host = urlsplit(certificates.directory).hostname or ""
         yield from (issuer for part, issuer in ISSUERS.items() if host == part or host.endswith(f".{part}"))

@@ -190,6 +190,7 @@ class Dns:
         if ":" in server.address and not self.ipv6:
             return no_answer(name, kind, str(server), "this machine has no IPv6")
         place = (server.address, self.around.authority_ports.get(server.address, DNS_PORT))
+        place = self.around.places.get(place, place)
         return self._kept(
             (str(server), name, kind), lambda: self._query(place, str(server), name, kind, dns.flags.Flag(0))
         )
