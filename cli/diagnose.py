@@ -8,6 +8,7 @@ import typer
 from cli.verify_options import (
     DomainOption,
     FromFileOption,
+    HeloOption,
     HostOption,
     OwnResolverOption,
     ResolverOption,
@@ -46,6 +47,7 @@ def diagnose(
     resolver: ResolverOption = None,
     own_resolver: OwnResolverOption = None,
     timeout: TimeoutOption = 60.0,
+    helo: HeloOption = None,
 ) -> None:
     """Find what a symptom comes from; without one, list the symptoms. Changes nothing."""
     from rich.console import Console
@@ -70,7 +72,7 @@ def diagnose(
         stack=stack, from_file=from_file, domains=domain, selectors=selector, return_paths=return_path,
         senders=sender, hosts=host,
     )  # fmt: skip
-    world = around(os.environ, resolvers=resolver or (), own=own_resolver)
+    world = around(os.environ, resolvers=resolver or (), own=own_resolver, helo=helo)
     report = run_checks(target, world, names=checks_numbered(checks_for(symptom)), seconds=timeout)
     found = diagnosed(symptom, report)
     _print(found, stack or "<stack>")

@@ -4,13 +4,23 @@ import os
 import sys
 from collections.abc import Callable
 from datetime import timedelta
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from cli.common import ROOT
+from cli.verify_message import (
+    FromOption,
+    ImapOption,
+    MessageOption,
+    SmtpOption,
+    SmtpTlsOption,
+    ToOption,
+    message_flags,
+    message_path_of,
+)
 from cli.verify_options import (
     HOW,
     OUT,
@@ -18,6 +28,7 @@ from cli.verify_options import (
     FailOnWord,
     Form,
     FromFileOption,
+    HeloOption,
     HostOption,
     OwnResolverOption,
     ResolverOption,
@@ -33,15 +44,15 @@ from cli.verify_options import (
 )
 
 if TYPE_CHECKING:
-    from mailstack.verify.around import Around
+    from mailstack.plan import Plan
     from mailstack.verify.run import Report
-    from mailstack.verify.target import Target
     from mailstack.verify.verdict import FailOn
 
     Run = Callable[..., Report]
 
 __all__ = ["EPILOG", "HISTORY", "verify"]
 
+MESSAGE = "message"
 HISTORY = ROOT / ".mailstack/verify"
 EPILOG = (
     "Exit codes: 0 nothing is wrong; 1 something is wrong (fails, or what --fail-on names); 2 wrong call, or nothing "
@@ -66,12 +77,19 @@ def verify(
     resolver: ResolverOption = None,
     own_resolver: OwnResolverOption = None,
     timeout: TimeoutOption = 60.0,
+    helo: HeloOption = None,
     inside: Annotated[
         bool, option("--inside", about="with --stack: also ask the hosts themselves, over SSH", panel=HOW)
     ] = False,
     probe_outbound: Annotated[
         bool, option("--probe-outbound", about="also connect to big mail hosts: is port 25 open from here?", panel=HOW)
     ] = False,
+    message: MessageOption = False,
+    message_from: FromOption = None,
+    message_to: ToOption = None,
+    smtp: SmtpOption = None,
+    smtp_tls: SmtpTlsOption = None,
+    imap: ImapOption = None,
     wait: Annotated[
         bool, option("--wait", about="look again until DNS shows everywhere what is right", panel=HOW)
     ] = False,
@@ -100,6 +118,7 @@ def verify(
     """Look at a stack, or at any domain, from outside: is what the world sees what was declared? Changes nothing."""
     from cli.verify_show import watched, write_report
     from mailstack.verify.history import file_name, read_history, remember
+    from mailstack.verify.run import run_checks
     from mailstack.verify.selection import SelectionError, select
     from mailstack.verify.surroundings import around
     from mailstack.verify.verdict import EXIT_WAITED, FailOn, exit_code
@@ -114,12 +133,19 @@ def verify(
         raise wrong_call(str(error)) from None
     if not names:
         raise wrong_call("--only and --skip leave no check to run")
+    if message and MESSAGE not in names:
+        raise wrong_call(f"--message asks for the check {MESSAGE}, which --only and --skip leave out")
     target = target_from(
         stack=stack, from_file=from_file, domains=domain, selectors=selector, return_paths=return_path,
         senders=sender, hosts=host,
     )  # fmt: skip
-    world = around(os.environ, resolvers=resolver or (), own=own_resolver)
-    run = _run(target, world, timeout, stack=stack, inside=inside, probe_outbound=probe_outbound)
+    world = around(os.environ, resolvers=resolver or (), own=own_resolver, helo=helo)
+    plan = None if stack is None else cache(partial(_opened, stack))
+    flags = message_flags(message_from, message_to, smtp, smtp_tls, imap)
+    path = message_path_of(flags, world, wanted=message, plan=plan, stack=stack)
+    run: Run = partial(run_checks, target, world, seconds=timeout, probe_outbound=probe_outbound, message=path)
+    if inside:
+        run = _inside(run, plan, stack)
     report = _look(run, names)
     if wait:
         report = _wait(report, run, seconds, threshold)
@@ -139,30 +165,28 @@ def verify(
     raise typer.Exit(code)
 
 
-def _run(
-    target: "Target", world: "Around", seconds: float, *, stack: str | None, inside: bool, probe_outbound: bool
-) -> "Run":
-    """Return what runs checks by their names, with the ways into hosts where they are asked for."""
-    from mailstack.verify.run import run_checks
-
-    if not inside:
-        return partial(run_checks, target, world, seconds=seconds, probe_outbound=probe_outbound)
-    if stack is None:
-        raise wrong_call("--inside needs --stack: its settings say how hosts are reached")
+def _opened(stack: str) -> "Plan":
+    """Return the plan of a stack with its secrets, which the Pulumi CLI opens."""
     from mailstack.plan import load_plan
-    from mailstack.plan.machine_access import machine_access
-    from mailstack.reach.drift import decrypted_config, find_drift, own_kubeconfig
+    from mailstack.reach.drift import decrypted_config
 
-    plan = load_plan(decrypted_config(stack, ROOT))
+    return load_plan(decrypted_config(stack, ROOT))
+
+
+def _inside(run: "Run", opened: "Callable[[], Plan] | None", stack: str | None) -> "Run":
+    """Return what runs checks with the ways into hosts."""
+    if stack is None or opened is None:
+        raise wrong_call("--inside needs --stack: its settings say how hosts are reached")
+    from mailstack.plan.machine_access import machine_access
+    from mailstack.reach.drift import find_drift, own_kubeconfig
+
+    plan = opened()
 
     def differences() -> list[str]:
         found = find_drift(plan, lambda _line: None, own_cluster=lambda: own_kubeconfig(stack, ROOT))
         return [str(difference) for difference in found]
 
-    access = machine_access(plan)
-    return partial(
-        run_checks, target, world, seconds=seconds, probe_outbound=probe_outbound, access=access, drift=differences
-    )
+    return partial(run, access=machine_access(plan), drift=differences)
 
 
 def _look(run: "Run", names: tuple[str, ...]) -> "Report":

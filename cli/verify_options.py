@@ -19,6 +19,7 @@ __all__ = [
     "FailOnWord",
     "Form",
     "FromFileOption",
+    "HeloOption",
     "HostOption",
     "OwnResolverOption",
     "ResolverOption",
@@ -95,6 +96,11 @@ OwnResolverOption = Annotated[
 TimeoutOption = Annotated[
     float,
     option("--timeout", about="seconds for one look; then the rest is unknown [60]", panel=HOW, metavar="SECONDS"),
+]
+
+HeloOption = Annotated[
+    str | None,
+    option("--helo", about="what is said in EHLO; this machine's name, or its address", panel=HOW, metavar="NAME"),
 ]
 
 

@@ -19,6 +19,7 @@ from mailstack.plan.first_day import Surroundings, first_day
 from mailstack.plan.outside import Outside, spf_look
 from mailstack.plan.relay_monitoring import SERVICE_MONITOR, plan_monitoring
 from mailstack.reach.cloudflare import CLOUDFLARE_API
+from mailstack.reach.environment import named_resolvers
 from mailstack.settings.problems import SettingsError
 from mailstack.settings.stackfile import PROJECT_FOLDER
 from mailstack.settings.written import Written
@@ -76,10 +77,9 @@ def read_plan() -> Plan:
 
 def _surroundings() -> Surroundings:
     """Return where to ask what zones hold. A rehearsal sets both: it asks nobody outside."""
-    resolvers = os.environ.get("MAILSTACK_RESOLVERS")
     return Surroundings(
         cloudflare_url=os.environ.get("CLOUDFLARE_BASE_URL") or CLOUDFLARE_API,
-        resolvers=None if resolvers is None else tuple(filter(None, resolvers.split(","))),
+        resolvers=named_resolvers(os.environ),
         recent=PROJECT_FOLDER / ".cache" / f"cloudflare-{pulumi.get_stack()}.json",
     )
 

@@ -35,15 +35,21 @@ def verify_afterwards(plan: Plan, after: Sequence[pulumi.Resource]) -> pulumi.Ou
 async def _look(plan: Plan) -> str:
     """Return what was seen, in one line."""
     # Only an update that looks pays for what looking needs.
+    from mailstack.plan.message_path import message_path  # noqa: PLC0415
     from mailstack.verify.model import State  # noqa: PLC0415
     from mailstack.verify.report.summary import sentences, summary_line  # noqa: PLC0415
     from mailstack.verify.run import run_checks  # noqa: PLC0415
     from mailstack.verify.selection import select  # noqa: PLC0415
     from mailstack.verify.surroundings import around  # noqa: PLC0415
 
-    asked = plan.settings.verify
+    asked, world = plan.settings.verify, around(os.environ)
     report = await asyncio.to_thread(
-        run_checks, verify_target(plan), around(os.environ), names=select(asked.checks), seconds=asked.seconds
+        run_checks,
+        verify_target(plan),
+        world,
+        names=select(asked.checks),
+        seconds=asked.seconds,
+        message=message_path(plan, world),
     )
     wrong, line = sentences(report), summary_line(report)
     if not wrong:

@@ -17,6 +17,7 @@ from mailstack.dns.zone import rdata_text
 from rehearsal.cluster_checks import cluster_checks
 from rehearsal.container_checks import container_checks
 from rehearsal.ground import Host
+from rehearsal.looked_at import looked_at
 from rehearsal.postal_checks import application_checks, port_checks, web_checks
 from rehearsal.site import Check, Site, short
 from rehearsal.submitting import submit
@@ -33,7 +34,7 @@ def run_checks(site: Site, say: Callable[[str], None]) -> list[Check]:
     place = (container_checks, cluster_checks) if site.place is not None else ()
     at_the_end = (_queue,) if through_relay else ()
     postal = (web_checks, application_checks, port_checks)
-    for group in (_dns, _rule, *through_relay, *place, *postal, *at_the_end, _no_drift):
+    for group in (_dns, _rule, *through_relay, *place, *postal, looked_at, *at_the_end, _no_drift):
         try:
             checks = list(group(site))
         except (OSError, RuntimeError, ValueError, LookupError, dns.exception.DNSException) as error:

@@ -1,6 +1,6 @@
 """Small programs that run on a neighbour of the stack, where only Debian's Python is."""
 
-__all__ = ["BOUNCE", "CERTIFICATE", "PORT_SCAN", "STATUS", "WEBSITE"]
+__all__ = ["API_SUBMIT", "BOUNCE", "CERTIFICATE", "PORT_SCAN", "STATUS", "WEBSITE"]
 
 # Argument: address. Prints the open TCP ports as a JSON list. A firewall that drops is no answer at all: each port gets
 # the time of two SYN packets (the kernel repeats the first after a second), thousands of ports at once.
@@ -100,4 +100,17 @@ with smtplib.SMTP(name, 25, local_hostname="app.rehearsal.test", timeout=20) as 
     smtp.starttls(context=ssl.create_default_context())
     certificate = smtp.sock.getpeercert()
 print("%s until %s" % ([value for _, value in certificate["subjectAltName"]], certificate["notAfter"]))
+"""
+
+# Standard input: JSON with url, key and body. Hands a message to Postal's API; prints what it says.
+API_SUBMIT = """
+import json, sys, urllib.error, urllib.request
+asked = json.loads(sys.stdin.read())
+headers = {"X-Server-API-Key": asked["key"], "Content-Type": "application/json"}
+request = urllib.request.Request(asked["url"], data=json.dumps(asked["body"]).encode(), headers=headers)
+try:
+    with urllib.request.urlopen(request, timeout=30) as reply:
+        print(json.load(reply)["status"])
+except urllib.error.HTTPError as error:
+    print("HTTP %d" % error.code)
 """

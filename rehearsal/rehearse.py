@@ -12,6 +12,7 @@ import shutil
 import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
+from functools import cache
 from pathlib import Path
 from typing import Any, Self
 
@@ -152,6 +153,7 @@ class Rehearsal:
         self._say(f"[2/6] throw-away hosts: {', '.join(settings.hosts)}")
         upstream = settings.relay.upstream
         authority = PrivateCa()
+        self._authorities = authority.certificate
         self.place: RelayPlace | None = None
         pki = make_server_pki(upstream.host_name, ca=authority)
         self.ground = cleanup.enter_context(Ground(self.name, keep=self._keep, log=self._say))
@@ -186,6 +188,7 @@ class Rehearsal:
         around = Surroundings(self.ground, authority, self.plan, self.hosts, self._say)
         raw = with_images(self.raw, postal=around.postal_image, mariadb=around.mariadb_image)
         pair = (around.company_pair.certificate, around.company_pair.key)
+        self._authorities = around.roots
         self.raw = with_certificates(raw, directory=around.acme_directory, pair=pair)
         self.plan = load_plan(self.raw)
 
@@ -285,5 +288,6 @@ class Rehearsal:
             hosts=self.hosts,
             google=self.google,
             cloudflare=self.cloudflare,
-            drift=self.drift,
+            drift=cache(self.drift),
+            authorities=self._authorities,
         )

@@ -28,7 +28,7 @@ class Site:
     """Everything the checks may look at.
 
     ``place`` is where the relay is, where that is no host; ``drift`` compares all hosts, objects and records with the
-    declaration.
+    declaration. ``authorities`` are what the hosts trust, PEM text.
     """
 
     plan: Plan
@@ -40,6 +40,7 @@ class Site:
     google: GoogleStandinClient
     cloudflare: CloudflareStandin | None
     drift: Callable[[], list[str]]
+    authorities: str
 
     @property
     def relays(self) -> dict[str, Host]:

@@ -44,11 +44,11 @@ class Surroundings:
         self.acme_directory = pebble.directory
         self.company_pair = authority.issue(*caddy_names(plan.caddy))
         # What an application on the Internet would trust.
-        roots = pebble.root_certificate + authority.certificate
+        self.roots = pebble.root_certificate + authority.certificate
         self.app = ground.create_service(
             "app",
             ["sleep", "infinity"],
-            copies={ROOTS: roots},
+            copies={ROOTS: self.roots},
             env={"REQUESTS_CA_BUNDLE": ROOTS, "SSL_CERT_FILE": ROOTS},
             extra_run_args=["--dns", self.resolver.address],
         )

@@ -18,7 +18,8 @@ from mailstack.dns.spf import SpfInclude, SpfPolicy
 __all__ = ["MailgunDomain", "Provider", "SendGridDomain", "SesIdentity"]
 
 SES_TOKENS = 3
-MAILGUN_HOSTS: Mapping[str, str] = {"us": "mailgun.org", "eu": "eu.mailgun.org"}  # eu: assumed
+# For eu as Mailgun's API lists them for a domain there, and as zones published as code have them (2026-11).
+MAILGUN_HOSTS: Mapping[str, str] = {"us": "mailgun.org", "eu": "eu.mailgun.org"}
 
 _TOKEN = re.compile(r"[a-z0-9]{16,63}")
 _REGION = re.compile(r"[a-z]{2}(-[a-z]+)+-[0-9]")

@@ -250,6 +250,10 @@ def _listeners(plan: Plan) -> Iterator[tuple[str, tuple[Listener, ...]]]:
     if settings.caddy is not None and plan.caddy is not None:
         first = next(iter(plan.caddy.definition.names), None)
         at(of(settings.caddy.host), [_named(one, first) if first else one for one in WEB])
+    server = settings.dns.server
+    if server is not None:
+        listens = [address for address in server.listen_addresses if not _inside(address)]
+        at(listens or of(server.host), [Listener(port=server.port, protocol="dns", tls="none", role="dns")])
     yield from ((address, tuple(found)) for address, found in opened.items())
 
 
@@ -275,6 +279,10 @@ def _web(plan: Plan) -> Iterator[str]:
 
 def _issuers(plan: Plan) -> Iterator[str]:
     certificates = None if plan.caddy is None else plan.caddy.definition.certificates
-    if isinstance(certificates, Acme):
+    caddy = plan.settings.caddy
+    declared = None if caddy is None or caddy.acme is None else caddy.acme.caa_name
+    if declared is not None:
+        yield declared
+    elif isinstance(certificates, Acme):
         host = urlsplit(certificates.directory).hostname or ""
         yield from (issuer for part, issuer in ISSUERS.items() if host == part or host.endswith(f".{part}"))

@@ -77,7 +77,12 @@ def missing_secrets(raw: Mapping[str, Any], folder: Path = PROJECT_FOLDER) -> li
     if dns.get("provider") == "cloudflare" and not _mapping(dns.get("cloudflare")).get("api_token"):
         steps.append(Step(path=f"{PROJECT}:dns.cloudflare.api_token", what="Cloudflare API token"))
     steps += [*_postal_secrets(_mapping(raw.get("postal"))), *_caddy_secrets(_mapping(raw.get("caddy")))]
-    return [*steps, *_cluster_secrets(_mapping(raw.get("cluster")))]
+    steps += _cluster_secrets(_mapping(raw.get("cluster")))
+    message = _mapping(_mapping(raw.get("verify")).get("message"))
+    if message and not _mapping(message.get("imap")).get("password"):
+        path = f"{PROJECT}:verify.message.imap.password"
+        steps.append(Step(path=path, what=f"password of the mailbox {message.get('recipient')}"))
+    return steps
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:

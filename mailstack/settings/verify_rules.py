@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from mailstack.settings.message_way import message_way
 from mailstack.settings.model import Settings
 from mailstack.settings.problems import Problem, one_of
 
@@ -25,4 +26,27 @@ def _checks(settings: Settings) -> Iterator[Problem]:
             )
 
 
-VERIFY_RULES = (_checks,)
+def _message(settings: Settings) -> Iterator[Problem]:
+    declared = settings.verify.message
+    if declared is None:
+        return
+    domain, names = declared.sender.rpartition("@")[2], [one.name for one in settings.mail_domains]
+    if domain not in names:
+        yield Problem(
+            field="verify.message.sender",
+            value=declared.sender,
+            rule="must be in one of `domains` that sends: it is this stack's way that is looked at",
+            fix=one_of([f"{declared.sender.rpartition('@')[0]}@{name}" for name in names], declared.sender),
+        )
+    elif message_way(settings, declared.sender) is None:
+        yield Problem(
+            field="verify.message.sender",
+            value=declared.sender,
+            rule="has no way to send from elsewhere: no credential of Postal for its domain, no login of the relay, no "
+            "network of clients that reaches it",
+            fix="declare a credential of type API in postal.organizations, relay.submission, or relay.client_networks "
+            "with relay.listen_addresses",
+        )
+
+
+VERIFY_RULES = (_checks, _message)

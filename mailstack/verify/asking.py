@@ -19,6 +19,7 @@ import dns.query
 import dns.rcode
 import dns.resolver
 
+from mailstack.reach.environment import RESOLVERS
 from mailstack.reach.resolvers import DNS_PORT, place_of
 from mailstack.verify.answer import Answer, Outcome, Server, no_answer, read_answer
 from mailstack.verify.around import Around
@@ -188,6 +189,7 @@ class Dns:
         if ":" in server.address and not self.ipv6:
             return no_answer(name, kind, str(server), "this machine has no IPv6")
         place = (server.address, self.around.authority_ports.get(server.address, DNS_PORT))
+        place = self.around.places.get(place, place)
         return self._kept(
             (str(server), name, kind), lambda: self._query(place, str(server), name, kind, dns.flags.Flag(0))
         )
@@ -206,6 +208,8 @@ class Dns:
             return self._locks.setdefault(key, threading.Lock())
 
     def _query(self, place: tuple[str, int], server: str, name: str, kind: str, flags: dns.flags.Flag) -> Answer:
+        if self.around.asks_nobody:
+            return no_answer(name, kind, server, f"nobody is asked: {RESOLVERS} is empty")
         times, when = self._silent.get(place, (0, 0.0))
         if times >= GIVEN_UP_AFTER and time.monotonic() - when < DEAD_SECONDS:
             return no_answer(name, kind, server, "no answer in time, as to the questions before")

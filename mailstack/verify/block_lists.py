@@ -13,7 +13,9 @@ from mailstack.verify.model import Finding, check, fail, not_applicable, ok, unk
 
 __all__ = ["LISTS", "REFUSALS", "BlockList"]
 
-# What Spamhaus answers instead of a listing; other lists do the same (www.spamhaus.org/faqs/dnsbl-usage, 2024).
+# What Spamhaus answers instead of a listing; other lists do the same (www.spamhaus.org/faqs/dnsbl-usage). The whole of
+# 127.255.255.0/24 is kept for it, so what is not named here is no listing either.
+REFUSED = "127.255.255."
 REFUSALS: Mapping[str, str] = {
     "127.255.255.252": "the name of the list is mistyped",
     "127.255.255.254": "it was asked through a public resolver, which the list refuses",
@@ -33,7 +35,7 @@ class BlockList:
 
 
 LISTS: Mapping[str, BlockList] = {
-    # www.spamhaus.org/faqs/dnsbl-usage: return codes
+    # docs.spamhaus.com: available zones, return codes
     "zen.spamhaus.org": BlockList(
         test="2.0.0.127",
         remove="https://check.spamhaus.org",
@@ -44,13 +46,14 @@ LISTS: Mapping[str, BlockList] = {
             "127.0.0.9": "DROP: hijacked network",
             "127.0.0.10": "PBL: by its provider's rules no mail server (a dial-up range)",
             "127.0.0.11": "PBL: a range that should not send mail directly",
+            "127.0.0.30": "BCL: botnet control",
         },
     ),
     "dbl.spamhaus.org": BlockList(
         test="dbltest.com",
         remove="https://check.spamhaus.org",
         codes={
-            "127.0.1.2": "spam",
+            "127.0.1.2": "a domain of low reputation: spam",
             "127.0.1.4": "phishing",
             "127.0.1.5": "malware",
             "127.0.1.6": "botnet control",
@@ -116,8 +119,8 @@ def _reversed(address: str) -> str:
 def _listed(context: Context, subject: str, label: str, place: str, test: str) -> Iterable[Finding]:
     known = LISTS.get(place, BlockList(test=test))
     answer = context.dns.follow(f"{label}.{place}", "A")
-    refused = [REFUSALS[value] for value in answer.values if value in REFUSALS]
-    listings = [value for value in answer.values if value not in REFUSALS and value != "127.0.1.255"]
+    refused = _refusals(answer.values)
+    listings = [value for value in answer.values if not value.startswith(REFUSED) and value != "127.0.1.255"]
     if not answer.known:
         return [unknown(subject, f"{place}: {answer.why}")]
     if refused:
@@ -138,7 +141,11 @@ def _listed(context: Context, subject: str, label: str, place: str, test: str) -
             )
         ]
     alive = context.dns.follow(f"{known.test}.{place}", "A")
-    if not alive.values or any(value in REFUSALS for value in alive.values):
-        why = next((REFUSALS[value] for value in alive.values if value in REFUSALS), "its test entry is not there")
+    if not alive.values or _refusals(alive.values):
+        why = next(iter(_refusals(alive.values)), "its test entry is not there")
         return [unknown(subject, f"{place} does not work from here: {alive.why or why}", str(alive))]
     return [ok(subject, f"not listed by {place}")]
+
+
+def _refusals(values: Iterable[str]) -> list[str]:
+    return [REFUSALS.get(value, f"{value}, a refusal") for value in values if value.startswith(REFUSED)]

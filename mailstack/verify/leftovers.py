@@ -27,12 +27,12 @@ def former_provider(context: Context) -> Iterator[Finding]:
 
 
 def _named(text: str) -> set[str]:
-    """Return the names that an SPF record includes or redirects to."""
+    """Return the names that an SPF record includes, redirects to or takes addresses from."""
     try:
         record = read_spf(text)
     except SpfError:
         return set()
-    names = {term.target for term in record.terms if term.kind == "include" and term.target}
+    names = {term.target for term in record.terms if term.kind in {"include", "a"} and term.target}
     return names | ({record.redirect} if record.redirect else set())
 
 
@@ -42,7 +42,7 @@ def _leftovers(context: Context, domain: DomainTarget) -> Iterable[Finding]:
         return [unknown(domain.name, spf.why or exchangers.why)]
     included = {name for text in spf_records(spf.values) for name in _named(text)}
     hosts = {value.split()[1] for value in exchangers.values}
-    in_spf = {provider: sorted(included & set(provider.spf)) for provider in PROVIDERS}
+    in_spf = {provider: sorted(name for name in included if _sends(provider, name)) for provider in PROVIDERS}
     in_mx = {provider: sorted(host for host in hosts if _takes(provider, host)) for provider in PROVIDERS}
     if domain.spf is None and domain.mx is None and not context.target.complete:
         seen = [provider.name for provider in PROVIDERS if in_spf[provider] or in_mx[provider]]
@@ -52,7 +52,7 @@ def _leftovers(context: Context, domain: DomainTarget) -> Iterable[Finding]:
     kept = {host for _, host in domain.mx or ()}
     found: list[Finding] = []
     for provider in PROVIDERS:
-        used = bool(declared & set(provider.spf)) or any(_takes(provider, host) for host in kept)
+        used = any(_sends(provider, name) for name in declared) or any(_takes(provider, host) for host in kept)
         if domain.spf is not None or context.target.complete:
             found += _spf(domain.name, provider, [name for name in in_spf[provider] if name not in declared])
         if domain.mx is not None or context.target.complete:
@@ -60,6 +60,10 @@ def _leftovers(context: Context, domain: DomainTarget) -> Iterable[Finding]:
         if not used:
             found += _selectors(context, domain, provider)
     return found or [ok(domain.name, "none")]
+
+
+def _sends(provider: Provider, name: str) -> bool:
+    return any(is_within(name, end) for end in provider.spf)
 
 
 def _takes(provider: Provider, host: str) -> bool:
@@ -73,7 +77,7 @@ def _spf(domain: str, provider: Provider, names: list[str]) -> Iterator[Finding]
             f"{provider.name} in SPF ({', '.join(names)}), which is not declared",
             f"see {provider.source}",
             expected="only senders that are declared: all customers of a provider pass",
-            fix="remove the include, or name it in `domains[].spf.include` if it is still used",
+            fix="remove the term, or name it in `domains[].spf.include` if it is still used",
         )
 
 

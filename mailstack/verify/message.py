@@ -44,7 +44,8 @@ class Submission(Protocol):
 class MessagePath:
     """Who writes to whom, how it is handed over, and where it arrives. ``seconds`` is how long it may be on its way.
 
-    ``authserv_id`` names the server whose Authentication-Results count; None: the topmost that arrived.
+    ``authserv_id`` names the server whose Authentication-Results count; None: the topmost that arrived. ``told`` says
+    which way it goes, for people.
     """
 
     sender: str
@@ -53,6 +54,7 @@ class MessagePath:
     mailbox: Mailbox
     seconds: float = 120.0
     authserv_id: str | None = None
+    told: str = ""
 
 
 def written(sender: str, recipient: str, token: str) -> bytes:

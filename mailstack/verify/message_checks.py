@@ -38,9 +38,10 @@ def message(context: Context) -> Iterator[Finding]:
     way = f"{path.sender} to {path.recipient}"
     try:
         said = path.submission.submit(path.sender, path.recipient, written(path.sender, path.recipient, token))
+        said = f"{path.told}: {said}" if path.told else said
         raw = path.mailbox.wait_for(token, context.left(path.seconds))
     except SubmissionError as error:
-        yield _not_sent(way, error)
+        yield _not_sent(way, error, path.told)
         return
     except MailboxError as error:
         yield unknown(way, f"it was sent ({said}); the mailbox could not be read: {error}")
@@ -59,12 +60,14 @@ def message(context: Context) -> Iterator[Finding]:
     yield from _hops(way, received)
 
 
-def _not_sent(way: str, error: SubmissionError) -> Finding:
+def _not_sent(way: str, error: SubmissionError, told: str) -> Finding:
+    by = (f"by {told}",) if told else ()
     if not error.refused:
-        return unknown(way, str(error))
+        return unknown(way, str(error), *by)
     return fail(
         way,
         f"it was refused: {error}",
+        *by,
         expected="the message is taken",
         fix="compare the reply with docs/how-to/postal.md and google-workspace-relay.md; check name, password, sender",
     )

@@ -36,7 +36,9 @@ Judge = Callable[[Endpoint, str, int, str], Finding]
 )
 def role_addresses(context: Context) -> Iterator[Finding]:
     """Ask our mail hosts whether they would take mail for the two addresses each domain must have."""
-    domains = [domain.name for domain in context.target.domains if _takes_mail(domain)]
+    # What is nothing but another domain's return path takes bounces: see the check ``bounces``.
+    bounces_only = {path for one in context.target.domains for path in one.return_paths if path != one.name}
+    domains = [one.name for one in context.target.domains if _takes_mail(one) and one.name not in bounces_only]
     if not domains:
         yield not_applicable("", "no domain takes mail")
     addresses = {domain: (f"postmaster@{domain}", f"abuse@{domain}") for domain in domains}

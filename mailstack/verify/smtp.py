@@ -13,6 +13,7 @@ from typing import Self
 
 from mailstack.verify.context import Context
 from mailstack.verify.listeners import Endpoint
+from mailstack.verify.own_name import address_literal
 from mailstack.verify.reaching import Unreached, connect
 from mailstack.verify.tls import Handshake, handshake_of, lenient, strict, why_not
 
@@ -24,11 +25,14 @@ GO_ON = 334
 
 
 class Client(smtplib.SMTP):
-    """A client on a connection that exists already; ``name`` is what its certificate is to be made out to."""
+    """A client on a connection that exists already; ``name`` is what its certificate is to be made out to.
+
+    ``helo`` is what it says in EHLO, empty for the address of its end.
+    """
 
     def __init__(self, connection: socket.socket, name: str, helo: str) -> None:
         """Say nothing yet."""
-        super().__init__(local_hostname=helo, timeout=connection.gettimeout() or 0)
+        super().__init__(local_hostname=helo or address_literal(connection), timeout=connection.gettimeout() or 0)
         self._connection = connection
         self._host = name
 

@@ -10,7 +10,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from mailstack.verify.labels import a_labels
 
-__all__ = ["DkimTarget", "DomainTarget", "HostTarget", "Listener", "MailboxTarget", "MtaStsTarget", "Target"]
+__all__ = ["DkimTarget", "DomainTarget", "HostTarget", "Listener", "MtaStsTarget", "Target"]
 
 VERSION = 1
 
@@ -76,9 +76,9 @@ class DomainTarget(_Part):
 class Listener(_Part):
     """A port that a host is to have open to the Internet.
 
-    ``tls`` is ``starttls``, ``implicit`` or ``none``; ``protocol`` is ``smtp`` or ``https``. ``role`` is ``mx`` (takes
-    mail from strangers for its own domains), ``submission`` (AUTH asked for) or ``web``. ``name`` is the name of the
-    certificate.
+    ``tls`` is ``starttls``, ``implicit`` or ``none``; ``protocol`` is ``smtp``, ``https`` or ``dns`` (UDP and TCP).
+    ``role`` is ``mx`` (takes mail from strangers for its own domains), ``submission`` (AUTH asked for), ``web`` or
+    ``dns``. ``name`` is the name of the certificate.
     """
 
     port: int
@@ -101,16 +101,6 @@ class HostTarget(_Part):
     ports: tuple[Listener, ...] | None = None
 
 
-class MailboxTarget(_Part):
-    """Where a test message is read back: an IMAP mailbox over TLS. Its password is asked for elsewhere."""
-
-    address: str
-    host: str
-    port: int = 993
-    username: str | None = None
-    folder: str = "INBOX"
-
-
 class Target(_Part):
     """Everything that is looked at. ``zones`` maps a zone to the servers it is to be delegated to (empty: unknown).
 
@@ -125,5 +115,4 @@ class Target(_Part):
     zones: dict[Name, tuple[Name, ...]] = Field(default_factory=dict)
     issuers: tuple[str, ...] = ()
     web: tuple[Name, ...] = ()
-    mailbox: MailboxTarget | None = None
     complete: bool = False

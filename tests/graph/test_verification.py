@@ -138,6 +138,25 @@ def test_the_time_is_limited_and_a_rehearsal_asks_nobody_outside(run: Run, monke
     assert 0 < context.left(100) <= 7
 
 
+def test_a_test_message_is_sent_where_one_is_declared_and_no_output_holds_its_passwords(run: Run) -> None:
+    message = {
+        "sender": "probe@example.com",
+        "recipient": "someone@example.net",
+        "imap": {"host": "imap.example.net", "username": "someone", "password": "mailbox-password"},
+    }
+    outputs = run.program(asked("warn", checks=["spf"], message=message))
+    [(context, _)] = run.seen
+    assert context.message is not None
+    assert context.message.told.startswith("Postal's API at postal.example.com:443")
+    registered = [resource.inputs for resource in run.recorder.resources.values()]
+    assert "mailbox-password" not in repr((outputs, registered))
+
+
+def test_no_message_is_sent_where_none_is_declared(run: Run) -> None:
+    run.program(asked("warn", checks=["spf"]))
+    assert run.seen[0][0].message is None
+
+
 def test_a_resource_that_fails_is_all_that_is_told(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     made = run.recorder.new_resource
 

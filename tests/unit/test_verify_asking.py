@@ -169,6 +169,15 @@ def test_no_question_outlives_the_deadline(world: World) -> None:
     assert time.monotonic() - began < 1
 
 
+def test_where_nobody_is_to_be_asked_every_question_is_unknown_for_that_reason(world: World) -> None:
+    dns = world.dns(asks_nobody=True)
+    asked = [dns.follow("corp.example", "MX"), dns.look("corp.example", "TXT"), *dns.resolved("corp.example", "A")]
+    asked += [*dns.authoritative("corp.example", "NS"), *dns.delegation("corp.example")]
+    assert {answer.outcome for answer in asked} == {Outcome.NO_ANSWER}
+    assert all("MAILSTACK_RESOLVERS is empty" in answer.why for answer in asked)
+    assert (world.resolver.questions, world.first.questions) == ([], [])
+
+
 def test_an_idn_is_asked_for_by_its_a_label(world: World) -> None:
     assert world.dns().follow("Bücher.corp.example", "A").values == ("93.184.216.8",)
     assert a_labels("BÜCHER.example.") == "xn--bcher-kva.example"

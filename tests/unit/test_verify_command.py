@@ -1,6 +1,7 @@
 """`mailstack verify` and `mailstack diagnose`, as people and cron call them."""
 
 import json
+import socket
 import subprocess
 import sys
 import xml.etree.ElementTree as ET
@@ -18,6 +19,7 @@ from mailstack.reach import drift
 from mailstack.verify import waiting
 from mailstack.verify.context import Context
 from mailstack.verify.model import Check, Finding, State, fail, ok, unknown, warn
+from mailstack.verify.own_name import own_name
 from mailstack.verify.surroundings import around
 from mailstack.verify.target import DomainTarget, Target
 from tests.unit.stack_examples import example
@@ -197,6 +199,37 @@ def test_questions_go_where_flags_or_a_rehearsal_say(world: World, call: Call, m
     assert world.seen[-1].around.resolvers == ("127.0.0.1:5353", "127.0.0.2")
     assert world.seen[-1].around.own_resolver == "127.0.0.1:5353", "nobody outside is asked"
     assert around({}).own_resolver is None
+
+
+def test_resolvers_that_are_set_to_nothing_mean_nobody_until_a_flag_names_one() -> None:
+    nothing = {"MAILSTACK_RESOLVERS": ""}
+    assert around(nothing).asks_nobody
+    assert not around({}).asks_nobody
+    named = around(nothing, resolvers=("127.0.0.1:5353",))
+    assert (named.asks_nobody, named.resolvers, named.own_resolver) == (False, ("127.0.0.1:5353",), "127.0.0.1:5353")
+    own = around(nothing, own="127.0.0.1:5353")
+    assert (own.asks_nobody, own.resolvers, own.own_resolver) == (False, ("127.0.0.1:5353",), "127.0.0.1:5353")
+
+
+@pytest.mark.parametrize(
+    ("told", "said"),
+    [
+        ("Admin.Corp.example.com.", "admin.corp.example.com"),
+        ("xn--bcher-kva.example.com", "xn--bcher-kva.example.com"),
+        *(
+            (name, "")
+            for name in ("box", "localhost", "box.local", "box.lan", "a_b.example.com", "192.0.2.1", "x..com")
+        ),
+    ],
+)
+def test_a_name_is_said_in_ehlo_only_where_the_world_could_look_it_up(
+    told: str, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(socket, "getfqdn", lambda: told)
+    own_name.cache_clear()
+    assert around({}).helo == said
+    own_name.cache_clear()
+    assert around({}, helo="probe.example.com").helo == "probe.example.com"
 
 
 def test_hosts_are_asked_only_where_a_flag_says_so(world: World, call: Call, monkeypatch: pytest.MonkeyPatch) -> None:

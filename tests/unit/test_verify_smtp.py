@@ -10,6 +10,7 @@ from aiosmtpd.handlers import Sink
 from mailstack.verify.listeners import endpoints
 from mailstack.verify.model import State
 from mailstack.verify.target import DomainTarget, HostTarget, Listener, Target
+from tests.unit.name_server import LOOPBACK
 from tests.unit.verify_world import (
     DOMAIN,
     HOST,
@@ -63,6 +64,15 @@ def test_a_greeting_is_to_be_the_hosts_name(pki: Pki, name: str, greeting: str |
 
 
 # --- 25 ---
+
+
+def test_we_greet_with_the_name_we_are_given_and_else_with_our_address(pki: Pki) -> None:
+    with SmtpStandin(pki.context()) as server:
+        only("smtp-greeting", context(target(host(MX)), {25: server.port}, pki))
+        named = around({25: server.port}, pki, helo="probe.example.com")
+        only("smtp-greeting", context(target(host(MX)), around=named))
+    hellos = dict.fromkeys(word for word in server.said if word.lower().startswith("ehlo"))
+    assert [word.partition(" ")[2] for word in hellos] == [f"[{LOOPBACK}]", "probe.example.com"]
 
 
 def test_a_session_is_held_with_a_real_server_too(pki: Pki) -> None:

@@ -137,6 +137,19 @@ def test_zones_name_their_servers_where_a_server_of_ours_has_them() -> None:
     assert set(target_of(example()).zones.values()) == {()}, "Cloudflare's are not known"
 
 
+def test_a_name_server_of_ours_is_open_where_it_listens() -> None:
+    server = {"host": "relay1", "nameservers": ["ns1.example.com"], "hostmaster": "hostmaster@example.com"}
+
+    def opened(**more: Any) -> dict[str, set[tuple[int, str]]]:
+        hosts = target_of(example(dns={"provider": "server", "server": {**server, **more}})).hosts
+        return {one.name: {(port.port, port.protocol) for port in one.ports or ()} for one in hosts}
+
+    assert opened()["relay.example.com"] == {(53, "dns")}
+    assert opened(port=5353)["relay.example.com"] == {(5353, "dns")}
+    assert opened(listen_addresses=["10.20.0.5"])["relay.example.com"] == {(53, "dns")}, "the world comes in elsewhere"
+    assert opened(listen_addresses=["93.184.216.99"])["relay.example.com"] == set(), "another address has it"
+
+
 @pytest.mark.parametrize(
     ("directory", "issuers"),
     [

@@ -265,6 +265,23 @@ OTHERS = (
         ),
     ),
     Case(
+        name="former-gateway",
+        swap={
+            "spf": '@ 300 IN TXT "v=spf1 ip4:{ip} ip6:{ip6} a:dispatch-us.ppe-hosted.com '
+            'include:za._netblocks.mimecast.com -all"'
+        },
+        domain={"spf": "v=spf1 ip4:{ip} ip6:{ip6} -all"},
+        elsewhere={
+            "ppe-hosted.com": "dispatch-us 300 IN A 93.184.216.9",
+            "mimecast.com": 'za._netblocks 300 IN TXT "v=spf1 ip4:93.184.217.0/24 ~all"',
+        },
+        found=(
+            ("former-provider", WARN, "Proofpoint in SPF (dispatch-us.ppe-hosted.com)"),
+            ("former-provider", WARN, "Mimecast in SPF (za._netblocks.mimecast.com)"),
+            ("published", FAIL, "a:dispatch-us.ppe-hosted.com include:za._netblocks.mimecast.com -all"),
+        ),
+    ),
+    Case(
         name="listed",
         elsewhere={
             f"{{n}}.184.93.{ZEN}": "10 300 IN A 127.0.0.2\n10 300 IN A 127.0.0.4",
@@ -272,7 +289,7 @@ OTHERS = (
         },
         found=(
             ("block-list-addresses", FAIL, f"listed by {ZEN}: SBL: source of spam, XBL: hijacked or infected"),
-            ("block-list-domains", FAIL, f"listed by {DBL}: spam"),
+            ("block-list-domains", FAIL, f"listed by {DBL}: a domain of low reputation: spam"),
         ),
     ),
     Case(
@@ -282,6 +299,11 @@ OTHERS = (
             ("block-list-addresses", UNKNOWN, f"{ZEN} did not say: it was asked through a public resolver"),
             ("block-list-domains", UNKNOWN, f"{DBL} did not say: it was asked too often"),
         ),
+    ),
+    Case(
+        name="lists-refuse-anew",
+        elsewhere={f"{{n}}.184.93.{ZEN}": "10 300 IN A 127.255.255.250"},
+        found=(("block-list-addresses", UNKNOWN, f"{ZEN} did not say: 127.255.255.250, a refusal"),),
     ),
     Case(
         name="list-is-gone",
