@@ -9,6 +9,7 @@ import ssl
 from dataclasses import dataclass
 
 from mailstack.verify.context import Context
+from mailstack.verify.tls import strict
 
 __all__ = ["PATH", "Fetched", "fetch_policy"]
 
@@ -48,13 +49,12 @@ def _fetch(context: Context, name: str) -> Fetched:
 
 
 def _fetch_from(context: Context, name: str, address: str) -> Fetched:
-    trust = context.once("trust of HTTPS", lambda: _trust(context))
     places = context.around.places
     place = places.get((name, 443)) or places.get((address, 443)) or (address, 443)
     try:
         with (
             socket.create_connection(place, timeout=context.left(SECONDS)) as plain,
-            trust.wrap_socket(plain, server_hostname=name) as connection,
+            strict(context.around.authorities).wrap_socket(plain, server_hostname=name) as connection,
         ):
             connection.sendall(f"GET {PATH} HTTP/1.1\r\nHost: {name}\r\nConnection: close\r\n\r\n".encode())
             response = http.client.HTTPResponse(connection)
@@ -66,14 +66,6 @@ def _fetch_from(context: Context, name: str, address: str) -> Fetched:
         return Fetched(problem=f"the certificate of {name}: {error.verify_message}")
     except (OSError, http.client.HTTPException) as error:
         return Fetched(problem=f"https://{name}{PATH}: {error or type(error).__name__}")
-
-
-def _trust(context: Context) -> ssl.SSLContext:
-    trust = ssl.create_default_context()
-    trust.minimum_version = ssl.TLSVersion.TLSv1_2
-    if context.around.authorities is not None:
-        trust.load_verify_locations(context.around.authorities)
-    return trust
 
 
 def _judged(response: http.client.HTTPResponse) -> Fetched:

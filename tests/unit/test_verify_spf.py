@@ -185,7 +185,7 @@ def pyspf_dns() -> Iterator[list[str]]:
     redirect=st.sampled_from(["", "redirect=yes.example", "redirect=no.example", "redirect=gone.example"]),
     address=st.sampled_from([V4, V6, "192.0.2.200"]),
 )
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=3 * settings().max_examples)
 def test_any_record_is_evaluated_as_pyspf_does(
     pyspf_dns: list[str], words: list[str], redirect: str, address: str
 ) -> None:
@@ -202,7 +202,6 @@ def test_any_record_is_evaluated_as_pyspf_does(
 
 
 @given(words=st.lists(terms(), max_size=8))
-@settings(max_examples=100, deadline=None)
 def test_the_count_is_at_least_what_any_sender_costs(words: list[str]) -> None:
     record = " ".join(["v=spf1", *words])
     costs = expand("own.example", record, replies(lambda name, kind: look(name, kind, record)))
