@@ -8,7 +8,7 @@ Internet would have to say is unknown.
 import base64
 import json
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -46,7 +46,7 @@ class Explained:
 
 # What the ground has all of.
 SEEN = ("zone-servers", "published", "drift")
-SEEN_OF_POSTAL = ("message", "starttls", "certificate", "open-relay")
+SEEN_OF_SMTP = ("starttls", "certificate", "open-relay")
 
 DELEGATED = "nobody delegates the zones of a rehearsal, so there is no parent to ask"
 MADE_UP = "the public addresses are made up, and nothing about them is known anywhere"
@@ -78,6 +78,7 @@ def looked_at(site: Site) -> Iterator[Check]:
     """
     if site.settings.dns.server is None or site.settings.dns.provider != "server":
         return
+    path, postal = _message_path(site), site.settings.postal
     with tempfile.TemporaryDirectory(prefix="mailstack-authorities-") as folder:
         authorities = Path(folder) / "authorities.pem"
         authorities.write_text(site.authorities)
@@ -88,11 +89,15 @@ def looked_at(site: Site) -> Iterator[Check]:
             seconds=SECONDS,
             access=machine_access(site.plan),
             drift=site.drift,
-            message=_message_path(site),
+            message=path,
         )
-    postal = site.settings.postal
     wrong = unexplained(report.findings)
-    blind = not_seen(report.findings, with_postal=postal is not None and postal.smtp_tls and bool(postal.mail_servers))
+    expected = [
+        *SEEN,
+        *(["message"] if path is not None else ()),
+        *(SEEN_OF_SMTP if postal and postal.smtp_tls else ()),
+    ]
+    blind = not_seen(report.findings, expected)
     for finding in wrong:
         yield Check(
             name=f"verify: {finding.check}",
@@ -118,10 +123,10 @@ def unexplained(findings: tuple[Finding, ...]) -> list[Finding]:
     ]
 
 
-def not_seen(findings: tuple[Finding, ...], *, with_postal: bool) -> list[str]:
-    """Return the checks that were to see something right here and did not: where all is unknown, nothing is proven."""
+def not_seen(findings: tuple[Finding, ...], expected: Sequence[str]) -> list[str]:
+    """Return the checks of ``expected`` that saw nothing to be right: where all is unknown, nothing is proven."""
     seen = {finding.check for finding in findings if finding.state is State.OK}
-    return [check for check in (*SEEN, *(SEEN_OF_POSTAL if with_postal else ())) if check not in seen]
+    return [check for check in expected if check not in seen]
 
 
 def world(site: Site, authorities: Path) -> Around:

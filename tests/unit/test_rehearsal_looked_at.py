@@ -30,7 +30,7 @@ from rehearsal.endpoints import with_certificates
 from rehearsal.looked_at import (
     EXPLAINED,
     SEEN,
-    SEEN_OF_POSTAL,
+    SEEN_OF_SMTP,
     NeighbourSubmission,
     not_seen,
     unexplained,
@@ -97,11 +97,10 @@ def test_a_look_that_sees_nothing_proves_nothing() -> None:
     def found(check: str, state: State) -> Any:
         return SimpleNamespace(check=check, state=state)
 
-    right = tuple(found(check, State.OK) for check in (*SEEN, *SEEN_OF_POSTAL))
-    assert set(SEEN) | set(SEEN_OF_POSTAL) <= set(CHECKS) - set(LEFT_OUT)
-    assert not_seen(right, with_postal=True) == []
-    assert not_seen(tuple(one for one in right if one.check in SEEN), with_postal=False) == []
-    assert not_seen((found("published", State.UNKNOWN), *right[:1]), with_postal=False) == ["published", "drift"]
+    right = tuple(found(check, State.OK) for check in (*SEEN, *SEEN_OF_SMTP))
+    assert set(SEEN) | set(SEEN_OF_SMTP) <= set(CHECKS) - set(LEFT_OUT)
+    assert not_seen(right, [*SEEN, *SEEN_OF_SMTP]) == []
+    assert not_seen((found("published", State.UNKNOWN), *right[:1]), SEEN) == ["published", "drift"]
 
 
 @pytest.mark.parametrize("stack", ["local", "staging"])
