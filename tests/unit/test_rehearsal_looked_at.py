@@ -27,7 +27,15 @@ from mailstack.verify.model import CHECKS, State, fail, warn
 from mailstack.verify.run import run_checks
 from mailstack.verify.selection import select
 from rehearsal.endpoints import with_certificates
-from rehearsal.looked_at import EXPLAINED, NeighbourSubmission, unexplained, world
+from rehearsal.looked_at import (
+    EXPLAINED,
+    SEEN,
+    SEEN_OF_SMTP,
+    NeighbourSubmission,
+    not_seen,
+    unexplained,
+    world,
+)
 from rehearsal.probes import API_SUBMIT
 from rehearsal.site import Site
 from tests.unit.name_server import LOOPBACK, NameServer
@@ -83,6 +91,16 @@ def test_only_what_fails_and_is_not_explained_counts() -> None:
     other = failed("open-relay", "AUTH is offered before TLS")
     old = warn("x", "old", expected="", fix="")
     assert unexplained((explained, real, other, old)) == [real, other]
+
+
+def test_a_look_that_sees_nothing_proves_nothing() -> None:
+    def found(check: str, state: State) -> Any:
+        return SimpleNamespace(check=check, state=state)
+
+    right = tuple(found(check, State.OK) for check in (*SEEN, *SEEN_OF_SMTP))
+    assert set(SEEN) | set(SEEN_OF_SMTP) <= set(CHECKS) - set(LEFT_OUT)
+    assert not_seen(right, [*SEEN, *SEEN_OF_SMTP]) == []
+    assert not_seen((found("published", State.UNKNOWN), *right[:1]), SEEN) == ["published", "drift"]
 
 
 @pytest.mark.parametrize("stack", ["local", "staging"])

@@ -20,6 +20,7 @@ from mailstack.verify.message import ApiSubmission, MessagePath, SmtpSubmission,
 from mailstack.verify.model import Finding, State
 from mailstack.verify.target import Target
 from rehearsal.google_standin import GoogleStandin, GoogleStandinClient, StandinConfig
+from rehearsal.looked_at import GoogleMailbox
 from tests.unit.imap_standin import ImapStandin
 from tests.unit.name_server import LOOPBACK
 from tests.unit.test_verify_headers import GMAIL, POSTFIX, RESULTS
@@ -350,17 +351,6 @@ def test_a_mailbox_that_cannot_be_read_says_why(imap: ImapStandin, pki: Pki) -> 
         box(imap, None).wait_for("token", 1)
     with pytest.raises(MailboxError, match="refused"):
         box(imap, pki, port=free_port()).wait_for("token", 1)
-
-
-class GoogleMailbox:
-    """What the rehearsal's stand-in for Google is as a mailbox."""
-
-    def __init__(self, client: GoogleStandinClient) -> None:
-        self.client = client
-
-    def wait_for(self, subject: str, seconds: float) -> bytes | None:
-        arrived = self.client.wait_for_subject(subject, timeout_seconds=seconds)
-        return None if arrived is None else self.client.raw(arrived.id)
 
 
 def test_the_rehearsals_stand_in_for_google_is_a_mailbox(pki: Pki, tmp_path: Path) -> None:

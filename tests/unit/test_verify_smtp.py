@@ -234,6 +234,27 @@ def test_many_addresses_are_asked_for_in_few_sessions(pki: Pki) -> None:
     assert [(one.subject, one.state) for one in found] == [(name, State.OK) for name in paths]
 
 
+def test_what_is_only_a_return_path_of_another_domain_needs_no_role_addresses(
+    pki: Pki, resolver: dict[str, Any]
+) -> None:
+    bounces = f"rp.{DOMAIN}"
+
+    def asked(*return_paths: str) -> set[str]:
+        domains = (
+            DomainTarget(name=DOMAIN, receives=True, mx=((10, HOST),), return_paths=return_paths),
+            DomainTarget(name=bounces, receives=True, mx=((10, HOST),)),
+        )
+        looked_at = Target(domains=domains, hosts=(host(MX),))
+        with SmtpStandin(pki.context(), recipient=lambda *_: "250 Ok") as server:
+            where = around({25: server.port}, pki, **resolver)
+            return {finding.subject for finding in look("postmaster", context(looked_at, around=where))}
+
+    both = {f"{local}@{name}" for local in ("postmaster", "abuse") for name in (DOMAIN, bounces)}
+    assert asked() == both
+    assert asked(bounces) == {f"postmaster@{DOMAIN}", f"abuse@{DOMAIN}"}
+    assert asked(DOMAIN) == both, "its own return path"
+
+
 def test_a_domain_that_takes_no_mail_has_no_role_addresses(resolver: dict[str, Any]) -> None:
     nothing = Target(domains=(DomainTarget(name=f"nomx.{DOMAIN}"),), hosts=(host(MX),))
     assert only("postmaster", context(nothing, around=around(**resolver))).state is State.NOT_APPLICABLE

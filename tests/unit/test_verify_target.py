@@ -167,6 +167,12 @@ def test_issuers_are_called_as_caa_calls_them(directory: str | None, issuers: tu
     assert target_of(raw).issuers == issuers
 
 
+def test_an_issuer_is_called_as_the_settings_say_whatever_its_directory() -> None:
+    raw = postal_example()
+    raw["caddy"]["acme"] |= {"directory": "https://ca.example.net/acme/directory", "caa_name": "ca.example.net"}
+    assert target_of(raw).issuers == ("ca.example.net",)
+
+
 def test_web_names_are_those_that_the_web_server_has() -> None:
     assert target_of(postal_example()).web == ("postal.example.com",)
     assert target_of(example()).web == ()
