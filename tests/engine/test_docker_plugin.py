@@ -16,6 +16,7 @@ a refresh sees that a container is gone, or stopped when it must run   the same,
 networks and volumes of other settings are replaced                    resource_docker_network.go, _volume.go
 a volume of that name that is there is taken as it is                  resource_docker_volume.go, Create (the API's)
 an image is built again when its context has changed                   provider/image.go, Check: contextDigest
+one that is pushed is known by the digest its registry gave            the same, dockerBuild: repoDigest
 
 Not kept by the stand-in, and not used by this project: services, secrets and configs of a swarm, tags, plugins,
 devices, ``dns``, ``hosts``, ``mounts``. It builds with the first builder, where the real one uses
@@ -28,10 +29,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 
 from rehearsal.ground.docker import docker, docker_json, docker_try
 from rehearsal.ground.network import candidates, docker_networks, machine_routes
+from rehearsal.images import ensure_images
 from rehearsal.images.relay import ensure_relay_base
+from rehearsal.waiting import wait_for
 from tests.engine.contract import Contract, kinds
 
 pytestmark = [pytest.mark.engine, pytest.mark.hosts]
@@ -242,3 +246,47 @@ def test_an_image_is_built_again_when_its_context_has_changed(contract: Docked, 
         )
     finally:
         docker_try(["image", "rm", "--force", name])
+
+
+@pytest.fixture(scope="module")
+def registry() -> Iterator[str]:
+    """An empty registry on loopback, where Docker asks for no TLS; its address."""
+    config = {"version": "0.1", "storage": {"filesystem": {"rootdirectory": "/srv/held"}}, "http": {"addr": ":5000"}}
+    script = 'printf %s "$1" >/srv/config.yml; exec docker-registry serve /srv/config.yml'
+    image = ensure_images(lambda _line: None).services
+    command = ["run", "--detach", "--rm", "--init", "--publish", "127.0.0.1::5000", image]
+    container = docker([*command, "sh", "-ec", script, "registry", json.dumps(config)])
+    try:
+        address = docker(["port", container, "5000/tcp"]).splitlines()[0]
+        assert wait_for(lambda: answers(address), 30), docker(["logs", container])
+        yield address
+    finally:
+        docker_try(["rm", "--force", container])
+
+
+def answers(address: str) -> bool:
+    try:
+        return requests.get(f"http://{address}/v2/", timeout=2).ok
+    except requests.RequestException:
+        return False
+
+
+def test_an_image_that_is_pushed_is_known_by_its_registrys_digest(
+    contract: Docked, registry: str, tmp_path: Path
+) -> None:
+    (tmp_path / "Dockerfile").write_text(f"FROM {contract.image}\nRUN true\n")
+    build = {"context": str(tmp_path), "dockerfile": str(tmp_path / "Dockerfile"), "platform": "linux/amd64"}
+    repository = f"mailstack/{contract.name}"
+    login = {"server": registry, "username": "someone", "password": "planted-registry-password"}
+    inputs = {"imageName": f"{registry}/{repository}:1", "build": build, "registry": login, "skipPush": False}
+    declared = contract.thing("docker:index/image:Image", **inputs)
+    try:
+        done = contract.up(PROVIDER, declared)
+        assert done.code == 0, done.text
+        accepted = "application/vnd.docker.distribution.manifest.v2+json, application/vnd.oci.image.manifest.v1+json"
+        manifest = f"http://{registry}/v2/{repository}/manifests/1"
+        held = requests.head(manifest, headers={"Accept": accepted}, timeout=10).headers["Docker-Content-Digest"]
+        assert contract.state()[contract.name]["outputs"]["repoDigest"] == f"{registry}/{repository}@{held}"
+        assert contract.up(PROVIDER, declared).changes == {}
+    finally:
+        docker_try(["image", "rm", "--force", f"{registry}/{repository}:1"])
