@@ -26,7 +26,7 @@ from rehearsal.google_standin import GoogleStandinClient
 from rehearsal.probes import API_SUBMIT
 from rehearsal.site import Check, Site, short
 
-__all__ = ["EXPLAINED", "Explained", "GoogleMailbox", "looked_at", "not_seen", "unexplained", "world"]
+__all__ = ["EXPLAINED", "Explained", "GoogleMailbox", "looked_at", "not_seen", "world"]
 
 DNS_PORT = 53
 SECONDS = 240.0
@@ -37,11 +37,10 @@ RECIPIENT = "someone@recipient.test"
 
 @dataclass(frozen=True, kw_only=True)
 class Explained:
-    """A check that is not run in a rehearsal, and why; or with ``words``, what of its findings is no surprise."""
+    """A check that is not run in a rehearsal, and why."""
 
     check: str
     why: str
-    words: str = ""
 
 
 # What the ground has all of.
@@ -63,11 +62,6 @@ EXPLAINED = (
     Explained(check="block-list-domains", why="no block list is asked about the names of a rehearsal"),
     Explained(check="outbound-25", why="a rehearsal connects to nobody outside"),
     Explained(check="host-health", why="throw-away hosts share clock, disk and packages of the machine they run on"),
-    Explained(
-        check="auth-after-tls",
-        words="AUTH is offered before TLS",
-        why="Postal offers AUTH before TLS and has no setting against it (its issue 3617)",
-    ),
 )
 
 
@@ -85,13 +79,13 @@ def looked_at(site: Site) -> Iterator[Check]:
         report = run_checks(
             verify_target(site.plan),
             world(site, authorities),
-            names=select(skip=[one.check for one in EXPLAINED if not one.words]),
+            names=select(skip=[one.check for one in EXPLAINED]),
             seconds=SECONDS,
             access=machine_access(site.plan),
             drift=site.drift,
             message=path,
         )
-    wrong = unexplained(report.findings)
+    wrong = [finding for finding in report.findings if finding.state is State.FAIL]
     expected = [
         *SEEN,
         *(["message"] if path is not None else ()),
@@ -111,16 +105,6 @@ def looked_at(site: Site) -> Iterator[Check]:
         if blind
         else short(f"{summary_line(report)}; {len(EXPLAINED)} things are explained (rehearsal/looked_at.py)"),
     )
-
-
-def unexplained(findings: tuple[Finding, ...]) -> list[Finding]:
-    """Return what fails and is in no entry of the table."""
-    return [
-        finding
-        for finding in findings
-        if finding.state is State.FAIL
-        and not any(one.words and one.check == finding.check and one.words in finding.found for one in EXPLAINED)
-    ]
 
 
 def not_seen(findings: tuple[Finding, ...], expected: Sequence[str]) -> list[str]:

@@ -10,6 +10,8 @@ from mailstack.verify.smtp import GO_ON, IMPLICIT, STARTTLS, Session, session
 __all__ = ["auth_after_tls", "greeting", "starttls"]
 
 LOGGED_IN = 235
+# How Postal greets (app/lib/smtp_server/client.rb).
+POSTAL = " ESMTP Postal/"
 
 
 @check(
@@ -109,11 +111,23 @@ def _auth(seen: Session) -> Finding:
     subject = str(seen.endpoint)
     code, text = seen.plain_auth or (0, "")
     if "auth" in seen.offers or code in {GO_ON, LOGGED_IN}:
+        offered = "AUTH is offered before TLS" if "auth" in seen.offers else f"AUTH before TLS is answered with {code}"
+        evidence = [f"AUTH PLAIN: {code} {text}"] if code else []
+        expected = "AUTH within TLS only: anybody on the way can read a password that is sent in clear"
+        if POSTAL in seen.greeting:
+            return warn(
+                subject,
+                f"{offered}, as every Postal does",
+                *evidence,
+                expected=expected,
+                fix="Postal has no setting for it (postalserver/postal#3617): have every application ask for TLS and "
+                "check the certificate, or log in at the relay's `relay.submission`",
+            )
         return fail(
             subject,
-            "AUTH is offered before TLS" if "auth" in seen.offers else f"AUTH before TLS is answered with {code}",
-            *([f"AUTH PLAIN: {code} {text}"] if code else []),
-            expected="AUTH within TLS only: anybody on the way can read a password that is sent in clear",
+            offered,
+            *evidence,
+            expected=expected,
             fix="smtpd_tls_auth_only=yes in Postfix; a server that cannot do so must not be open to the Internet",
         )
     before = f"before TLS: {code} {text}" if code else ""

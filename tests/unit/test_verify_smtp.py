@@ -199,6 +199,13 @@ def test_auth_in_clear_fails_where_it_is_offered_and_where_it_is_only_taken(
     assert not any(line.startswith("AUTH PLAIN ") for line in server.said), "no credentials are sent"
 
 
+def test_postals_auth_in_clear_is_a_warning_since_nobody_can_switch_it_off(pki: Pki) -> None:
+    with SmtpStandin(pki.context(), offers=("AUTH PLAIN",), greeting="220 mx.example.com ESMTP Postal/X1") as server:
+        found = only("auth-after-tls", context(target(host(MX)), {25: server.port}, pki))
+    assert found.state is State.WARN
+    assert "relay.submission" in found.fix
+
+
 def test_submission_without_auth_fails_and_an_mx_without_it_is_right(pki: Pki) -> None:
     with SmtpStandin(pki.context()) as server:
         world = context(target(host(MX, SUBMISSION)), {25: server.port, 587: server.port}, pki)
