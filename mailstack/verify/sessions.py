@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from mailstack.verify.context import Context
-from mailstack.verify.listeners import SUBMISSION, each, endpoints, no_endpoint, our_smtp
+from mailstack.verify.listeners import MX, SUBMISSION, each, endpoints, no_endpoint, our_smtp
 from mailstack.verify.model import Finding, check, fail, ok, unknown, warn
 from mailstack.verify.smtp import GO_ON, IMPLICIT, STARTTLS, Session, session
 
@@ -82,6 +82,14 @@ def _starttls(seen: Session) -> Finding | None:
         return ok(subject, f"{seen.tls.version}, {seen.tls.cipher}; see certificate: {seen.tls.distrust}")
     if place.tls not in {IMPLICIT, STARTTLS}:
         return ok(subject, "in clear, as declared")
+    if place.ours and not place.declared and place.role == MX:
+        # A relay for one's own networks: a host without a firewall of ours shows it to everybody.
+        return warn(
+            subject,
+            f"answers from outside: {seen.tls_failure}",
+            expected="nothing, where no domain has this host as MX: applications use it from within",
+            fix=f"let the firewall take port {place.port} from `relay.client_networks` only",
+        )
     return (fail if place.ours else warn)(
         subject,
         seen.tls_failure,

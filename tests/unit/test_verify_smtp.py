@@ -134,6 +134,17 @@ def test_checks_share_one_session(pki: Pki) -> None:
         assert server.said[-1].upper() == "QUIT"
 
 
+@pytest.mark.parametrize(("mx", "state"), [(((10, "mx.elsewhere.example"),), State.WARN), (((10, HOST),), State.FAIL)])
+def test_a_relay_for_ones_own_networks_that_answers_from_outside_in_clear_is_a_warning(
+    pki: Pki, mx: tuple[tuple[int, str], ...], state: State
+) -> None:
+    open_to_all = HostTarget(name=HOST, addresses=(LOOPBACK,), ports=None)
+    with SmtpStandin(None) as server:
+        found = look("starttls", context(target(open_to_all, mx=mx), {25: server.port}, pki))
+    ours = [one.state for one in found if one.subject.startswith(HOST) and ":25" in one.subject]
+    assert ours == [state]
+
+
 def test_of_a_host_with_nothing_declared_usual_ports_count_where_they_are_open(pki: Pki) -> None:
     with SmtpStandin(pki.context()) as server:
         looked_at = target(HostTarget(name=HOST, addresses=("127.0.0.1",)))
