@@ -52,7 +52,7 @@ demo-there:
 	@test -n "$(DEMO_$(PLACEMENT))" || { echo "PLACEMENT=$(PLACEMENT): no such demo; see make help" >&2; exit 1; }
 
 check: lint
-	$(PYTHON) -m pytest -q -n 2 --dist worksteal --hypothesis-profile=fast tests/unit tests/graph
+	$(PYTHON) -m pytest -q -n 2 --dist worksteal --hypothesis-profile=fast -m "not slow" tests/unit tests/graph
 
 lint: setup
 	.venv/bin/ruff check .

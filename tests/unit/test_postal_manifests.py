@@ -13,6 +13,7 @@ from syrupy.assertion import SnapshotAssertion
 from mailstack.kubernetes.objects import Placed, Stage
 from mailstack.plan.shown import Secret, versioned
 from mailstack.settings.problems import SettingsError
+from tests.unit.kubernetes_versions import every_version
 from tests.unit.pod_security import beyond_restricted
 from tests.unit.postal_cluster_examples import (
     ADMIN_PASSWORD,
@@ -27,7 +28,6 @@ from tests.unit.postal_cluster_examples import (
 from tests.unit.postal_manifest_parts import FOREIGN, name_of, named, of_kind, templates
 from tests.unit.stack_examples import dkim_key
 
-VERSIONS = [f"1.{minor}" for minor in range(30, 38)]
 PROCESSES = ("web", "smtp", "worker")
 every_variant = pytest.mark.parametrize("changes", list(VARIANTS.values()), ids=list(VARIANTS))
 
@@ -54,7 +54,7 @@ def telling_part(secret: str) -> str:
 
 
 @every_variant
-@pytest.mark.parametrize("version", VERSIONS)
+@every_version
 def test_every_object_is_valid_in_every_supported_kubernetes(changes: dict[str, Any], version: str) -> None:
     for one in objects(changes):
         if one.manifest["kind"] not in FOREIGN:

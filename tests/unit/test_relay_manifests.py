@@ -12,9 +12,9 @@ from syrupy.assertion import SnapshotAssertion
 from mailstack.kubernetes.objects import Placed, Stage
 from mailstack.plan.shown import Secret, versioned
 from tests.unit.kubernetes_examples import IMAGE, VARIANTS, objects, placed, plan_of
+from tests.unit.kubernetes_versions import VERSIONS, every_version
 from tests.unit.pod_security import beyond_baseline, beyond_restricted
 
-VERSIONS = [f"1.{minor}" for minor in range(30, 38)]
 every_variant = pytest.mark.parametrize("changes", list(VARIANTS.values()), ids=list(VARIANTS))
 
 
@@ -43,7 +43,7 @@ def relay_json(found: tuple[Placed, ...]) -> dict[str, Any]:
 
 
 @every_variant
-@pytest.mark.parametrize("version", VERSIONS)
+@every_version
 def test_every_object_is_valid_in_every_supported_kubernetes(changes: dict[str, Any], version: str) -> None:
     for one in objects(changes):
         kubernetes_validate.validate(dict(one.manifest), version, strict=True)
