@@ -5,10 +5,10 @@ from pathlib import Path
 
 from mailstack.dns.adoption import Sorted, entries, sort_records
 from mailstack.plan import Plan
-from mailstack.reach.cloudflare import CLOUDFLARE_API, CloudflareApi
+from mailstack.reach.cloudflare import CLOUDFLARE_API
 from mailstack.reach.look import Look, look_at_cloudflare, look_by_dns
-from mailstack.reach.pace import Pace
 from mailstack.reach.zone_file import read_zone_file
+from mailstack.reach.zone_ids import api_and_ids
 
 __all__ = ["list_zones"]
 
@@ -48,12 +48,10 @@ def _look(plan: Plan, zone_files: Mapping[str, Path], url: str) -> Look:
     unread = {zone: records for zone, records in plan.dns.zones.items() if zone not in held}
     told = tuple(record for records in held.values() for record in records)
     if plan.dns.cloudflare is not None and unread:
-        cloudflare = plan.dns.cloudflare
-        api = CloudflareApi(url, cloudflare.api_token.value, pace=Pace(cloudflare.calls, cloudflare.seconds))
-        ids = {zone: cloudflare.zone_ids[zone] for zone in unread}
-        ids |= api.zone_ids([zone for zone, identity in ids.items() if identity is None])
-        seen = look_at_cloudflare(api, {zone: str(identity) for zone, identity in ids.items() if identity is not None})
-        missing = {zone: "the API token sees no such zone" for zone, identity in ids.items() if identity is None}
+        api, known = api_and_ids(plan.dns.cloudflare, url)
+        ids = {zone: identity for zone in unread if (identity := known[zone]) is not None}
+        seen = look_at_cloudflare(api, ids)
+        missing = {zone: "the API token sees no such zone" for zone in unread if zone not in ids}
         return Look(existing=(*told, *seen.existing), not_seen={**seen.not_seen, **missing})
     seconds = float(plan.settings.dns.look_seconds)
     seen = look_by_dns(unread, seconds=seconds, ours=(), resolvers=None)

@@ -8,6 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from mailstack.dns import NULL_MX, Record, rsa_bits
 from mailstack.dns.names import holder
 from mailstack.dns.records import MailExchanger, Text
+from mailstack.dns.spf_tree import MAX_LOOKUPS
+from mailstack.dns.tags import tags_of
 from mailstack.plan.model import Plan
 from mailstack.settings.domains_model import Domain
 from mailstack.settings.model import Settings
@@ -15,7 +17,6 @@ from mailstack.settings.names import custom_return_path, postal_dkim, return_pat
 
 __all__ = ["summaries"]
 
-MAX_LOOKUPS = 10  # RFC 7208 §4.6.4
 # So many records of one kind of change are named; more would bury the rest.
 NAMED = 4
 # So many domains are told one by one; of more, those that change.
@@ -77,7 +78,7 @@ def _signers(settings: Settings, domain: Domain, at: At) -> str:
     found = []
     for key in domain.dkim:
         text = _text(at, f"{key.selector}._domainkey.{domain.name}", "v=dkim1") or ""
-        public = text.rpartition("p=")[2].rstrip(";")
+        public = (tags_of(text) or {}).get("p", "")
         kind = f"RSA {rsa_bits(public)}" if key.key_type == "rsa" and public else key.key_type
         who = "Postal signs" if key is signing else "ours" if key.ours else "another signer's"
         found.append(f"{key.selector} ({kind}, {who})")

@@ -4,8 +4,9 @@ import ipaddress
 from collections.abc import Iterable, Iterator, Mapping
 from urllib.parse import urlsplit
 
-from mailstack.caddy.definition import Acme
+from mailstack.caddy.definition import Acme, MtaStsPolicy
 from mailstack.dns import NULL_MX, Address, Alias, MailExchanger, Record, Text, rdata_text, zone_of
+from mailstack.dns.tags import tags_of
 from mailstack.plan.model import Plan
 from mailstack.settings.model import Settings
 from mailstack.settings.names import custom_return_path, return_path_domain, route_domain
@@ -46,9 +47,9 @@ def verify_target(plan: Plan) -> Target:
         owner = zone_of(record.name, names)
         if owner is not None:
             held[owner].append(record)
-    server, mail = settings.dns.server, _Mail(settings)
+    server, mail = settings.dns.server, _Mail(plan)
     return Target(
-        domains=tuple(_domain(plan, mail, name, records) for name, records in held.items()),
+        domains=tuple(_domain(mail, name, records) for name, records in held.items()),
         hosts=tuple(_hosts(plan)),
         zones=dict.fromkeys(plan.dns.zones, () if server is None else tuple(server.nameservers)),
         issuers=tuple(_issuers(plan)),
@@ -86,7 +87,7 @@ def _own_domains(plan: Plan) -> Iterator[str]:
 # --- domains --------------------------------------------------------------------------------------------------------
 
 
-def _domain(plan: Plan, mail: "_Mail", name: str, records: Iterable[Record]) -> DomainTarget:
+def _domain(mail: "_Mail", name: str, records: Iterable[Record]) -> DomainTarget:
     mx: list[tuple[int, str]] = []
     dkim: list[DkimTarget] = []
     texts: dict[str, str] = {}
@@ -114,7 +115,7 @@ def _domain(plan: Plan, mail: "_Mail", name: str, records: Iterable[Record]) -> 
         return_paths=mail.return_paths(name),
         dkim=tuple(dkim),
         dmarc=texts.get("dmarc"),
-        mta_sts=_mta_sts(plan, name, texts.get("mta-sts")),
+        mta_sts=_mta_sts(mail.policy(name), texts.get("mta-sts")),
         tls_rpt=texts.get("tls-rpt"),
         bimi=texts.get("bimi"),
         tracking=mail.tracking(name),
@@ -139,15 +140,17 @@ def _selector(selector: str, record: Record) -> DkimTarget:
     if isinstance(record.data, Alias):
         return DkimTarget(selector=selector, alias=record.data.target)
     text = record.data.value if isinstance(record.data, Text) else ""
-    tags = dict(tag.strip().partition("=")[::2] for tag in text.split(";"))
-    return DkimTarget(selector=selector, text=text, revoked=tags.get("p") == "")
+    return DkimTarget(selector=selector, text=text, revoked=(tags_of(text) or {}).get("p") == "")
 
 
 class _Mail:
     """How the mail of each domain goes, looked up once: there may be a thousand of them."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, plan: Plan) -> None:
+        settings = plan.settings
         self._settings, self._postal = settings, settings.postal
+        served = () if plan.caddy is None else plan.caddy.definition.mta_sts
+        self._policies = {policy.domain: policy for policy in served}
         self._bounces = "" if self._postal is None else return_path_domain(settings, self._postal)
         self._declared = {domain.name: domain for domain in settings.domains}
         self._addresses = settings.egress_addresses
@@ -170,18 +173,19 @@ class _Mail:
             return (custom_return_path(name) if self._postal.custom_return_paths else self._bounces,)
         return (name,) if name in self._declared else ()
 
+    def policy(self, name: str) -> MtaStsPolicy | None:
+        """Return the MTA-STS policy that is served for it."""
+        return self._policies.get(name)
+
     def tracking(self, name: str) -> tuple[str, ...]:
         """Return the names that links in its mail lead to."""
         return tuple(self._tracking.get(name, ()))
 
 
-def _mta_sts(plan: Plan, name: str, text: str | None) -> MtaStsTarget | None:
-    served = () if plan.caddy is None else plan.caddy.definition.mta_sts
-    policy = next((policy for policy in served if policy.domain == name), None)
+def _mta_sts(policy: MtaStsPolicy | None, text: str | None) -> MtaStsTarget | None:
     if policy is None:
         return None
-    tags = dict(tag.strip().partition("=")[::2] for tag in (text or "").split(";"))
-    return MtaStsTarget(mode=policy.mode, mx=policy.mx, policy_id=tags.get("id"))
+    return MtaStsTarget(mode=policy.mode, mx=policy.mx, policy_id=(tags_of(text or "") or {}).get("id"))
 
 
 # --- hosts ----------------------------------------------------------------------------------------------------------

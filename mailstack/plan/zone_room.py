@@ -1,5 +1,6 @@
 """Whether the zones at Cloudflare can take what is about to be made, and whether anybody will see it."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
 from mailstack.dns import Record
@@ -30,9 +31,10 @@ def full_zones(
     zones: Mapping[str, ZoneFacts], making: Mapping[str, Sequence[Record]], there: Sequence[Existing]
 ) -> Iterator[Problem]:
     """Yield the zones that would hold more records than their plan allows. ``there`` are all records they hold."""
+    count = Counter(record.zone for record in there)
     for name, new in making.items():
         quota = zones[name].quota if name in zones else None
-        held = sum(1 for record in there if record.zone == name)
+        held = count[name]
         if quota is None or held + len(new) <= quota:
             continue
         yield Problem(

@@ -10,13 +10,13 @@ from mailstack.dns import resource_name
 from mailstack.dns.existing import Existing, declared_content
 from mailstack.plan import CloudflarePlan, Plan, RoleRun
 from mailstack.reach.bundle import command_line, payload
-from mailstack.reach.cloudflare import CLOUDFLARE_API, CloudflareApi, CloudflareError
+from mailstack.reach.cloudflare import CLOUDFLARE_API, CloudflareError
 from mailstack.reach.docker_api import DockerApi
 from mailstack.reach.docker_drift import docker_drift
 from mailstack.reach.kubectl import Kubectl
 from mailstack.reach.kubernetes_drift import kubernetes_drift
-from mailstack.reach.pace import Pace
 from mailstack.reach.ssh import run_over_ssh
+from mailstack.reach.zone_ids import api_and_ids
 from mailstack.settings.stackfile import PROJECT, StackFileError
 
 __all__ = ["DriftError", "decrypted_config", "find_drift", "made_records", "own_kubeconfig"]
@@ -79,10 +79,7 @@ def _on_host(plan: Plan, run: RoleRun, say: Callable[[str], None]) -> Iterator[s
 
 
 def _at_cloudflare(plan: Plan, cloudflare: CloudflarePlan, url: str) -> Iterator[str]:
-    pace = Pace(cloudflare.calls, cloudflare.seconds)
-    api = CloudflareApi(url, cloudflare.api_token.value, pace=pace)
-    unnamed = [zone for zone, identity in cloudflare.zone_ids.items() if identity is None]
-    ids = {**cloudflare.zone_ids, **(api.zone_ids(unnamed) if unnamed else {})}
+    api, ids = api_and_ids(cloudflare, url)
     for zone, records in plan.dns.zones.items():
         if ids[zone] is None:
             raise CloudflareError(f"{zone} is no zone that the API token sees")

@@ -152,6 +152,18 @@ def _sources(context: Context, host: HostTarget) -> tuple[str, ...]:
     return host.addresses or addresses_in_dns(context, host.name)[1]
 
 
+def _each_source(context: Context, look: Callable[[Context, HostTarget, str], Iterable[Finding]]) -> Iterator[Finding]:
+    """Look at every address that hosts with HELO send from."""
+    yield from _hosts(
+        context,
+        lambda host: (
+            [found for address in _sources(context, host) for found in look(context, host, address)]
+            or [not_applicable(host.name, "no address is known")]
+        ),
+        helo=True,
+    )
+
+
 @check(
     number=9,
     name="host-reverse",
@@ -162,14 +174,7 @@ def _sources(context: Context, host: HostTarget) -> tuple[str, ...]:
 )
 def host_reverse(context: Context) -> Iterator[Finding]:
     """Ask for the PTR of every address."""
-    yield from _hosts(
-        context,
-        lambda host: (
-            [found for address in _sources(context, host) for found in _reverse(context, host, address)]
-            or [not_applicable(host.name, "no address is known")]
-        ),
-        helo=True,
-    )
+    yield from _each_source(context, _reverse)
 
 
 def _reverse(context: Context, host: HostTarget, address: str) -> Iterator[Finding]:
@@ -202,14 +207,7 @@ def _reverse(context: Context, host: HostTarget, address: str) -> Iterator[Findi
 )
 def host_forward_confirmed(context: Context) -> Iterator[Finding]:
     """Ask for the addresses of the reverse names."""
-    yield from _hosts(
-        context,
-        lambda host: (
-            [found for address in _sources(context, host) for found in _confirmed(context, host, address)]
-            or [not_applicable(host.name, "no address is known")]
-        ),
-        helo=True,
-    )
+    yield from _each_source(context, _confirmed)
 
 
 def _confirmed(context: Context, host: HostTarget, address: str) -> Iterator[Finding]:
