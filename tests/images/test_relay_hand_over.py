@@ -100,7 +100,8 @@ class Family:
         deadline = time.monotonic() + PATIENCE
         # The list alone: a message that has gone since costs postcat a second of its own (msg_fatal(3)).
         while len(found := self.listing(relay)) != count or {entry["queue_name"] for entry in found} - {"deferred"}:
-            assert time.monotonic() < deadline, (len(found), self.site.log(relay)[-2000:])
+            reasons = Counter(str(entry["recipients"]) for entry in found)
+            assert time.monotonic() < deadline, (len(found), reasons.most_common(3), self.site.log(relay)[-2000:])
             time.sleep(0.3)
 
     def listing(self, relay: Service) -> list[dict[str, str]]:
@@ -139,10 +140,21 @@ class Family:
     def deliver(self, relays: Sequence[Service]) -> Counter[str]:
         """Let what waits be tried, and return what has arrived once nothing waits."""
         for relay in relays:
-            docker(["exec", relay.container_id, "postqueue", "-f"])
-        for relay in relays:
+            self.flush(relay)
             self.waits(relay, 0)
         return self.site.arrived()
+
+    def flush(self, relay: Service) -> None:
+        """Let what waits be tried, once no attempt of before is under way.
+
+        An attempt that fails after the flush tells qmgr(8) that the upstream is dead. All that is active is then put
+        off again, for an hour here.
+        """
+        deadline = time.monotonic() + PATIENCE
+        while self.queues(relay) - {"deferred"}:
+            assert time.monotonic() < deadline, self.site.log(relay)[-2000:]
+            time.sleep(0.3)
+        docker(["exec", relay.container_id, "postqueue", "-f"])
 
     @contextmanager
     def upstream_away(self) -> Iterator[None]:
