@@ -9,6 +9,7 @@ from components.caddy_tls import CaddyTls, CaddyTlsArgs
 from components.config import read_plan
 from components.dns_records import DnsRecords, DnsRecordsArgs
 from components.kubernetes_cluster import KubernetesCluster, KubernetesClusterArgs
+from components.outputs import export_plan, export_postal
 from components.postal_host import PostalHost, PostalHostArgs
 from components.postfix_relay import PostfixRelay, PostfixRelayArgs
 from components.remote_host import RemoteHost
@@ -59,6 +60,7 @@ if plan.postal is not None:
     pulumi.export("postal_url", postal.web_url)
     pulumi.export("postal_health", postal.health)
     pulumi.export("postal_domains", postal.domains)
+    export_postal(plan, postal)
 
 if plan.relay_rule is not None:
     rule = WorkspaceRelayRule("relay-rule", WorkspaceRelayRuleArgs(plan=plan.relay_rule, hosts=hosts))
@@ -70,6 +72,6 @@ if plan.relay_rule is not None:
 
 rest += dns.publish_mail(after=ready)
 verify_afterwards(plan, after=[*ready, *dns.names, *rest])
-pulumi.export("contract_version", 1)
+export_plan(plan)
 pulumi.export("dns_zones", dns.zones)
 pulumi.export("verify", target_text(plan))

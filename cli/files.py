@@ -25,11 +25,17 @@ def schema(
     ] = False,
 ) -> None:
     """Print the JSON schema of a stack file."""
+    from mailstack.outputs.record import record_text
+    from mailstack.outputs.reference import outputs_reference, outputs_schema
     from mailstack.settings.schema import settings_reference, stack_file_schema
     from mailstack.verify.report.document import report_schema
 
     if write:
         folder = ROOT / "docs/reference"
+        kept = folder / "outputs.contract.json"
+        kept.write_text(record_text(kept.read_text() if kept.is_file() else None))
+        (folder / "outputs.schema.json").write_text(outputs_schema())
+        (folder / "outputs.md").write_text(outputs_reference())
         (folder / "stack.schema.json").write_text(stack_file_schema())
         (folder / "settings.md").write_text(settings_reference())
         (folder / "verify.schema.json").write_text(report_schema())

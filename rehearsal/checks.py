@@ -11,9 +11,11 @@ import dns.flags
 import dns.message
 import dns.query
 import dns.rdatatype
+from pydantic import ValidationError
 
 from mailstack.dns import Record
 from mailstack.dns.zone import rdata_text
+from mailstack.outputs import Outputs
 from rehearsal.cluster_checks import cluster_checks
 from rehearsal.container_checks import container_checks
 from rehearsal.ground import Host
@@ -34,7 +36,7 @@ def run_checks(site: Site, say: Callable[[str], None]) -> list[Check]:
     place = (container_checks, cluster_checks) if site.place is not None else ()
     at_the_end = (_queue,) if through_relay else ()
     postal = (web_checks, application_checks, port_checks)
-    for group in (_dns, _rule, *through_relay, *place, *postal, looked_at, *at_the_end, _no_drift):
+    for group in (_outputs, _dns, _rule, *through_relay, *place, *postal, looked_at, *at_the_end, _no_drift):
         try:
             checks = list(group(site))
         except (OSError, RuntimeError, ValueError, LookupError, dns.exception.DNSException) as error:
@@ -43,6 +45,21 @@ def run_checks(site: Site, say: Callable[[str], None]) -> list[Check]:
             say(f"      {'ok  ' if check.passed else 'FAIL'} {check.name}")
         found += checks
     return found
+
+
+def _outputs(site: Site) -> Iterator[Check]:
+    """Yield: what applications are told is what the contract promises them."""
+    try:
+        found = Outputs.model_validate_json(json.dumps(site.outputs))
+    except ValidationError as error:
+        wrong = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors())
+        yield Check(name="stack outputs are as the contract says", passed=False, evidence=short(wrong))
+    else:
+        yield Check(
+            name="stack outputs are as the contract says",
+            passed=True,
+            evidence=f"version {found.contract_version}, {len(site.outputs)} outputs",
+        )
 
 
 def table(checks: list[Check]) -> list[str]:

@@ -13,8 +13,6 @@ from pulumi.runtime.mocks import MockMonitor
 from mailstack.dns.rdata import RECORD_TYPES
 from mailstack.reach.bundle import command_line
 from tests.graph.recording import Recorder, is_secret, plain, run_graph
-from tests.unit.cluster_examples import single
-from tests.unit.docker_examples import local_example
 from tests.unit.stack_examples import REMOVE, dkim_key, example, ssh_key, with_value
 from tests.unit.test_relay_hosts import two_hosts
 
@@ -236,15 +234,6 @@ def test_preview_with_unknown_outputs_does_not_crash() -> None:
 def test_bad_settings_register_nothing() -> None:
     with pytest.raises(pulumi.RunError, match=r"2 mistakes"):
         run_graph(with_value("relay.host", "nowhere", lambda: with_value("dns.ttl", 1)))
-
-
-def test_outputs_are_the_documented_contract() -> None:
-    _, outputs = run_graph(single())  # it has every part, but for a relay in a container
-    _, contained = run_graph(local_example())
-    documented = {
-        line.split("`")[1] for line in Path("docs/outputs.md").read_text().splitlines() if line.startswith("| `")
-    }
-    assert {*outputs, *contained} == documented
 
 
 def test_main_reads_like_the_architecture() -> None:
