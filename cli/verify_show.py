@@ -22,7 +22,7 @@ def write_report(
     report: "Report", past: "Sequence[Past]", *, form: Form, output: Path | None, fail_on: "FailOn", verbose: bool
 ) -> None:
     """Print the report, or write it to a file and print one line on standard error."""
-    from mailstack.verify.history import write_whole
+    from mailstack.reach.files import write_whole
     from mailstack.verify.report.summary import summary_line
 
     if output is None and form is Form.TABLE:

@@ -1,9 +1,11 @@
-"""What a stack tells, read with the Pulumi CLI."""
+"""What a stack tells, read with the Pulumi CLI, or from a file that it was asked to write elsewhere."""
 
+import json
 import subprocess
 from pathlib import Path
+from typing import Any
 
-__all__ = ["OutputError", "stack_output"]
+__all__ = ["OutputError", "parse_outputs", "stack_output", "stack_outputs"]
 
 LONGEST_SECONDS = 120
 
@@ -14,20 +16,59 @@ class OutputError(RuntimeError):
 
 def stack_output(name: str, stack: str, folder: Path) -> str:
     """Return a stack's output as text. Raises OutputError without a CLI, a stack or such an output."""
-    command = ["pulumi", "stack", "output", name, "--stack", stack, "--non-interactive"]
+    return _ask(["pulumi", "stack", "output", name], f"output `{name}`", stack, folder, "--from-file").strip()
+
+
+def stack_outputs(stack: str, folder: Path) -> dict[str, Any]:
+    """Return all outputs of a stack, secrets in clear. Raises OutputError without a CLI or a stack.
+
+    They come on the CLI's standard output, and are in no argument and no environment on the way.
+    """
+    command = ["pulumi", "stack", "output", "--json", "--show-secrets"]
+    return parse_outputs(_ask(command, "the outputs", stack, folder, "--from-json"), f"stack {stack}")
+
+
+def parse_outputs(text: str, source: str) -> dict[str, Any]:
+    """Return the outputs in ``text``, as `pulumi stack output --json --show-secrets` prints them.
+
+    ``source`` names it in errors. Raises OutputError where it is no such JSON.
+    """
+    try:
+        found = json.loads(text)
+    except ValueError as error:
+        raise OutputError(f"{source} is no JSON: {error}; it is what {_printed()} prints") from None
+    if not isinstance(found, dict) or "contract_version" not in found:
+        raise OutputError(
+            f"{source} has no outputs of this program (no contract_version); they are there once `pulumi up` went "
+            f"through, and {_printed()} prints them"
+        )
+    return found
+
+
+def _printed() -> str:
+    return "`pulumi stack output --json --show-secrets --stack NAME`"
+
+
+def _ask(command: list[str], what: str, stack: str, folder: Path, instead: str) -> str:
+    """Return what the CLI prints. ``instead`` is the option that does without it."""
+    command = [*command, "--stack", stack, "--non-interactive"]
+    ways = {
+        "--from-file": "look at what the stack file declares with --from-file",
+        "--from-json": f"read what {_printed()} wrote elsewhere with --from-json FILE",
+    }
     try:
         done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=LONGEST_SECONDS)
     except FileNotFoundError:
         raise OutputError(
             "the outputs of a stack are read with the Pulumi CLI, and there is none on PATH; run "
-            "scripts/install-pulumi.sh, or look at what the stack file declares with --from-file"
+            f"scripts/install-pulumi.sh, or {ways[instead]}"
         ) from None
     except subprocess.TimeoutExpired:
         raise OutputError(f"`{' '.join(command)}` did not end within {LONGEST_SECONDS} seconds") from None
     if done.returncode:
         said = done.stderr.strip().splitlines()
         raise OutputError(
-            f"output `{name}` of stack {stack} cannot be read: {said[-1] if said else 'no reason was given'}; "
-            "a stack tells it once `pulumi up` went through, until then use --from-file"
+            f"{what} of stack {stack} cannot be read: {said[-1] if said else 'no reason was given'}; "
+            f"a stack tells it once `pulumi up` went through, until then use {instead}"
         )
-    return done.stdout.strip()
+    return done.stdout

@@ -2,14 +2,13 @@
 
 import hashlib
 import json
-import os
 import re
-import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from mailstack.reach.files import write_whole
 from mailstack.verify.model import Finding, State
 from mailstack.verify.report.rows import counts, shown
 from mailstack.verify.run import Report
@@ -127,16 +126,3 @@ def remember(path: Path, report: Report, *, keep: int = KEPT_RUNS) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     kept = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
     write_whole(path, "\n".join([*kept, json.dumps(line)][-keep:]) + "\n")
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Write a file so that readers see the old one or the whole new one."""
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-        Path(name).chmod(0o644)
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
