@@ -1,30 +1,51 @@
 """Sends mail through a mailstack stack, by Postal's HTTP API or by SMTP, and asks what became of it.
 
-    pulumi stack output --json --show-secrets > outputs.json     # holds keys: keep it out of git
-    python send_mail.py outputs.json --via api  --from app@example.com --to someone@example.org
-    python send_mail.py outputs.json --via smtp --from app@example.com --to someone@example.org
+    mailstack env --stack prod --credential shop --out app.env         # holds keys: keep it out of git
+    set -a; . ./app.env; set +a
+    python send_mail.py --via api  --to someone@example.org
+    python send_mail.py --via smtp --to someone@example.org
+
+What it is told it reads from the environment, or from a file with the stack's outputs (first argument). Exit codes:
+0 taken (by API: and handed on), 1 refused for good, 75 not taken until now, so try again later.
 
 Needs Python 3.9 and `requests`. Copy what you need; nothing here is specific to this repository.
 """
 
 import argparse
 import json
+import os
+import random
 import smtplib
 import ssl
 import sys
 import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from email.message import EmailMessage
+from email.utils import formataddr, make_msgid
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import requests
 
 # Postal's own words for "this went out" and "this never will" (its message statuses).
 SENT = {"Sent"}
 FINAL = SENT | {"HardFail", "Held", "Bounced"}
+TRY_LATER = 75  # EX_TEMPFAIL of sysexits.h
+TIMEOUT_SECONDS = 30
+LONGEST_WAIT_SECONDS = 900.0
+T = TypeVar("T")
 
 
-class PostalError(Exception):
+class Refused(Exception):  # noqa: N818 - what happened, not a mistake of ours
+    """The answer stays the same however often one asks: a person has to look."""
+
+
+class NotNow(Exception):  # noqa: N818 - what happened, not a mistake of ours
+    """Nobody took it this time; the same later may work."""
+
+
+class PostalError(Refused):
     """Postal refused. ``code`` is its error code, such as UnauthenticatedFromAddress."""
 
     def __init__(self, code: str, message: str) -> None:
@@ -33,86 +54,222 @@ class PostalError(Exception):
         self.code = code
 
 
-def call(server: dict[str, Any], key: str, path: str, body: dict[str, Any]) -> Any:
+@dataclass(frozen=True)
+class Mail:
+    """How mail is handed over. ``hosts`` are tried in turn; ``user`` empty: the relay asks for no login."""
+
+    hosts: "tuple[str, ...]"
+    port: int
+    starttls: bool
+    tls_from_start: bool
+    user: str
+    password: str
+    api_url: str
+    api_key: str
+    from_email: str
+    from_name: str
+
+
+def from_environment(told: Mapping[str, str]) -> Mail:
+    """Return what the variables of `mailstack env` say."""
+    hosts = told.get("SMTP_HOSTS") or told.get("SMTP_HOST", "")
+    return Mail(
+        hosts=tuple(filter(None, hosts.split(","))),
+        port=int(told.get("SMTP_PORT", "25")),
+        starttls=told.get("SMTP_USE_TLS") == "true",
+        tls_from_start=told.get("SMTP_USE_SSL") == "true",
+        user=told.get("SMTP_USER", ""),
+        password=told.get("SMTP_PASSWORD", ""),
+        api_url=told.get("MAIL_API_URL", ""),
+        api_key=told.get("MAIL_API_KEY", ""),
+        from_email=told.get("SMTP_FROM_EMAIL", ""),
+        from_name=told.get("SMTP_FROM_NAME", ""),
+    )
+
+
+def from_outputs(outputs: Mapping[str, Any], name: str) -> Mail:
+    """Return what the outputs of a stack say of Postal's mail server ``name`` (empty: the first)."""
+    servers = outputs["mail_servers"]
+    server = servers[name or next(iter(servers))]
+    return Mail(
+        hosts=(server["smtp_host"],),
+        port=server["smtp_port"],
+        starttls=server["smtp_starttls"],
+        tls_from_start=False,
+        user=server["smtp_user"],
+        password=next(iter(server["smtp_keys"].values()), ""),
+        api_url=server["api_url"],
+        api_key=next(iter(server["api_keys"].values()), ""),
+        from_email=f"noreply@{server['sender_domains'][0]}",
+        from_name="",
+    )
+
+
+# --- by API ---------------------------------------------------------------------------------------------------------
+
+
+def call(mail: Mail, path: str, body: "dict[str, Any]") -> Any:
     """POST to the API and return ``data``.
 
     Postal answers HTTP 200 to every known call, refusals included: only ``status`` in the body tells. Another HTTP
     status means a wrong address, a malformed value or trouble in front of Postal.
 
-    Raises PostalError, requests.RequestException.
+    Raises PostalError, Refused, NotNow.
     """
-    response = requests.post(f"{server['api_url']}/{path}", json=body, headers={"X-Server-API-Key": key}, timeout=30)
-    response.raise_for_status()
-    answer = response.json()
+    url = f"{mail.api_url}/{path}"
+    try:
+        response = requests.post(url, json=body, headers={"X-Server-API-Key": mail.api_key}, timeout=TIMEOUT_SECONDS)
+    except requests.exceptions.SSLError as error:
+        # Never without verifying: the key goes to whoever answers.
+        raise Refused(f"the certificate is not trusted: {error}") from None
+    except (requests.ConnectionError, requests.Timeout) as error:
+        raise NotNow(f"not reached: {error}") from None
+    if response.status_code == requests.codes.too_many_requests or response.status_code >= requests.codes.server_error:
+        raise NotNow(f"HTTP {response.status_code}")
+    if not response.ok:
+        raise Refused(f"HTTP {response.status_code}: {response.text[:200]}")
+    try:
+        answer = response.json()
+    except ValueError:
+        raise Refused(f"{url} does not answer like Postal: {response.text[:200]}") from None
     if answer["status"] == "success":
         return answer["data"]
     data = answer.get("data") or {}
     raise PostalError(data.get("code", answer["status"]), data.get("message", "no reason given"))
 
 
-def send_by_api(server: dict[str, Any], key: str, sender: str, recipient: str, subject: str, text: str) -> int:
+def send_by_api(mail: Mail, message: EmailMessage) -> int:
     """Send a message and return Postal's number of it."""
-    body = {"from": sender, "to": [recipient], "subject": subject, "plain_body": text}
-    return int(call(server, key, "send/message", body)["messages"][recipient]["id"])
+    recipient = str(message["To"])
+    body = {
+        "from": str(message["From"]),
+        "to": [recipient],
+        "subject": str(message["Subject"]),
+        "plain_body": message.get_content(),
+    }
+    return int(call(mail, "send/message", body)["messages"][recipient]["id"])
 
 
-def wait_until_done(server: dict[str, Any], key: str, number: int, seconds: float) -> tuple[str, list[Any]]:
+def wait_until_done(mail: Mail, number: int, seconds: float) -> "tuple[str, list[Any]]":
     """Return (status, deliveries) of a message once it is final, or as it is when the time is over."""
     deadline = time.monotonic() + seconds
     while True:
-        message = call(server, key, "messages/message", {"id": number, "_expansions": ["status"]})
+        message = call(mail, "messages/message", {"id": number, "_expansions": ["status"]})
         status = str(message["status"]["status"])
         if status in FINAL or time.monotonic() > deadline:
-            return status, call(server, key, "messages/deliveries", {"id": number})
+            return status, call(mail, "messages/deliveries", {"id": number})
         time.sleep(0.5)
 
 
-def send_by_smtp(server: dict[str, Any], key: str, sender: str, recipient: str, subject: str, text: str) -> None:
-    """Send a message over SMTP with STARTTLS. Raises smtplib.SMTPException; a refusal names the reason."""
-    message = EmailMessage()
-    message["From"], message["To"], message["Subject"] = sender, recipient, subject
-    message.set_content(text)
-    with smtplib.SMTP(server["smtp_host"], server["smtp_port"], timeout=30) as smtp:
-        if server["smtp_starttls"]:
-            # Postal takes a login in clear too. A client that insists on TLS is what protects the key.
-            smtp.starttls(context=ssl.create_default_context())
-        smtp.login(server["smtp_user"], key)
-        smtp.send_message(message)
+# --- by SMTP --------------------------------------------------------------------------------------------------------
+
+
+def send_by_smtp(mail: Mail, message: EmailMessage) -> str:
+    """Send a message to the first host that takes it and return that host. Raises Refused, NotNow."""
+    said = []
+    for host in mail.hosts:
+        try:
+            _hand_over(mail, host, message)
+        except NotNow as error:
+            # A host that is being changed is away for a moment. All have the same rules, so a refusal is final.
+            said.append(f"{host}: {error}")
+        else:
+            return host
+    raise NotNow("; ".join(said) or "SMTP_HOST is not set")
+
+
+def _hand_over(mail: Mail, host: str, message: EmailMessage) -> None:
+    """Raises Refused for a 5xx and for TLS that cannot be trusted, NotNow for the rest."""
+    try:
+        with _connected(mail, host) as smtp:
+            if mail.starttls:
+                # Postal takes a login in clear too. A client that insists on TLS is what protects the key.
+                smtp.starttls(context=ssl.create_default_context())
+            if mail.user and mail.password:
+                smtp.login(mail.user, mail.password)
+            smtp.send_message(message)
+    except ssl.SSLCertVerificationError as error:
+        raise Refused(f"the certificate of {host} is not trusted: {error.verify_message}") from None
+    except smtplib.SMTPNotSupportedError as error:
+        raise Refused(f"{host} offers no TLS or no login: {error}") from None
+    except smtplib.SMTPRecipientsRefused as error:
+        code, text = next(iter(error.recipients.values()))
+        raise _answered(code, text) from None
+    except smtplib.SMTPResponseException as error:
+        raise _answered(error.smtp_code, error.smtp_error) from None
+    except (OSError, smtplib.SMTPException) as error:
+        # Refused, silent or lost. Lost after the last dot it may have been taken: then the message comes twice.
+        raise NotNow(str(error) or type(error).__name__) from None
+
+
+def _connected(mail: Mail, host: str) -> smtplib.SMTP:
+    if mail.tls_from_start:
+        return smtplib.SMTP_SSL(host, mail.port, timeout=TIMEOUT_SECONDS, context=ssl.create_default_context())
+    return smtplib.SMTP(host, mail.port, timeout=TIMEOUT_SECONDS)
+
+
+def _answered(code: int, text: "bytes | str") -> Exception:
+    words = text.decode(errors="replace") if isinstance(text, bytes) else text
+    return (Refused if code >= 500 else NotNow)(f"{code} {words}")
+
+
+# --- again ----------------------------------------------------------------------------------------------------------
+
+
+def again(attempt: Callable[[], T], tries: int, first_wait: float) -> T:
+    """Return what ``attempt`` returns, tried at most ``tries`` times with waits that double. Raises what it raises.
+
+    The waits vary: many clients that failed together must not come back together. In an application the message stays
+    in a queue of its own between tries, and tries go on for hours.
+    """
+    for number in range(tries):
+        try:
+            return attempt()
+        except NotNow as error:
+            if number + 1 == tries:
+                raise
+            wait = min(first_wait * 2**number, LONGEST_WAIT_SECONDS) * random.uniform(0.5, 1)  # noqa: S311 - no secret
+            print(f"not yet: {error}; again in {wait:.1f} s", file=sys.stderr)
+            time.sleep(wait)
+    raise NotNow("no try was asked for")
 
 
 def main() -> int:
-    """Run the command line; return 0 when Postal took the message and, by API, has handed it on."""
+    """Run the command line."""
     parser = argparse.ArgumentParser(description="Send one message through a mailstack stack.")
-    parser.add_argument("outputs", type=Path, help="stack outputs as JSON, with secrets")
-    parser.add_argument("--server", help="full name of the mail server, such as company/apps; default: the first")
+    parser.add_argument("outputs", type=Path, nargs="?", help="stack outputs as JSON, with secrets")
+    parser.add_argument("--server", default="", help="with outputs: full name of the mail server, such as company/apps")
     parser.add_argument("--via", choices=["api", "smtp"], default="api")
-    parser.add_argument("--from", dest="sender", required=True)
+    parser.add_argument("--from", dest="sender", help="default: SMTP_FROM_EMAIL")
     parser.add_argument("--to", dest="recipient", required=True)
     parser.add_argument("--subject", default="Hello from an application")
     parser.add_argument("--wait", type=float, default=60, help="seconds to wait for the result (api only)")
+    parser.add_argument("--tries", type=int, default=5)
+    parser.add_argument("--first-wait", type=float, default=2, help="seconds before the second try; later ones double")
     options = parser.parse_args()
 
-    servers = json.loads(options.outputs.read_text())["mail_servers"]
-    server = servers[options.server or next(iter(servers))]
-    keys = server["api_keys" if options.via == "api" else "smtp_keys"]
-    key = next(iter(keys.values()))
-    text = "This message was sent by docs/examples/send_mail.py.\n"
+    told = None if options.outputs is None else json.loads(options.outputs.read_text())
+    mail = from_environment(os.environ) if told is None else from_outputs(told, options.server)
+    sender = options.sender or mail.from_email
+    message = EmailMessage()
+    message["From"] = formataddr(("" if options.sender else mail.from_name, sender))
+    message["To"], message["Subject"] = options.recipient, options.subject
+    # The same for every try: receivers see by it that a second one is no second message.
+    message["Message-ID"] = make_msgid(domain=sender.rpartition("@")[2])
+    message.set_content("This message was sent by docs/examples/send_mail.py.\n")
     try:
         if options.via == "smtp":
-            send_by_smtp(server, key, options.sender, options.recipient, options.subject, text)
-            print("accepted")
+            host = again(lambda: send_by_smtp(mail, message), options.tries, options.first_wait)
+            print(f"accepted by {host}")
             return 0
-        number = send_by_api(server, key, options.sender, options.recipient, options.subject, text)
-        status, deliveries = wait_until_done(server, key, number, options.wait)
-    except PostalError as error:
-        print(f"Postal refused: {error}", file=sys.stderr)
+        number = again(lambda: send_by_api(mail, message), options.tries, options.first_wait)
+        status, deliveries = wait_until_done(mail, number, options.wait)
+    except Refused as error:
+        print(f"refused: {error}", file=sys.stderr)
         return 1
-    except smtplib.SMTPException as error:
-        print(f"SMTP failed: {error}", file=sys.stderr)
-        return 1
-    except (OSError, requests.RequestException) as error:
-        print(f"not reached: {error}", file=sys.stderr)
-        return 1
+    except NotNow as error:
+        print(f"not taken: {error}", file=sys.stderr)
+        return TRY_LATER
     print(f"message {number}: {status}")
     for delivery in deliveries:
         print(f"  {delivery['status']}: {delivery['details']} {delivery['output']}".rstrip())
