@@ -89,6 +89,8 @@ class ClusterPlace:
         namespaces = [_namespace(name, labels) for name, labels in places.items()]
         if not relay.create_namespace:
             namespaces.append(_namespace(relay.namespace, {}))
+        theirs = {one.namespace for one in relay.applications} - places.keys() - {relay.namespace}
+        namespaces += [_namespace(name, {}) for name in sorted(theirs)]
         self.cluster.apply(namespaces)
         for name in places:
             self.cluster.wait_for_namespace(name)

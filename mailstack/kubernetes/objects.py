@@ -112,6 +112,8 @@ def shown(placed: Placed, common: Mapping[str, str]) -> Iterator[tuple[str, Any]
         "annotations": metadata.get("annotations", {}),
     }
     rest = {key: value for key, value in told.items() if key not in {"apiVersion", "kind", "metadata"}}
+    if told["kind"] == "Secret":  # whoever made it shows what may be seen
+        rest = {"type": told["type"]}
     if told["kind"] == "ConfigMap":  # a dashboard has a thousand lines
         rest = {"data": {name: f"version {digest(text)}" for name, text in told.get("data", {}).items()}}
     yield f"{told['kind']} {metadata['name']}", {**further, **rest}

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from mailstack.kubernetes.applications import application_objects
 from mailstack.kubernetes.objects import Placed, Stage, manifest
 from mailstack.kubernetes.postal_access import access_objects, headless_worker
 from mailstack.kubernetes.postal_definition import PostalOnCluster, Process
@@ -49,6 +50,7 @@ def _objects(postal: PostalOnCluster, files: PostalFiles) -> Iterator[Placed]:
     for process in postal.processes:
         yield from _process(postal, files, process)
     yield from access_objects(postal)
+    yield from application_objects(postal.applications, postal.labels("application"))
 
 
 def _process(postal: PostalOnCluster, files: PostalFiles, process: Process) -> Iterator[Placed]:

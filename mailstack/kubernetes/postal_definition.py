@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from mailstack.kubernetes.applications import ApplicationVariables
 from mailstack.kubernetes.objects import labels, selector
 from mailstack.kubernetes.policies import ClusterDns
 from mailstack.kubernetes.workloads import Scaling
@@ -125,6 +126,7 @@ class PostalOnCluster:
     dual_stack: bool = False
     further_labels: Mapping[str, str] = field(default_factory=dict)
     cluster_domain: str = "cluster.local"
+    applications: tuple[ApplicationVariables, ...] = ()
 
     @property
     def web_hostname(self) -> str:

@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from mailstack.kubernetes.applications import application_objects
 from mailstack.kubernetes.objects import Placed, Stage, digest, manifest, selector
 from mailstack.kubernetes.relay_definition import APPLICATION, METRICS_PORT, SMTP_PORT, RelayOnCluster
 from mailstack.kubernetes.relay_pods import QUEUE, confinement, container, pod, seconds_to_end, volumes
@@ -51,6 +52,7 @@ def _objects(relay: RelayOnCluster, secrets: Mapping[str, str], secrets_version:
     make = _stateful_set if relay.durable else _deployment
     yield Placed(name="workload", manifest=make(relay, *names), stage=Stage.WORKLOAD, theirs=theirs)
     yield Placed(name="service", manifest=_service(relay), stage=Stage.ACCESS)
+    yield from application_objects(relay.applications, relay.labels("application"))
     where = relay.name, relay.namespace
     budget = disruption_budget(*where, relay.labels(), relay.pods)
     yield Placed(name="disruption-budget", manifest=budget, stage=Stage.ACCESS)

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from mailstack.kubernetes.applications import ApplicationVariables
 from mailstack.kubernetes.objects import labels, selector
 from mailstack.kubernetes.policies import ClusterDns
 from mailstack.kubernetes.workloads import Scaling
@@ -63,6 +64,7 @@ class RelayOnCluster:
     further_labels: Mapping[str, str] = field(default_factory=dict)
     service_annotations: Mapping[str, str] = field(default_factory=dict)
     cluster_domain: str = "cluster.local"
+    applications: tuple[ApplicationVariables, ...] = ()
 
     @property
     def durable(self) -> bool:

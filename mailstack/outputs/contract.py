@@ -226,8 +226,9 @@ class Outputs(_Told):
     metrics_urls: dict[str, str] = _output(
         "metrics",
         "every stack",
-        "where Prometheus reads the relay, without a login: `relay`, or `relay <host>` for each of several; empty "
-        "where no metrics are served. 127.0.0.1 is the host itself; Postal's own stay inside its containers",
+        "where Prometheus reads, without a login: `relay`, or `relay <host>` for each of several; `postal worker` on a "
+        "cluster with `metrics_namespace`. Empty where no metrics are served. 127.0.0.1 is the host itself. Names of "
+        "a cluster and of a container lead to all its pods, one at a time",
         always=True,
     )
 

@@ -4,6 +4,7 @@ import ipaddress
 from collections.abc import Mapping
 from typing import Any
 
+from mailstack.kubernetes.postal_definition import WORKER_HEALTH_PORT
 from mailstack.kubernetes.relay_definition import METRICS_PORT
 from mailstack.plan import Plan, Secret
 
@@ -79,6 +80,16 @@ def _health(plan: Plan) -> dict[str, str]:
 
 
 def _metrics(plan: Plan) -> dict[str, str]:
+    found = _relay_metrics(plan)
+    placed = None if plan.postal is None else plan.postal.kubernetes
+    if placed is not None and placed.postal.metrics_namespace is not None:
+        postal = placed.postal
+        name = f"{postal.called('worker')}.{postal.namespace}.svc.{postal.cluster_domain}"
+        found["postal worker"] = f"http://{name}:{WORKER_HEALTH_PORT}/metrics"
+    return found
+
+
+def _relay_metrics(plan: Plan) -> dict[str, str]:
     place = _inside(plan)
     if place is not None:
         return {"relay": f"http://{place}/metrics"}

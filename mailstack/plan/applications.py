@@ -8,7 +8,7 @@ from mailstack.plan.relay_container import DockerRelay
 from mailstack.postfix.relay import RelayDefinition
 from mailstack.settings.model import Settings
 
-__all__ = ["compose_snippet", "smtp_environment"]
+__all__ = ["compose_snippet", "sender", "smtp_environment"]
 
 APPLICATION = "app"
 SNIPPET_HEAD = "# Give your own service this environment and this network; the network is there already.\n"
@@ -19,11 +19,17 @@ def smtp_environment(settings: Settings, definition: RelayDefinition, host: str)
 
     SMTP_USE_TLS is false: the relay offers no TLS on this side, the way to the upstream is the one that is encrypted.
     """
-    domain = definition.sender_domains[0]
     return {
         "SMTP_HOST": host,
         "SMTP_PORT": str(definition.listen_port),
         "SMTP_USE_TLS": "false",
+        **sender(settings, definition.sender_domains[0]),
+    }
+
+
+def sender(settings: Settings, domain: str) -> dict[str, str]:
+    """Return whom mail is from; ``domain`` is the first that may send through the relay."""
+    return {
         "SMTP_FROM_EMAIL": settings.relay.from_email or f"noreply@{domain}",
         "SMTP_FROM_NAME": settings.relay.from_name or domain,
     }

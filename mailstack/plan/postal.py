@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Mapping
 from typing import Any
 
+from mailstack.plan.applications import sender
 from mailstack.plan.cluster_access import PRIVATE_NETWORKS
 from mailstack.plan.hosts import CONTAINER_NETWORK, reach_address
 from mailstack.plan.model import PostalPlan, RoleRun
@@ -55,12 +56,13 @@ def plan_postal(settings: Settings) -> PostalPlan | None:
         raise SettingsError(definition_problems("postal", str(error))) from None
     secrets = postal_secrets(settings)
     if postal.placement == "kubernetes":
-        placed = plan_kubernetes_postal(settings, postal, definition, secrets)
+        told = mail_servers(settings)
+        placed = plan_kubernetes_postal(settings, postal, definition, secrets, told, _sender(settings))
         return PostalPlan(
             definition=definition,
             kubernetes=placed,
             web_url=f"https://{postal.web_hostname}",
-            mail_servers=mail_servers(settings),
+            mail_servers=told,
             shown=shown_kubernetes_postal(placed),
         )
     run = RoleRun(
@@ -85,6 +87,13 @@ def plan_postal(settings: Settings) -> PostalPlan | None:
         mail_servers=mail_servers(settings),
         shown=shown,
     )
+
+
+def _sender(settings: Settings) -> dict[str, str]:
+    """Return whom mail through the relay is from, as its applications are told; empty where there is no relay."""
+    listed = settings.relay.sender_domains
+    names = [domain.name for domain in settings.mail_domains] if listed is None else [*listed]
+    return sender(settings, names[0]) if names and settings.relay.placement != "none" else {}
 
 
 def _database_run(settings: Settings, postal: Postal) -> RoleRun | None:

@@ -18,6 +18,7 @@ from mailstack.kubernetes.postal_definition import (
 from mailstack.kubernetes.postal_files import cluster_config
 from mailstack.kubernetes.relay_definition import APPLICATION as RELAY
 from mailstack.plan.cluster_access import cluster_access, cluster_dns, scaling_of, shown_objects
+from mailstack.plan.cluster_applications import postal_applications, shown_applications
 from mailstack.plan.postal_cluster import KubernetesPostal
 from mailstack.plan.shown import Secret, flat
 from mailstack.postal.compose import image_reference
@@ -37,9 +38,17 @@ LARGEST_SECRET_BYTES = 1_000_000
 
 
 def plan_kubernetes_postal(
-    settings: Settings, postal: Postal, definition: PostalDefinition, secrets: Mapping[str, Any]
+    settings: Settings,
+    postal: Postal,
+    definition: PostalDefinition,
+    secrets: Mapping[str, Any],
+    mail_servers: Mapping[str, Any],
+    sender: Mapping[str, str],
 ) -> KubernetesPostal:
-    """Return the objects of an installation with that definition. ``secrets`` are those of role ``postal``."""
+    """Return the objects of an installation with that definition.
+
+    ``secrets`` are those of role ``postal``; ``mail_servers`` and ``sender`` what applications are told.
+    """
     asked = postal.cluster
     if asked is None:
         raise ValueError("the settings place Postal on no cluster")
@@ -84,6 +93,7 @@ def plan_kubernetes_postal(
         dual_stack=asked.dual_stack,
         further_labels=asked.labels,
         cluster_domain=asked.cluster_domain,
+        applications=postal_applications(asked.application_secrets, mail_servers, sender),
     )
     placed = KubernetesPostal(
         access=cluster_access(asked),
@@ -195,6 +205,7 @@ def shown_kubernetes_postal(placed: KubernetesPostal) -> dict[str, str | Secret]
     found |= dict(flat(postal.provision, "provision"))
     found |= dict(flat(postal.dns_check, "dns_check"))
     found |= shown_objects(postal_objects(postal, placed.secrets, None), postal.labels())
+    found |= shown_applications(postal.applications)
     found |= {name: Secret(text) for name, text in flat(placed.secrets)}
     if placed.access.kubeconfig is not None:
         found["kubeconfig"] = Secret(placed.access.kubeconfig)

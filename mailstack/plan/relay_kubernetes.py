@@ -1,6 +1,7 @@
 """From settings to the relay's objects on a cluster."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from mailstack.kubernetes.objects import Stage
@@ -8,7 +9,9 @@ from mailstack.kubernetes.postal_definition import SMTP_PORT as BOUNCE_PORT
 from mailstack.kubernetes.postal_definition import smtp_pods
 from mailstack.kubernetes.relay import relay_objects
 from mailstack.kubernetes.relay_definition import SMTP_PORT, Egress, RelayOnCluster
+from mailstack.plan.applications import smtp_environment
 from mailstack.plan.cluster_access import cluster_access, cluster_dns, scaling_of, shown_objects
+from mailstack.plan.cluster_applications import relay_applications, shown_applications
 from mailstack.plan.relay_cluster import KubernetesRelay
 from mailstack.plan.relay_image import plan_image, secret_files
 from mailstack.plan.shown import Secret
@@ -53,6 +56,8 @@ def plan_kubernetes_relay(
         service_annotations=asked.service_annotations,
         cluster_domain=asked.cluster_domain,
     )
+    environment = smtp_environment(settings, definition, relay.host)
+    relay = replace(relay, applications=relay_applications(asked.application_secrets, environment))
     keep = settings.relay.on_destroy == "keep"
     return KubernetesRelay(access=cluster_access(asked), image=image, relay=relay, secrets=files, keep=keep)
 
@@ -98,6 +103,7 @@ def shown_kubernetes(placed: KubernetesRelay) -> dict[str, str | Secret]:
     # A trial follows from the rest, and has another name each time.
     lasting = [one for one in objects if one.stage is not Stage.TRIAL]
     found |= shown_objects(lasting, placed.relay.labels())
+    found |= shown_applications(placed.relay.applications)
     found |= {name: Secret(text) for name, text in placed.secrets.items()}
     if placed.image.built:
         found |= placed.image.shown()

@@ -9,7 +9,7 @@ from mailstack.settings.cluster_types import LabelName, LabelValue, ObjectName
 from mailstack.settings.section import Section
 from mailstack.settings.types import IpNetwork, Port, broken
 
-__all__ = ["MOST_PODS", "Autoscaling", "ClusterDns", "ClusterLogin", "Kubeconfig"]
+__all__ = ["MOST_PODS", "ApplicationSecret", "Autoscaling", "ClusterDns", "ClusterLogin", "Kubeconfig"]
 
 MOST_PODS = 50
 
@@ -39,6 +39,13 @@ class Autoscaling(Section):
     scale_in_stabilization_minutes: int = Field(
         default=10, ge=1, le=60, description="The load has to be low for so long before a pod goes."
     )
+
+
+class ApplicationSecret(Section):
+    """A Secret with what an application sends mail with: SMTP_HOST and so on, as `mailstack env` writes them."""
+
+    namespace: ObjectName = Field(description="The application's namespace. It has to be there.")
+    name: ObjectName = Field(default="mail", description="Name of the Secret there.")
 
 
 class ClusterDns(Section):

@@ -1,15 +1,23 @@
 """Rules that hold for every workload on a cluster, whatever it is."""
 
 import ipaddress
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import yaml
 
-from mailstack.settings.cluster_workload_model import Autoscaling, ClusterLogin
+from mailstack.settings.cluster_workload_model import ApplicationSecret, Autoscaling, ClusterLogin
 from mailstack.settings.problems import Problem, one_of
 
-__all__ = ["access_problems", "kubeconfig_server", "object_problems", "scaling_problems", "whole_networks"]
+__all__ = [
+    "access_problems",
+    "application_problems",
+    "kubeconfig_server",
+    "object_problems",
+    "scaling_problems",
+    "whole_networks",
+]
 
 OURS = "app.kubernetes.io/"
 
@@ -90,6 +98,18 @@ def object_problems(
                 value=text,
                 rule=f"is set by this project: {OURS} labels tell its pods from others",
                 fix="use another prefix",
+            )
+
+
+def application_problems(prefix: str, asked: Sequence[ApplicationSecret]) -> Iterator[Problem]:
+    """Yield the Secrets of applications that would be the same object."""
+    for (namespace, name), count in Counter((one.namespace, one.name) for one in asked).items():
+        if count > 1:
+            yield Problem(
+                field=f"{prefix}.application_secrets",
+                value=f"{namespace}/{name}",
+                rule="is listed twice: two Secrets of a namespace need two names",
+                fix="remove one, or give it another name",
             )
 
 

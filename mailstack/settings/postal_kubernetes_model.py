@@ -5,7 +5,13 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from mailstack.settings.cluster_types import LabelName, LabelValue, ObjectName, Quantity
-from mailstack.settings.cluster_workload_model import MOST_PODS, Autoscaling, ClusterDns, ClusterLogin
+from mailstack.settings.cluster_workload_model import (
+    MOST_PODS,
+    ApplicationSecret,
+    Autoscaling,
+    ClusterDns,
+    ClusterLogin,
+)
 from mailstack.settings.section import Section
 from mailstack.settings.types import DomainName, IpAddress, IpNetwork, OneLineSecret, Port
 
@@ -13,6 +19,7 @@ __all__ = [
     "CertificateIssuer",
     "DatabaseAdmin",
     "Gateway",
+    "PostalApplicationSecret",
     "PostalCpu",
     "PostalKubernetes",
     "PostalNetworkPolicies",
@@ -76,6 +83,13 @@ class WebAccess(Section):
         default=(),
         description="Networks of the controller, whose word on client addresses counts. Absent: private ones.",
     )
+
+
+class PostalApplicationSecret(ApplicationSecret):
+    """The same with the keys of one credential, for SMTP, the API, or both."""
+
+    server: str = Field(description="Full name of the mail server, such as company/apps.")
+    credential: str = Field(description="Name of one of its credentials.")
 
 
 class PostalReplicas(Section):
@@ -171,6 +185,9 @@ class PostalKubernetes(ClusterLogin):
     dual_stack: bool = Field(default=False, description="true: its SMTP service has IPv6 too.")
     metrics_namespace: ObjectName | None = Field(
         default=None, description="Where Prometheus runs; only it reaches the metrics. Absent: nobody does."
+    )
+    application_secrets: tuple[PostalApplicationSecret, ...] = Field(
+        default=(), description="Secrets with address, sender and keys, one for each application."
     )
     network_policies: PostalNetworkPolicies = Field(
         default=PostalNetworkPolicies(), description="What its pods may reach."

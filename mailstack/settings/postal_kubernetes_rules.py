@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 
 from mailstack.settings.cluster_workload_rules import (
     access_problems,
+    application_problems,
     object_problems,
     scaling_problems,
     whole_networks,
@@ -12,7 +13,7 @@ from mailstack.settings.cluster_workload_rules import (
 from mailstack.settings.model import Settings
 from mailstack.settings.postal_kubernetes_model import PostalKubernetes
 from mailstack.settings.postal_model import Postal
-from mailstack.settings.problems import Problem, duplicates
+from mailstack.settings.problems import Problem, duplicates, one_of
 
 __all__ = ["POSTAL_KUBERNETES_RULES"]
 
@@ -182,7 +183,7 @@ def _smtp(_settings: Settings, postal: Postal) -> Iterator[Problem]:
         )
 
 
-def _objects(_settings: Settings, postal: Postal) -> Iterator[Problem]:
+def _objects(settings: Settings, postal: Postal) -> Iterator[Problem]:
     asked = postal.cluster
     if asked is None:
         return
@@ -198,7 +199,38 @@ def _objects(_settings: Settings, postal: Postal) -> Iterator[Problem]:
         },
         labels=asked.labels,
     )
+    yield from application_problems(PREFIX, asked.application_secrets)
+    yield from _credentials(settings, postal, asked)
     yield from _pods(postal, asked)
+
+
+def _credentials(settings: Settings, postal: Postal, asked: PostalKubernetes) -> Iterator[Problem]:
+    servers = {name: {one.name for one in server.credentials} for name, server in postal.mail_servers}
+    taken = settings.relay.kubernetes if settings.postal_shares_relay_cluster else None
+    of_the_relay = {(one.namespace, one.name) for one in taken.application_secrets} if taken is not None else set()
+    for index, one in enumerate(asked.application_secrets):
+        field = f"{PREFIX}.application_secrets[{index}]"
+        if one.server not in servers:
+            yield Problem(
+                field=f"{field}.server",
+                value=one.server,
+                rule="must name one of Postal's mail servers: organisation, slash, mail server",
+                fix=one_of(servers, one.server),
+            )
+        elif one.credential not in servers[one.server]:
+            yield Problem(
+                field=f"{field}.credential",
+                value=one.credential,
+                rule=f"must name one of the credentials of {one.server}",
+                fix=one_of(servers[one.server], one.credential) if servers[one.server] else "declare it there",
+            )
+        if (one.namespace, one.name) in of_the_relay:
+            yield Problem(
+                field=f"{field}.name",
+                value=f"{one.namespace}/{one.name}",
+                rule="is a Secret of relay.kubernetes.application_secrets already",
+                fix="give it another name, or remove one of the two",
+            )
 
 
 def _pods(postal: Postal, asked: PostalKubernetes) -> Iterator[Problem]:

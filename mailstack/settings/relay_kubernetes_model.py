@@ -5,7 +5,13 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from mailstack.settings.cluster_types import LabelName, LabelValue, ObjectName, Quantity
-from mailstack.settings.cluster_workload_model import MOST_PODS, Autoscaling, ClusterDns, ClusterLogin
+from mailstack.settings.cluster_workload_model import (
+    MOST_PODS,
+    ApplicationSecret,
+    Autoscaling,
+    ClusterDns,
+    ClusterLogin,
+)
 from mailstack.settings.section import Section
 from mailstack.settings.types import Certificate, DomainName, IpNetwork
 
@@ -79,6 +85,9 @@ class RelayKubernetes(ClusterLogin):
         default={"email-server.kubernetes.io/smtp-access": "true"},
         min_length=1,
         description="Only namespaces with these labels may send.",
+    )
+    application_secrets: tuple[ApplicationSecret, ...] = Field(
+        default=(), description="Secrets with the relay's address and sender, one for each application."
     )
     network_policies: NetworkPolicies = Field(default=NetworkPolicies(), description="What its pods may reach.")
     monitoring: Monitoring | None = Field(default=None, description="Who reads its metrics. Absent: nobody.")

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from mailstack.settings.cluster_types import quantity
 from mailstack.settings.cluster_workload_rules import (
     access_problems,
+    application_problems,
     object_problems,
     scaling_problems,
     whole_networks,
@@ -129,6 +130,7 @@ def _pods(settings: Settings) -> Iterator[Problem]:
             fix="remove one of the two; without ephemeral_queue accepted mail outlives its pod",
         )
     yield from _drained(asked)
+    yield from application_problems(PREFIX, asked.application_secrets)
     yield from object_problems(
         PREFIX,
         create_namespace=asked.create_namespace,

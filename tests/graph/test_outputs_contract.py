@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from syrupy.assertion import SnapshotAssertion
 
 from mailstack.outputs.contract import CONTRACT_VERSION, Outputs
+from mailstack.outputs.further import plan_outputs
 from mailstack.outputs.record import ContractError, Record, breaking, parse_record, record, record_text
 from mailstack.outputs.reference import outputs_reference, outputs_schema
 from mailstack.settings.initialise import rehearsal_config
@@ -24,7 +25,7 @@ from tests.unit.cluster_examples import single
 from tests.unit.docker_examples import local_example
 from tests.unit.kubernetes_examples import VARIANTS, on_cluster
 from tests.unit.mistakes import changed, direct, logins
-from tests.unit.postal_cluster_examples import postal_on_cluster
+from tests.unit.postal_cluster_examples import plan_of, postal_on_cluster
 from tests.unit.test_relay_hosts import two_hosts
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -179,6 +180,9 @@ def test_metrics_and_health_are_told_where_they_are_asked() -> None:
     assert places(told(on_cluster())) == ({}, {}), "without monitoring a policy keeps everybody out"
     assert places(told_by("one host with everything"))[1]["postal"] == "https://postal.example.com/login"
     assert places(told_by("logins"))[0] == {}
+    read = plan_of({"postal.kubernetes.metrics_namespace": "monitoring"})
+    worker = "http://postal-worker.mail-postal.svc.cluster.local:9090/metrics"
+    assert plan_outputs(read)["metrics_urls"] == {"postal worker": worker}
 
 
 def test_logins_are_told_with_their_passwords_secret() -> None:
