@@ -70,7 +70,7 @@ test: setup
 	@scripts/browser.sh || [ $$? -eq 3 ]
 	# A Kubernetes takes half an hour to build the first time, beside what follows, and is waited for at its end.
 	@scripts/cluster-builds.sh start
-	$(PYTHON) -m pytest -q -n 2 --dist worksteal tests/unit tests/graph tests/monitoring tests/browser \
+	$(PYTHON) -m pytest -q -n 2 --dist worksteal tests/unit tests/graph tests/monitoring tests/browser tests/consumers \
 		tests/verify $(addprefix --ignore=,$(VERIFY_ON_HOSTS))
 	# They start a Docker daemon of their own, leave hosts to be cleaned up, and have their time limits: they run alone.
 	$(PYTHON) -m pytest -q $(ALONE)

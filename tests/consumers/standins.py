@@ -1,5 +1,6 @@
 """What applications talk to: an SMTP server and Postal's API, each of which answers what a test tells it."""
 
+import asyncio
 import json
 import ssl
 import threading
@@ -81,10 +82,12 @@ class SmtpStandin:
 
     async def handle_DATA(self, server: SMTP, _session: Session, envelope: Envelope) -> str:  # noqa: N802 - the same
         answer = self._data.pop(0) if self._data else OK
-        message = message_from_bytes(bytes(envelope.content or b""), policy=default)
+        message = message_from_bytes(envelope.original_content or b"", policy=default)
         self.offered.append(message)
         if answer == LOST:
-            server.transport.abort()
+            transport = server.transport
+            assert isinstance(transport, asyncio.Transport)
+            transport.abort()
         elif answer == OK:
             self.messages.append(message)
         return answer

@@ -75,7 +75,7 @@ def consume(producer: Engine, tmp_path: Path) -> Callable[..., Engine]:
     """Bring the example up beside the mail stack: the same back end, the same passphrase."""
 
     def up(**config: str) -> Engine:
-        place = project(tmp_path / "project", "shop", ROOT / "docs/examples/consumer-stack/__main__.py")
+        place = project(tmp_path / "project", "shop", ROOT / "docs/examples/consumer_stack/__main__.py")
         shutil.copy(producer.folder / "passphrase", tmp_path / "passphrase")
         engine = Engine(CONSUMER, tmp_path, lambda _line: None, project_folder=place)
         engine.environment["PULUMI_BACKEND_URL"] = producer.environment["PULUMI_BACKEND_URL"]

@@ -19,7 +19,6 @@ from cli import env
 from cli.main import main
 from mailstack.outputs.application import Application, ApplicationError, application
 from mailstack.outputs.formats import FormatError, compose, dotenv, json_text, k8s_secret
-from mailstack.reach import outputs as reading
 
 SMTP_KEY, API_KEY, LOGIN = "planted-smtp-key", "planted-api-key", "planted-login"
 KUBERNETES = "1.33"
@@ -324,7 +323,7 @@ def test_the_stack_is_asked_once_and_no_secret_is_in_an_argument(
         asked.append(argv)
         return subprocess.CompletedProcess(argv, 0, stdout=json.dumps(postal()), stderr="")
 
-    monkeypatch.setattr(reading.subprocess, "run", run)
+    monkeypatch.setattr("mailstack.reach.outputs.subprocess.run", run)
     monkeypatch.setattr(env, "_for_git", lambda _out: False)
     out = tmp_path / "app.env"
     assert main(["env", "--stack", "prod", "--credential", "shop", "--out", str(out)]) == 0
