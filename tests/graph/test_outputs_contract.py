@@ -3,7 +3,7 @@
 import copy
 import functools
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from mailstack.outputs.contract import CONTRACT_VERSION, Outputs
 from mailstack.outputs.further import plan_outputs
 from mailstack.outputs.record import ContractError, Record, breaking, parse_record, record, record_text
 from mailstack.outputs.reference import outputs_reference, outputs_schema
+from mailstack.plan import load_plan
 from mailstack.settings.initialise import rehearsal_config
 from mailstack.settings.stackfile import engine_config
 from rehearsal.in_process import run_program
@@ -25,7 +26,7 @@ from tests.unit.cluster_examples import single
 from tests.unit.docker_examples import local_example
 from tests.unit.kubernetes_examples import VARIANTS, on_cluster
 from tests.unit.mistakes import changed, direct, logins
-from tests.unit.postal_cluster_examples import plan_of, postal_on_cluster
+from tests.unit.postal_cluster_examples import postal_on_cluster
 from tests.unit.test_relay_hosts import two_hosts
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -108,7 +109,12 @@ def assert_as_promised(outputs: Mapping[str, Any]) -> None:
             assert secret == entry["secret"] or (secret and inside), f"{path}: secret is {secret}"
 
 
-@pytest.mark.parametrize("stack", COMMITTED)
+def parts(names: Iterable[str]) -> list[Any]:
+    """Return parameters of which those with a container are slow: pulumi-docker is imported for them."""
+    return [pytest.param(name, marks=[pytest.mark.slow] if name in {"docker", "container"} else []) for name in names]
+
+
+@pytest.mark.parametrize("stack", parts(COMMITTED))
 def test_every_committed_stack_tells_what_the_contract_says_and_what_it_told_before(
     stack: str, snapshot: SnapshotAssertion
 ) -> None:
@@ -141,11 +147,12 @@ def told_by(name: str) -> dict[str, Any]:
     return told(EXAMPLES[name]())
 
 
-@pytest.mark.parametrize("name", EXAMPLES)
+@pytest.mark.parametrize("name", parts(EXAMPLES))
 def test_every_kind_of_stack_tells_what_the_contract_says(name: str) -> None:
     assert_as_promised(told_by(name))
 
 
+@pytest.mark.slow
 def test_every_output_of_the_contract_is_told_by_some_stack() -> None:
     found: set[str] = set()
     for name in EXAMPLES:
@@ -165,24 +172,25 @@ def test_flat_outputs_say_the_same_as_the_mappings() -> None:
 
 
 def test_metrics_and_health_are_told_where_they_are_asked() -> None:
-    def places(outputs: dict[str, Any]) -> tuple[Any, Any]:
+    def places(raw: dict[str, Any]) -> tuple[Any, Any]:
+        outputs = plan_outputs(load_plan(raw))
         return outputs["metrics_urls"], outputs["health_urls"]
 
-    metrics, _ = places(told_by("two hosts with metrics"))
     addresses = {name: two_hosts()["hosts"][name]["address"] for name in ("relay1", "relay2")}
-    assert metrics == {f"relay {name}": f"http://{address}:9154/metrics" for name, address in addresses.items()}
-    assert places(told_by("container")) == (
+    everywhere = {f"relay {name}": f"http://{address}:9154/metrics" for name, address in addresses.items()}
+    assert places(with_metrics("0.0.0.0")())[0] == everywhere
+    assert places(local_example()) == (
         {"relay": "http://postfix-relay:9154/metrics"},
         {"relay": "http://postfix-relay:9154/healthz"},
     )
-    metrics, _ = places(told_by("relay on a cluster"))
-    assert metrics == {"relay": "http://relay-pods.email-server-prod.svc.cluster.example:9154/metrics"}
-    assert places(told(on_cluster())) == ({}, {}), "without monitoring a policy keeps everybody out"
-    assert places(told_by("one host with everything"))[1]["postal"] == "https://postal.example.com/login"
-    assert places(told_by("logins"))[0] == {}
-    read = plan_of({"postal.kubernetes.metrics_namespace": "monitoring"})
+    pods = {"relay": "http://relay-pods.email-server-prod.svc.cluster.example:9154/metrics"}
+    assert places(with_everything_on_a_cluster())[0] == pods
+    assert places(on_cluster()) == ({}, {}), "without monitoring a policy keeps everybody out"
+    read = changed(postal_on_cluster(), {"postal.kubernetes.metrics_namespace": "monitoring"})
     worker = "http://postal-worker.mail-postal.svc.cluster.local:9090/metrics"
-    assert plan_outputs(read)["metrics_urls"] == {"postal worker": worker}
+    assert places(read)[0] == {"postal worker": worker}
+    assert places(single())[1]["postal"] == "https://postal.example.com/login"
+    assert places(logins())[0] == {}
 
 
 def test_logins_are_told_with_their_passwords_secret() -> None:
