@@ -121,14 +121,14 @@ def env(
 
 
 def _outputs(stack: str | None, from_json: Path | None) -> dict[str, Any]:
-    from mailstack.reach.outputs import OutputError, parse_outputs, stack_outputs
+    from mailstack.reach.outputs import OutputError, opened_outputs, parse_outputs
 
     if (stack is None) == (from_json is None):
         raise typer.BadParameter(
             "name the stack with --stack, or a file with its outputs with --from-json; one of them"
         )
     if stack is not None:
-        return stack_outputs(stack, ROOT)
+        return opened_outputs(stack, ROOT)
     if from_json == Path("-"):
         return parse_outputs(sys.stdin.read(), "standard input")
     try:

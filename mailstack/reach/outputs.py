@@ -5,7 +5,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-__all__ = ["OutputError", "parse_outputs", "stack_output", "stack_outputs"]
+__all__ = ["OutputError", "opened_outputs", "parse_outputs", "stack_output"]
 
 LONGEST_SECONDS = 120
 
@@ -19,7 +19,7 @@ def stack_output(name: str, stack: str, folder: Path) -> str:
     return _ask(["pulumi", "stack", "output", name], f"output `{name}`", stack, folder, "--from-file").strip()
 
 
-def stack_outputs(stack: str, folder: Path) -> dict[str, Any]:
+def opened_outputs(stack: str, folder: Path) -> dict[str, Any]:
     """Return all outputs of a stack, secrets in clear. Raises OutputError without a CLI or a stack.
 
     They come on the CLI's standard output, and are in no argument and no environment on the way.
