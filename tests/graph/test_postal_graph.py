@@ -72,16 +72,21 @@ def test_no_secret_is_anywhere_but_on_standard_input() -> None:
         assert not [secret for secret in SECRETS if secret in visible], name
 
 
+FLAT_KEYS = {"api_keys", "postal_smtp_keys"}
+
+
 def test_keys_are_secret_outputs_and_addresses_are_not() -> None:
     _, outputs = run_graph(postal_example())
     root: Any = runtime_settings.get_root_resource()
     told = root.outputs["mail_servers"]["example/apps"]
     loop = asyncio.new_event_loop()
     hidden = {key for key, value in told.items() if loop.run_until_complete(value.is_secret())}
+    flat = {key for key in FLAT_KEYS if loop.run_until_complete(root.outputs[key].is_secret())}
     loop.close()
     assert hidden == {"smtp_keys", "api_keys"}
+    assert flat == FLAT_KEYS
     open_text = json.dumps(
-        {key: value for key, value in outputs.items() if key != "mail_servers"}
+        {key: value for key, value in outputs.items() if key not in {"mail_servers", *flat}}
         | {key: value for key, value in outputs["mail_servers"]["example/apps"].items() if key not in hidden}
     )
     assert not [secret for secret in SECRETS if secret in open_text]
