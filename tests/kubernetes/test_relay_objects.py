@@ -1,5 +1,6 @@
 """A real API server takes every object of the relay: schema, strict fields, Pod Security, and who owns which field."""
 
+import base64
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -117,3 +118,17 @@ def test_an_autoscalers_number_of_pods_survives_an_update_that_does_not_name_it(
     spec = {key: value for key, value in workload.manifest["spec"].items() if key != "replicas"}
     api.apply([{**workload.manifest, "spec": spec}], "--server-side", "--field-manager=mailstack")
     assert api.get("statefulset", "postfix-relay", "--namespace=scaled-alone")["spec"]["replicas"] == 5
+
+
+def test_an_application_finds_its_secret_in_its_own_namespace_and_reads_what_env_would_write(api: Any) -> None:
+    api.kubectl("create", "namespace", "shop")
+    told = {"relay.kubernetes.application_secrets": [{"namespace": "shop", "name": "smtp"}]}
+    apply(api, in_namespace("beside-shop", told))
+    found = api.get("secret", "smtp", "--namespace=shop")
+    read = {name: base64.b64decode(text).decode() for name, text in found["data"].items()}
+    assert read["SMTP_HOST"] == "postfix-relay.beside-shop.svc.cluster.local"
+    assert (read["SMTP_PORT"], read["SMTP_USE_TLS"], read["SMTP_FROM_EMAIL"]) == ("25", "false", "noreply@example.com")
+    moved = {**told, "relay.from_email": "shop@example.com"}
+    apply(api, in_namespace("beside-shop", moved))
+    data = api.get("secret", "smtp", "--namespace=shop")["data"]
+    assert base64.b64decode(data["SMTP_FROM_EMAIL"]) == b"shop@example.com"
