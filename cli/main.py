@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import typer
 
-from cli import diagnose, files, records, stacks, verify
+from cli import diagnose, files, policy, records, stacks, verify
 
 __all__ = ["app", "commands", "main"]
 
@@ -24,6 +24,7 @@ app.command("check", help="The same as drift.")(stacks.drift)
 app.command()(stacks.rehearse)
 app.command(epilog=verify.EPILOG)(verify.verify)
 app.command(epilog=diagnose.EPILOG)(diagnose.diagnose)
+app.command()(policy.policy)
 app.add_typer(records.dns, name="dns")
 app.add_typer(records.rotate, name="rotate")
 app.add_typer(records.dmarc, name="dmarc")

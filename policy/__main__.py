@@ -59,8 +59,10 @@ class Pack:
         def validate(args: ResourceValidationArgs, report: ReportViolation) -> None:
             resource = self._resources.get(args.urn)
             if resource is None:
-                args.not_applicable(f"{MARKS} is off, and without it nobody knows what is secret or which stack it is")
-                return
+                if policy.needs_marks:
+                    args.not_applicable(f"policy {MARKS} is off, so nobody sees what is secret")
+                resource = _resource(args)
+                self.checker.note(resource)
             for message in self.checker.violations(policy, resource, args.get_config()):
                 report(f"{message}. Fix: {policy.remedy}.", None)
 

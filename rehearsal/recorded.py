@@ -10,6 +10,7 @@ from typing import Any
 from google.protobuf.json_format import MessageToDict
 from pulumi.runtime.mocks import MockCallArgs, MockMonitor, MockResourceArgs, Mocks
 
+from mailstack.plan import load_plan
 from mailstack.policy import Options, Resource
 from mailstack.settings.stackfile import engine_config
 from rehearsal.in_process import run_program
@@ -17,6 +18,7 @@ from rehearsal.in_process import run_program
 __all__ = ["recorded_resources"]
 
 PROBE = {"ok": True, "target": "", "steps": [], "failure": None}
+NO_ZONE = "0" * 32
 FACTS = {"probe": PROBE, "version": "v1.33.5+k3s1"}
 
 
@@ -46,7 +48,7 @@ class _Monitor(MockMonitor):
     def RegisterResource(self, request: Any) -> Any:  # noqa: N802 - the monitor's name for it
         if request.type != "pulumi:pulumi:Stack":
             self.noted.append(_resource(request, self.make_urn(request.parent, request.type, request.name)))
-        return super().RegisterResource(request)
+        return super().RegisterResource(request)  # type: ignore[no-untyped-call] # the SDK has no types for it
 
 
 def _resource(request: Any, urn: str) -> Resource:
@@ -67,10 +69,20 @@ def _resource(request: Any, urn: str) -> Resource:
 def recorded_resources(stack: str, raw: Mapping[str, Any], *, preview: bool = False) -> list[Resource]:
     """Run the program on ``raw`` (configuration key to value) and return what it registers, nothing of it made.
 
-    With ``preview`` as the engine's preview does: what only an update tells is unknown. Raises pulumi.RunError for
-    settings with mistakes.
+    With ``preview`` as the engine's preview does: what only an update tells is unknown. Nobody is asked what live zones
+    hold. Raises SettingsError or pulumi.RunError for settings with mistakes.
     """
     answers = _Answers()
     monitor = _Monitor(answers)
-    run_program(stack, engine_config(raw), answers, preview=preview, monitor=monitor)
+    run_program(stack, engine_config(_alone(raw)), answers, preview=preview, monitor=monitor)
     return monitor.noted
+
+
+def _alone(raw: Mapping[str, Any]) -> dict[str, Any]:
+    """Return ``raw`` for a run that looks at no zone, and has an ID of its own for each that would be looked up."""
+    found = load_plan(raw).dns.cloudflare
+    dns = {**raw.get("dns", {}), "look_seconds": 0}
+    if found is not None:
+        zones = {zone: identity or NO_ZONE for zone, identity in found.zone_ids.items()}
+        dns["cloudflare"] = {**dns["cloudflare"], "zones": zones}
+    return {**raw, "dns": dns}

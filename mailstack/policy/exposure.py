@@ -27,8 +27,11 @@ def _no_public_admin(resource: Resource, _seen: Seen, _config: Mapping[str, Any]
             if _is_public(text):
                 yield f"{key} is {text}: Postal's web server would answer everybody, without TLS"
     if resource.type == "docker:index/container:Container":
+        if resource.inputs.get("networkMode") == "host":
+            yield "the container is on its host's network: whatever it listens on, the host does"
         for port in resource.entries("ports"):
-            shown = {_number(port.get("internal")), _number(port.get("external"))} - {None}
+            numbers = (_number(port.get("internal")), _number(port.get("external")))
+            shown = {number for number in numbers if number is not None}
             if _is_public(str(port.get("ip") or "0.0.0.0")) and not shown <= FOR_ALL:  # noqa: S104 - Docker's default
                 yield f"port {sorted(shown - FOR_ALL)} of the container is published on every address"
     if resource.type.startswith("kubernetes:"):
@@ -106,12 +109,7 @@ def _is_public(text: str) -> bool:
 
 def _number(value: Any) -> int | None:
     """Return a port as a number; None for a named one, and where there is none."""
-    if isinstance(value, bool) or not isinstance(value, int | float | str):
-        return None
-    return int(value) if str(value).removesuffix(".0").isdigit() and not isinstance(value, str) else _digits(str(value))
-
-
-def _digits(text: str) -> int | None:
+    text = str(value).removesuffix(".0")  # numbers come as floating ones
     return int(text) if text.isdigit() else None
 
 

@@ -102,7 +102,7 @@ Check = Callable[[Resource, Seen, Mapping[str, Any]], Iterator[str]]
 class Policy:
     """A rule. ``environments`` are those it holds in; ``settings`` what may be configured, name to default.
 
-    ``source`` says where the rule comes from, ``remedy`` what to do.
+    ``source`` says where the rule comes from, ``remedy`` what to do. ``needs_marks``: it looks at what is secret.
     """
 
     name: str
@@ -113,3 +113,4 @@ class Policy:
     check: Check
     environments: frozenset[str] = EVERYWHERE
     settings: Mapping[str, int] = field(default_factory=dict)
+    needs_marks: bool = False

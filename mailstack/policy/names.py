@@ -49,17 +49,16 @@ def _joined(text: str) -> str:
 
 def _not_proxied(resource: Resource, _seen: Seen, _config: Mapping[str, Any]) -> Iterator[str]:
     inputs = resource.inputs
-    proxied = inputs.get("proxied")
-    if AT_CLOUDFLARE.fullmatch(resource.type) and inputs.get("type") in PROXIABLE and proxied not in {None, False}:
+    if AT_CLOUDFLARE.fullmatch(resource.type) and inputs.get("type") in PROXIABLE and inputs.get("proxied"):
         yield f"{inputs.get('name')} {inputs['type']} is proxied: Cloudflare's proxy takes no mail"
 
 
 def _dmarc(resource: Resource, seen: Seen, _config: Mapping[str, Any]) -> Iterator[str]:
     for record in _records(resource):
-        if not record.name.startswith(DMARC_NAME) or not record.text.startswith("v=DMARC1"):
+        if not record.name.startswith(DMARC_NAME) or "v=dmarc1" not in record.text.lower():
             continue
         domain = record.name.removeprefix(DMARC_NAME)
-        tags = tags_of(record.text) or {}
+        tags = tags_of(record.text.lower()) or {}
         if domain in seen.ramps:
             continue  # on its way, with dates that `mailstack validate` holds it to
         for tag in ("p", "sp"):

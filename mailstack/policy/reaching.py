@@ -15,8 +15,9 @@ NOT_PINNED = "not pinned"
 # The one text that a role's command runs when it goes; the role itself refuses to remove what nobody named.
 OF_A_ROLE = re.compile(re.escape(command_line("remove", 0)).removesuffix("0") + r"[1-9][0-9]*")
 DESTROYS = re.compile(
-    r"\brm\s+(-\w*[rR]|--recursive)|\bfind\b.*\s-delete\b|\bmkfs|\bwipefs\b|\bshred\b|\bblkdiscard\b|\bdd\b.*\bof="
+    r"\brm\b[^|;&\n]*\s(-\w*r\w*\b|--recursive)|\bfind\b.*\s-delete\b|\bmkfs|\bwipefs\b|\bshred\b|\bblkdiscard\b|\bdd\b.*\bof="
     r"|\btruncate\b|\bdrop\s+(database|schema|table)\b|\bpostsuper\b.*\s-d|\blv(remove|reduce)\b|\bzfs\s+destroy\b"
+    r"|\bmysqladmin\b.*\bdrop\b|\bapt(-get)?\b.*\bpurge\b|\b(docker|podman)\b.*\brm\s+(-\w*v\b|--volumes)"
     r"|\b(docker|podman)\b.*\b(volume\s+(rm|prune)|system\s+prune|down\b.*(\s-v\b|--volumes))"
     r"|\bkubectl\b.*\bdelete\b.*\b(pvc?|persistentvolume\w*|namespaces?|ns|statefulsets?|secrets?)\b",
     re.IGNORECASE | re.DOTALL,
@@ -34,10 +35,11 @@ def _host_keys(resource: Resource, _seen: Seen, _config: Mapping[str, Any]) -> I
             for key, text in resource.shown(f"{place}/host_key"):
                 if text == NOT_PINNED:
                     yield f"{key} is not pinned: whoever answers first is trusted"
-    if resource.type == "pulumi:providers:docker" and str(resource.inputs.get("host", "")).startswith("ssh://"):
-        options = [str(option) for option in resource.inputs.get("sshOpts") or ()]
-        if not any(re.search(r"StrictHostKeyChecking[= ]yes", option) for option in options):
-            yield f"{resource.inputs['host']}: sshOpts lacks StrictHostKeyChecking=yes: whoever answers is trusted"
+    host = str(resource.inputs.get("host", "")) if resource.type == "pulumi:providers:docker" else ""
+    # A provider's inputs are texts; the options are JSON within.
+    options = str(resource.inputs.get("sshOpts") or "")
+    if host.startswith("ssh://") and not re.search(r"StrictHostKeyChecking[= ]yes", options):
+        yield f"{host}: sshOpts lacks StrictHostKeyChecking=yes: whoever answers is trusted"
 
 
 def _safe_deletes(resource: Resource, _seen: Seen, _config: Mapping[str, Any]) -> Iterator[str]:

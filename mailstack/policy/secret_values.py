@@ -1,11 +1,12 @@
 """What is secret is a secret to Pulumi: encrypted in the state, hidden in previews."""
 
+import contextlib
+import json
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from mailstack.policy.model import Level, Policy, Resource, Seen
-from mailstack.policy.wire import UNKNOWN, Hidden, leaves
 
 __all__ = ["SECRETS"]
 
@@ -20,13 +21,14 @@ ALWAYS: Mapping[str, tuple[str, ...]] = {
 }
 # The last part of an input's name. `... version` counts changes, `..._file` and `..._maps` say where.
 NAMED = re.compile(
-    r"(.+_)?(password|passwd|passphrase|secret|token|api_?key|private_?key|signing_key|secret_key|kubeconfig"
+    r"\w*(password|passwd|passphrase)|(\w+_)?(secret|token|api_?key|private_?key|signing_key|secret_key|kubeconfig"
     r"|access_key|key_material|credential)",
     re.IGNORECASE,
 )
 WORDS = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
-# Below this heading of a component every entry is a key of an application.
-KEYS_OF_APPLICATIONS = "credentials/"
+VARIABLE = re.compile(r"(\w+)=(.+)", re.DOTALL)
+# Below these headings of a component every entry is a secret, whatever its name.
+HEADINGS = ("credentials/", "user_passwords/", "registry_passwords/", "dkim/")
 # What stands there where there is no secret: how somebody logs in without one.
 TOLD = frozenset({"", "of the SSH agent", "yes", "no"})
 LOOKS_SECRET = re.compile(
@@ -37,9 +39,7 @@ LOOKS_SECRET = re.compile(
 
 def _secrets(resource: Resource, _seen: Seen, _config: Mapping[str, Any]) -> Iterator[str]:
     always = ALWAYS.get(resource.type, ())
-    for path, value in leaves(resource.marked):
-        if isinstance(value, Hidden) or value is UNKNOWN or not isinstance(value, str):
-            continue
+    for path, value in _texts(resource.marked):
         where = ".".join(path)
         if path[0] in always and value:
             yield f"{where} is in clear: what it carries would stand in state and previews"
@@ -49,12 +49,37 @@ def _secrets(resource: Resource, _seen: Seen, _config: Mapping[str, Any]) -> Ite
             yield f"{where} holds what looks like a key or a password, in clear"
 
 
+def _texts(value: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], str]]:
+    """Yield the path and the value of every text in clear.
+
+    A text that is JSON, as a provider's inputs are, is looked into; a variable of a container's environment, NAME=VALUE
+    or a mapping of name and value, counts as an input of that name.
+    """
+    if isinstance(value, dict):
+        name, told = value.get("name"), value.get("value")
+        if isinstance(name, str) and isinstance(told, str):
+            yield (*path, name), told
+        for key, item in value.items():
+            yield from _texts(item, (*path, key))
+    elif isinstance(value, list):
+        for number, item in enumerate(value):
+            yield from _texts(item, (*path, str(number)))
+    elif isinstance(value, str):
+        yield path, value
+        variable = VARIABLE.fullmatch(value) if path[0] == "envs" else None
+        if variable is not None:
+            yield (*path, variable[1]), variable[2]
+        if value[:1] in {"{", "["}:
+            with contextlib.suppress(ValueError):
+                yield from _texts(json.loads(value), path)
+
+
 def _is_named(path: tuple[str, ...], value: str) -> bool:
     if value in TOLD:
         return False
     last = path[-1]
     if len(path) == 1 and "/" in last:  # of a component
-        if last.startswith(KEYS_OF_APPLICATIONS):
+        if last.startswith(HEADINGS):
             return not last.endswith(" version")
         last = last.rpartition("/")[2]
     return NAMED.fullmatch(WORDS.sub("_", last)) is not None
@@ -67,4 +92,5 @@ SECRETS = Policy(
     source="https://www.pulumi.com/docs/iac/concepts/secrets/",
     remedy="set it by `pulumi config set --secret`, and hand it on inside pulumi.Output.secret",
     check=_secrets,
+    needs_marks=True,
 )

@@ -4,11 +4,11 @@ Source of the keys: sdk/go/common/resource/properties.go of pulumi/pulumi. They 
 packs and for the SDK's mock monitor.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-__all__ = ["UNKNOWN", "Hidden", "leaves", "opened", "read"]
+__all__ = ["UNKNOWN", "Hidden", "opened", "read"]
 
 SIGNATURE = "4dabf18193072939515e22adb298388d"
 SECRET = "1b47061264138c4ac30d75fd1eb44270"  # noqa: S105 - the mark of a secret, not one
@@ -67,15 +67,3 @@ def opened(value: Any) -> Any:
     if isinstance(value, list):
         return [opened(item) for item in value]
     return value
-
-
-def leaves(value: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
-    """Yield the path and the value of everything in ``value`` that is neither mapping nor list; secrets stay whole."""
-    if isinstance(value, dict):
-        for key, item in value.items():
-            yield from leaves(item, (*path, key))
-    elif isinstance(value, list):
-        for number, item in enumerate(value):
-            yield from leaves(item, (*path, str(number)))
-    else:
-        yield path, value

@@ -1,0 +1,52 @@
+"""Every committed stack keeps the policies, as `mailstack policy` and the policy pack ask them."""
+
+from pathlib import Path
+
+import pytest
+
+from mailstack.policy import POLICIES, Resource
+from mailstack.policy.report import policy_report
+from mailstack.settings.initialise import rehearsal_config
+from rehearsal.recorded import recorded_resources
+from tests.unit.docker_examples import local_example
+
+ROOT = Path(__file__).resolve().parents[2]
+STACKS = {path.name.split(".")[1]: path for path in sorted(ROOT.glob("Pulumi.*.yaml"))}
+ENVIRONMENTS = {"local": "local", "staging": "staging", "prod": "prod", "docker": "local", "kubernetes": "local"}
+
+
+@pytest.fixture(autouse=True)
+def no_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KUBECONFIG", "/dev/null")
+
+
+def violations(resources: list[Resource]) -> dict[str, list[str]]:
+    report = policy_report("test", resources, {})
+    return {one["name"]: [each["resource"] for each in one["violations"]] for one in report["policies"]}
+
+
+@pytest.mark.parametrize("stack", sorted(STACKS))
+def test_a_committed_stack_keeps_every_policy(stack: str) -> None:
+    report = policy_report(stack, recorded_resources(stack, rehearsal_config(STACKS[stack])), {})
+    assert report["environment"] == ENVIRONMENTS[stack]
+    assert report["resources"] > 10
+    assert {one["name"]: one["violations"] for one in report["policies"]} == {one.name: [] for one in POLICIES}
+
+
+def test_what_settings_allow_for_a_reason_the_policies_still_tell() -> None:
+    raw = rehearsal_config(STACKS["staging"])
+    raw["relay"]["upstream"]["tls"] = "encrypt"
+    raw["relay_rule"].update(allowed_senders="any-address", accept_any_address=True)
+    del raw["hosts"]["ns1"]["host_key"]
+    found = violations(recorded_resources("staging", raw, preview=True))
+    assert {name: listed for name, listed in found.items() if listed} == {
+        "tls-is-checked": ["relay"],
+        "host-keys-are-pinned": ["ns1", "ns1-preflight", "dns-server", "dns-server-mail"],
+        "workspace-rule-names-senders": ["relay-rule"],
+    }
+
+
+def test_a_queue_that_would_go_with_the_stack_is_seen() -> None:
+    raw = local_example()  # which says that it is production
+    raw["relay"]["docker"]["keep_queue"] = False
+    assert violations(recorded_resources("docker", raw, preview=True))["state-is-protected"] == ["relay-queue"]
