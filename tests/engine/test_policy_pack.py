@@ -129,7 +129,7 @@ def test_the_engine_tells_a_secret_input_from_one_in_clear(cli: None, pack: Path
     assert contract.run([good], *arguments).code == 0
     for bad, policy in (
         (command("bad", stdin="x"), "secrets-are-secret"),
-        (command("bad", environment={"DB_PASSWORD": SECRET}), "secrets-are-secret"),
+        (command("bad", create=f"send smtp://user:{SECRET}@up.example.net"), "secrets-are-secret"),
         (command("bad", connection={"host": "192.0.2.1"}), "host-keys-are-pinned"),
         (command("bad", delete="rm -rf /var/lib/mysql"), "deletes-are-safe"),
     ):
