@@ -30,7 +30,7 @@ def policy(stack: StackOption, config: ConfigOption = None, as_json: JsonOption 
     from mailstack.settings.initialise import rehearsal_config
     from rehearsal.recorded import recorded_resources
 
-    told = {} if config is None else read_config(config.read_text())
+    told = {} if config is None else read_config(_text_of(config))
     raw = rehearsal_config(ROOT / f"Pulumi.{stack}.yaml")
     os.environ["KUBECONFIG"] = os.devnull  # whether a cluster has this or that changes no answer here
     report = policy_report(stack, recorded_resources(stack, raw), told)
@@ -39,6 +39,15 @@ def policy(stack: StackOption, config: ConfigOption = None, as_json: JsonOption 
     else:
         _show(report)
     return 0 if report["ok"] else 1
+
+
+def _text_of(path: Path) -> str:
+    from mailstack.policy.checker import PolicyConfigError
+
+    try:
+        return path.read_text()
+    except OSError as error:
+        raise PolicyConfigError(f"{path} cannot be read: {error.strerror}. Fix: name a file that is there") from None
 
 
 def _show(report: dict[str, Any]) -> None:
