@@ -25,7 +25,6 @@ from mailstack.settings.types import (
     Ipv6,
     LogicalName,
     LongSecret,
-    OneLineSecret,
     Permalink,
     Port,
     PostalVersion,
@@ -104,8 +103,8 @@ class Database(Section):
     username: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,32}$")] = Field(
         default="postal", description="User with all rights on these databases."
     )
-    password: OneLineSecret = Field(description="Password of that user; `mailstack init` makes it.")
-    root_password: OneLineSecret | None = Field(default=None, description="Of the container's root.")
+    password: LongSecret = Field(description="That user's, twelve characters or more; `mailstack init` makes it.")
+    root_password: LongSecret | None = Field(default=None, description="Of the container's root.")
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_]{1,32}$")] = Field(
         default="postal", description="Main database; those of the mail servers are <name>-server-<number>."
     )

@@ -13,7 +13,7 @@ from cli.main import commands
 ROOT = Path(__file__).resolve().parents[2]
 # Paths below a folder of this project. A name with a placeholder (<role>, *, {…}, X) stands for many.
 PATH = re.compile(
-    r"(?<![\w./@-])((?:docs|roles|scripts|mailstack|components|rehearsal|tests|tools|images|cli|policy)/[\w./-]*[\w-])"
+    r"(?<![\w./@-])((?:docs|roles|scripts|mailstack|components|rehearsal|tests|tools|images|cli)/[\w./-]*[\w-])"
 )
 LINK = re.compile(r"\]\(([^)#\s]+?\.(?:md|py|json|yaml))(?:#[\w-]+)?\)")
 TARGET = re.compile(r"`make ([a-z-]+)")

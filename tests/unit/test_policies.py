@@ -2,12 +2,14 @@
 
 import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from mailstack.policy import POLICIES, Checker, Level, Options, Resource
 from mailstack.policy.checker import PolicyConfigError, level_of, read_config
+from mailstack.policy.model import EVERYWHERE
 from mailstack.policy.report import policy_report
 from mailstack.policy.wire import SECRET, SIGNATURE, UNKNOWN_VALUES
 from mailstack.reach.bundle import command_line
@@ -401,3 +403,18 @@ def test_a_mistake_in_the_configuration_is_told_with_its_fix(text: str, told: st
 def test_a_level_that_there_is_not_is_refused() -> None:
     with pytest.raises(PolicyConfigError, match="'strict' is no level"):
         policy_report("prod", [record()], {"ttl-has-bounds": "strict"})
+
+
+def test_the_page_lists_every_policy_as_it_is() -> None:
+    page = (Path(__file__).resolve().parents[2] / "docs/how-to/policy.md").read_text()
+    rows = [[cell.strip() for cell in line.split("|")[1:4]] for line in page.splitlines() if line.startswith("| `")]
+    assert [row for row in rows if row[1] in set(Level)] == [
+        [
+            f"`{one.name}`",
+            str(one.level),
+            "all" if one.environments == EVERYWHERE else ", ".join(sorted(one.environments)),
+        ]
+        for one in POLICIES
+    ]
+    example = page.partition("```json\n")[2].partition("```")[0]
+    assert set(read_config(example)) <= {policy.name for policy in POLICIES}
