@@ -31,8 +31,10 @@ class Run:
             "Pack"
         ]().policies()
 
-    def ask(self, kind: str, inputs: dict[str, Any], *, marks: bool = True, **config: Any) -> dict[str, list[str]]:
-        """Return what each policy reports."""
+    def ask(
+        self, kind: str, inputs: dict[str, Any], config: dict[str, Any] | None = None, *, marks: bool = True
+    ) -> dict[str, list[str]]:
+        """Return what each policy reports, all under ``config``."""
         shown = unknown_checking_proxy(deserialize_properties(inputs, True))
         if marks:
             for policy in self.policies:
@@ -43,13 +45,18 @@ class Run:
             if not policy.has_validation():
                 continue
             props = unknown_checking_proxy(deserialize_properties(inputs))
-            said: list[str] = []
-            try:
-                policy.validate(_args(kind, props, config), lambda message, _urn, said=said: said.append(message))
-            except _NotApplicableError as reason:
-                said.append(f"not applicable: {reason.reason}")
+            said = _said(policy, _args(kind, props, config or {}))
             found |= {policy.name: said} if said else {}
         return found
+
+
+def _said(policy: ResourceValidationPolicy, args: ResourceValidationArgs) -> list[str]:
+    said: list[str] = []
+    try:
+        policy.validate(args, lambda message, _urn: said.append(message))
+    except _NotApplicableError as reason:
+        said.append(f"not applicable: {reason.reason}")
+    return said
 
 
 def _args(kind: str, props: Any, config: dict[str, Any]) -> ResourceValidationArgs:
@@ -94,8 +101,8 @@ def test_a_component_tells_which_rules_hold_for_what_follows() -> None:
 def test_configuration_reaches_the_policy() -> None:
     record = {"type": "A", "name": "a.example.com", "ttl": 3600.0, "proxied": True}
     kind = "cloudflare:index/dnsRecord:DnsRecord"
-    assert list(Run().ask(kind, record, max_seconds=600.0)) == ["mail-hosts-are-not-proxied", "ttl-has-bounds"]
-    assert Run().ask(kind, record, **{"except": ["one"]}) == {}
+    assert list(Run().ask(kind, record, {"max_seconds": 600.0})) == ["mail-hosts-are-not-proxied", "ttl-has-bounds"]
+    assert Run().ask(kind, record, {"except": ["one"]}) == {}
 
 
 def test_without_the_marks_only_who_needs_them_does_not_look() -> None:

@@ -40,7 +40,7 @@ def part(name: str, environment: str = "prod", **inputs: Any) -> Resource:
     return of(f"mailstack:index:{name}", {"environment": environment, **shown})
 
 
-def shown(name: str, inputs: Mapping[str, str], environment: str = "prod") -> Resource:
+def shown(name: str, inputs: Mapping[str, Any], environment: str = "prod") -> Resource:
     return of(f"mailstack:index:{name}", {"environment": environment, **inputs})
 
 
@@ -95,7 +95,7 @@ def firewall(**openings: str) -> Resource:
 
 
 ROLE = command_line("remove", 1800)
-QUEUE_IN_MEMORY = {"pod": {"volumes": [{"name": "queue", "emptyDir": {}}]}, "volumeClaimTemplates": []}
+QUEUE_IN_MEMORY: dict[str, Any] = {"pod": {"volumes": [{"name": "queue", "emptyDir": {}}]}, "volumeClaimTemplates": []}
 SUBMISSION = "10.0.0.5:587 inet n - n - - smtpd -o smtpd_sasl_auth_enable=yes"
 EVERY = "main.cf of every relay"
 POSTAL = {"relay/name": "relay-internal.example.com"}
