@@ -1,8 +1,8 @@
 """The engine itself asks the policy pack: committed stacks pass, and what violates a policy is refused.
 
 A full installation is given the folder, as every user does, and starts it by its language host. The CLI that
-`make engine` builds has none; it takes a program too (`NewPolicyAnalyzer` of pulumi/pulumi, from v3.260 on), so it gets
-one that runs the very command of the language host: `python -m pulumi.policy ENGINE FOLDER`.
+`make engine` builds has none. It takes a program instead of a folder too (v3.274.1, `NewPolicyAnalyzer`), so it gets one
+that runs the command of the language host and of older shims: `python -m pulumi.policy ENGINE FOLDER`.
 """
 
 import json
@@ -138,6 +138,16 @@ def test_the_engine_tells_a_secret_input_from_one_in_clear(cli: None, pack: Path
         assert f"[mandatory]  {policy}  (command:remote:Command: bad)" in outcome.text
         assert "Command: good)" not in outcome.text
         assert SECRET not in outcome.text
+
+
+@pytest.mark.engine
+def test_an_update_stops_before_it_makes_what_violates_a_policy(cli: None, pack: Path, tmp_path: Path) -> None:
+    contract = Contract(tmp_path, "command", "stand-in")
+    bad = command("bad", delete="rm -rf /var/lib/mysql")
+    outcome = contract.run([bad], "up", "--yes", "--skip-preview", "--policy-pack", str(pack))
+    assert outcome.code == 1
+    assert "deletes-are-safe" in outcome.text
+    assert "bad" not in contract.state()
 
 
 def test_the_pack_answers_the_engines_questions_about_itself() -> None:

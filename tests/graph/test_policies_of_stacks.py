@@ -1,5 +1,6 @@
 """Every committed stack keeps the policies, as `mailstack policy` and the policy pack ask them."""
 
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,6 @@ from mailstack.policy import POLICIES, Resource
 from mailstack.policy.report import policy_report
 from mailstack.settings.initialise import rehearsal_config
 from rehearsal.recorded import recorded_resources
-from tests.unit.docker_examples import local_example
 
 ROOT = Path(__file__).resolve().parents[2]
 STACKS = {path.name.split(".")[1]: path for path in sorted(ROOT.glob("Pulumi.*.yaml"))}
@@ -20,6 +20,11 @@ def no_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KUBECONFIG", "/dev/null")
 
 
+@cache
+def recorded(stack: str) -> list[Resource]:
+    return recorded_resources(stack, rehearsal_config(STACKS[stack]))
+
+
 def violations(resources: list[Resource]) -> dict[str, list[str]]:
     report = policy_report("test", resources, {})
     return {one["name"]: [each["resource"] for each in one["violations"]] for one in report["policies"]}
@@ -27,7 +32,7 @@ def violations(resources: list[Resource]) -> dict[str, list[str]]:
 
 @pytest.mark.parametrize("stack", sorted(STACKS))
 def test_a_committed_stack_keeps_every_policy(stack: str) -> None:
-    report = policy_report(stack, recorded_resources(stack, rehearsal_config(STACKS[stack])), {})
+    report = policy_report(stack, recorded(stack), {})
     assert report["environment"] == ENVIRONMENTS[stack]
     assert report["resources"] > 10
     assert {one["name"]: one["violations"] for one in report["policies"]} == {one.name: [] for one in POLICIES}
@@ -46,7 +51,8 @@ def test_what_settings_allow_for_a_reason_the_policies_still_tell() -> None:
     }
 
 
-def test_a_queue_that_would_go_with_the_stack_is_seen() -> None:
-    raw = local_example()  # which says that it is production
-    raw["relay"]["docker"]["keep_queue"] = False
-    assert violations(recorded_resources("docker", raw, preview=True))["state-is-protected"] == ["relay-queue"]
+def test_the_queue_of_a_container_is_seen_to_stay() -> None:
+    found = {one.name: one for one in recorded("docker")}
+    assert found["relay-queue"].options.retain_on_delete
+    assert not found["relay-network"].options.retain_on_delete
+    assert found["relay-network"].options.delete_before_replace

@@ -9,7 +9,7 @@ import yaml
 
 import cli.policy
 from cli.main import main
-from mailstack.policy import POLICIES
+from mailstack.policy import POLICIES, Resource
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -41,6 +41,10 @@ def test_a_violation_is_told_with_its_fix_and_ends_with_one(
 def test_a_program_gets_one_document_and_a_configuration_decides(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    shown = {"environment": "staging", "main.cf/smtp_tls_security_level": "encrypt"}
+    registered = [Resource("mailstack:index:PostfixRelay", "relay", shown)]
+    # What is registered, the test above has seen: the program is not run twice for it.
+    monkeypatch.setattr("rehearsal.recorded.recorded_resources", lambda _stack, _raw: registered)
     config = tmp_path / "policies.json"
     config.write_text('{"tls-is-checked": "advisory"}')
     stack = declared(tmp_path, monkeypatch)

@@ -6,6 +6,7 @@ import pytest
 
 from mailstack.plan import Secret, load_plan
 from mailstack.settings.problems import SettingsError
+from rehearsal.endpoints import with_images
 from tests.unit.plan_parts import (
     dns_records,
     has_run,
@@ -261,3 +262,17 @@ def test_applications_are_told_all_they_need() -> None:
         "health_url": "https://postal.example.com/login",
     }
     assert "smtpsmtp" not in repr(postal), "a plan may be logged"
+
+
+def test_a_digest_pins_the_database_and_the_client_that_makes_dumps() -> None:
+    digest = f"sha256:{'0a' * 32}"
+    raw = with_value("postal.database.digest", digest, postal_example)
+    pinned = f"docker.io/library/mariadb@{digest}"
+    plan = load_plan(raw).postal
+    assert plan is not None
+    assert plan.database_run is not None
+    assert plan.run is not None
+    assert plan.database_run.settings["image"] == pinned
+    assert plan.run.settings["database"]["client_image"] == pinned
+    # A rehearsal has images of its own.
+    assert "digest" not in with_images(raw, postal="a/postal:1", mariadb="a/mariadb:1")["postal"]["database"]
