@@ -1,12 +1,10 @@
 """The engine itself asks the policy pack: committed stacks pass, and what violates a policy is refused.
 
-A full installation is given the folder, as every user does, and starts it by its language host. The CLI that
-`make engine` builds has none. It takes a program instead of a folder too (v3.274.1, `NewPolicyAnalyzer`), so it gets one
-that runs the command of the language host and of older shims: `python -m pulumi.policy ENGINE FOLDER`.
+It is given the folder, as by every user. A full installation starts it by its language host; the CLI that `make engine`
+builds has none, and finds a stand-in for that (``language_host_standin``).
 """
 
 import json
-import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -20,41 +18,36 @@ from pulumi.runtime.proto import analyzer_pb2_grpc
 
 from mailstack.policy import POLICIES
 from mailstack.settings.initialise import rehearsal_config
-from rehearsal.engine import Engine, EngineError, find_cli
+from rehearsal.engine import Engine, EngineError
 from tests.engine.contract import Contract
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "policy"
+PACK = ("--policy-pack", str(FOLDER))
 HOST_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ+3yT5hZZz1Uo3u+8zcWzdehVKbgCO947DtCvIzA640"
 SECRET = "planted-4f0c"
 
 
-@pytest.fixture
-def pack(tmp_path: Path) -> Path:
-    """What --policy-pack is given here."""
-    found = find_cli()
-    if found is None or not found.inline:
-        return FOLDER
-    place = tmp_path / "pack"
-    place.mkdir()
-    shutil.copy(FOLDER / "PulumiPolicy.yaml", place)
-    program = place / "mailstack"
-    program.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m pulumi.policy "$1" "{FOLDER}"\n')
-    program.chmod(0o755)
-    return program
+def with_language_host(engine: Engine) -> Engine:
+    """Put the stand-in for the language host where the engine looks for it, unless it has the real one."""
+    if engine.cli.inline:
+        program = engine.folder / "plugins/pulumi-language-python"
+        program.write_text(f'#!/bin/sh\ncd "{ROOT}" && exec "{sys.executable}" -m tests.engine.language_host_standin\n')
+        program.chmod(0o755)
+    return engine
 
 
 class Preview:
     """A preview of one stack under the pack: its exit, and what was printed."""
 
-    def __init__(self, folder: Path, stack: str, raw: Mapping[str, Any], pack: Path, *arguments: str) -> None:
+    def __init__(self, folder: Path, stack: str, raw: Mapping[str, Any], *arguments: str) -> None:
         lines: list[str] = []
-        engine = Engine(stack, folder, lines.append)
+        engine = with_language_host(Engine(stack, folder, lines.append))
         engine.configure({**raw, "dns": {**raw["dns"], "look_seconds": 0}})
         engine.select()
         self.refused = False
         try:
-            engine.preview("--policy-pack", str(pack), *arguments)
+            engine.preview(*PACK, *arguments)
         except EngineError:
             self.refused = True
         self.text = "\n".join(lines)
@@ -71,20 +64,20 @@ def stack(name: str) -> dict[str, Any]:
 
 @pytest.mark.engine
 @pytest.mark.parametrize("name", ["local", "staging", "prod"])
-def test_the_engine_finds_every_committed_stack_in_order(cli: None, pack: Path, name: str, tmp_path: Path) -> None:
-    seen = Preview(tmp_path, name, stack(name), pack)
+def test_the_engine_finds_every_committed_stack_in_order(cli: None, name: str, tmp_path: Path) -> None:
+    seen = Preview(tmp_path, name, stack(name))
     assert not seen.refused, seen.text
     assert "✅ mailstack@v1.0.0" in seen.text
     assert seen.violations() == set()
 
 
 @pytest.mark.engine
-def test_the_engine_refuses_a_stack_that_violates_policies(cli: None, pack: Path, tmp_path: Path) -> None:
+def test_the_engine_refuses_a_stack_that_violates_policies(cli: None, tmp_path: Path) -> None:
     raw = stack("staging")
     raw["relay"]["upstream"]["tls"] = "encrypt"
     raw["relay_rule"].update(allowed_senders="any-address", accept_any_address=True)
     del raw["hosts"]["ns1"]["host_key"]
-    seen = Preview(tmp_path, "staging", raw, pack)
+    seen = Preview(tmp_path, "staging", raw)
     assert seen.refused
     assert seen.violations() == {
         ("mandatory", "tls-is-checked", "relay"),
@@ -96,12 +89,12 @@ def test_the_engine_refuses_a_stack_that_violates_policies(cli: None, pack: Path
 
 
 @pytest.mark.engine
-def test_a_configuration_lets_a_stack_pass_with_a_warning(cli: None, pack: Path, tmp_path: Path) -> None:
+def test_a_configuration_lets_a_stack_pass_with_a_warning(cli: None, tmp_path: Path) -> None:
     raw = stack("staging")
     raw["relay"]["upstream"]["tls"] = "encrypt"
     config = tmp_path / "policies.json"
     config.write_text(json.dumps({"tls-is-checked": "advisory", "ttl-has-bounds": {"max_seconds": 300}}))
-    seen = Preview(tmp_path, "staging", raw, pack, "--policy-pack-config", str(config))
+    seen = Preview(tmp_path, "staging", raw, "--policy-pack-config", str(config))
     assert not seen.refused, seen.text
     found = seen.violations()
     assert ("advisory", "tls-is-checked", "relay") in found
@@ -118,22 +111,22 @@ def command(name: str, **inputs: Any) -> dict[str, Any]:
 
 
 @pytest.mark.engine
-def test_the_engine_tells_a_secret_input_from_one_in_clear(cli: None, pack: Path, tmp_path: Path) -> None:
+def test_the_engine_tells_a_secret_input_from_one_in_clear(cli: None, tmp_path: Path) -> None:
     """In a program that is not ours: the pack does not build on its components.
 
     A connection in clear is not among them: the plugin makes it a secret before anybody looks.
     """
     contract = Contract(tmp_path, "command", "stand-in")
     good = command("good", stdin={"secret": "x"})
-    arguments = ("preview", "--policy-pack", str(pack))
-    assert contract.run([good], *arguments).code == 0
+    with_language_host(contract.engine)
+    assert contract.run([good], "preview", *PACK).code == 0
     for bad, policy in (
         (command("bad", stdin="x"), "secrets-are-secret"),
         (command("bad", create=f"send smtp://user:{SECRET}@up.example.net"), "secrets-are-secret"),
         (command("bad", connection={"host": "192.0.2.1"}), "host-keys-are-pinned"),
         (command("bad", delete="rm -rf /var/lib/mysql"), "deletes-are-safe"),
     ):
-        outcome = contract.run([good, bad], *arguments)
+        outcome = contract.run([good, bad], "preview", *PACK)
         assert outcome.code == 1
         assert f"[mandatory]  {policy}  (command:remote:Command: bad)" in outcome.text
         assert "Command: good)" not in outcome.text
@@ -141,10 +134,11 @@ def test_the_engine_tells_a_secret_input_from_one_in_clear(cli: None, pack: Path
 
 
 @pytest.mark.engine
-def test_an_update_stops_before_it_makes_what_violates_a_policy(cli: None, pack: Path, tmp_path: Path) -> None:
+def test_an_update_stops_before_it_makes_what_violates_a_policy(cli: None, tmp_path: Path) -> None:
     contract = Contract(tmp_path, "command", "stand-in")
+    with_language_host(contract.engine)
     bad = command("bad", delete="rm -rf /var/lib/mysql")
-    outcome = contract.run([bad], "up", "--yes", "--skip-preview", "--policy-pack", str(pack))
+    outcome = contract.run([bad], "up", "--yes", "--skip-preview", *PACK)
     assert outcome.code == 1
     assert "deletes-are-safe" in outcome.text
     assert "bad" not in contract.state()
