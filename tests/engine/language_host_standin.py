@@ -1,9 +1,9 @@
 """Stands for `pulumi-language-python`, which is on no package registry, as far as a policy pack needs it.
 
-The engine (v3.274.1, resource/plugin/analyzer_plugin.go and plugin.go) asks the language host to run the pack, and reads
-its port from what it prints. The pack runs on the Python of ``options.virtualenv``, relative to its folder, by the SDK's
-module ``pulumi.policy``, given the engine's address and the folder (sdk/python/lib/pulumi/policy/__main__.py, and
-pulumi-analyzer-policy-python before). It ends with the call. Usage, by the engine: pulumi-language-python ENGINE.
+The engine (v3.274.1, analyzer_plugin.go and plugin.go of resource/plugin) has the language host run the pack, and reads
+its port from what it prints. The pack runs on the Python of ``options.virtualenv``, relative to its folder, by the
+SDK's module ``pulumi.policy``, given the engine's address and the folder (sdk/python/lib/pulumi/policy/__main__.py;
+the shim pulumi-analyzer-policy-python before). It ends with the call. The engine gives this program its address.
 """
 
 import subprocess
