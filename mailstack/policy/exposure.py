@@ -2,7 +2,7 @@
 
 import ipaddress
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from mailstack.policy.model import Level, Policy, Resource, Seen
@@ -16,32 +16,44 @@ FOR_ALL = frozenset({25, 53, 80, 443, 465, 587})
 INNER = frozenset({3306, 5000, 5432, 6379, 2019, 2375, 2376, 2379, 2380, 6443, 10250, 9154, 9090, 9091, 9100})
 INNER_NAMES = frozenset({"mysql", "mariadb", "metrics", "health", "admin"})
 ALLOWED = re.compile(r"(?:.*/)?firewall/allow/(\d+) (tcp|udp)/(\w+)")
-WITH_PODS = {"Deployment", "StatefulSet", "DaemonSet", "Job", "ReplicaSet"}
+# Addresses that Postal's component shows, and what it means where they are public.
+LISTENS: Mapping[str, str] = {
+    "compose/web_publish": "Postal's web server would answer everybody, without TLS",
+    "mariadb/listen": "the database would listen where everybody is",
+}
 
 
 def _no_public_admin(resource: Resource, _seen: Seen, _config: Mapping[str, Any]) -> Iterator[str]:
+    kind = resource.type.rpartition(":")[2]
+    if resource.type.startswith("mailstack:index:"):
+        yield from _shown(resource)
+    if resource.type == "docker:index/container:Container":
+        yield from _container(resource)
+    if resource.type.startswith("kubernetes:") and kind in IN_A_CLUSTER:
+        yield from IN_A_CLUSTER[kind](resource)
+
+
+def _shown(resource: Resource) -> Iterator[str]:
+    """Yield what a component shows of who may come."""
     if resource.is_component("RemoteHost"):
         yield from _firewall(resource)
-    if resource.is_component("PostalHost"):
-        for key, text in resource.shown("compose/web_publish"):
+    for name, meaning in LISTENS.items():
+        for key, text in resource.shown(name):
             if _is_public(text):
-                yield f"{key} is {text}: Postal's web server would answer everybody, without TLS"
-    if resource.type == "docker:index/container:Container":
-        if resource.inputs.get("networkMode") == "host":
-            yield "the container is on its host's network: whatever it listens on, the host does"
-        for port in resource.entries("ports"):
-            numbers = (_number(port.get("internal")), _number(port.get("external")))
-            shown = {number for number in numbers if number is not None}
-            if _is_public(str(port.get("ip") or "0.0.0.0")) and not shown <= FOR_ALL:  # noqa: S104 - Docker's default
-                yield f"port {sorted(shown - FOR_ALL)} of the container is published on every address"
-    if resource.type.startswith("kubernetes:"):
-        kind = resource.type.rpartition(":")[2]
-        if kind == "Service":
-            yield from _service(resource)
-        if kind == "NetworkPolicy":
-            yield from _network_policy(resource)
-        if kind in WITH_PODS:
-            yield from _pods(resource)
+                yield f"{key} is {text}: {meaning}"
+    for key, text in resource.shown("metrics/networks"):
+        if _holds_everybody(text):
+            yield f"{key} is {text}: everybody may read the relay's metrics"
+
+
+def _container(resource: Resource) -> Iterator[str]:
+    if resource.inputs.get("networkMode") == "host":
+        yield "the container is on its host's network: whatever it listens on, the host does"
+    for port in resource.entries("ports"):
+        numbers = (_number(port.get("internal")), _number(port.get("external")))
+        shown = {number for number in numbers if number is not None}
+        if _is_public(str(port.get("ip") or "0.0.0.0")) and not shown <= FOR_ALL:  # noqa: S104 - Docker's default
+            yield f"port {sorted(shown - FOR_ALL)} of the container is published on every address"
 
 
 def _firewall(resource: Resource) -> Iterator[str]:
@@ -113,6 +125,12 @@ def _number(value: Any) -> int | None:
     return int(text) if text.isdigit() else None
 
 
+WITH_PODS = ("Deployment", "StatefulSet", "DaemonSet", "Job", "ReplicaSet")
+IN_A_CLUSTER: Mapping[str, Callable[[Resource], Iterator[str]]] = {
+    "Service": _service,
+    "NetworkPolicy": _network_policy,
+    **dict.fromkeys(WITH_PODS, _pods),
+}
 NO_PUBLIC_ADMIN = Policy(
     name="no-public-admin-port",
     description="Databases, admin pages and metrics are reached from inside only.",

@@ -12,7 +12,6 @@ from rehearsal.recorded import recorded_resources
 
 ROOT = Path(__file__).resolve().parents[2]
 STACKS = {path.name.split(".")[1]: path for path in sorted(ROOT.glob("Pulumi.*.yaml"))}
-ENVIRONMENTS = {"local": "local", "staging": "staging", "prod": "prod", "docker": "local", "kubernetes": "local"}
 
 
 @pytest.fixture(autouse=True)
@@ -33,7 +32,7 @@ def violations(resources: list[Resource]) -> dict[str, list[str]]:
 @pytest.mark.parametrize("stack", sorted(STACKS))
 def test_a_committed_stack_keeps_every_policy(stack: str) -> None:
     report = policy_report(stack, recorded(stack), {})
-    assert report["environment"] == ENVIRONMENTS[stack]
+    assert report["environment"] == rehearsal_config(STACKS[stack])["environment"]
     assert report["resources"] > 10
     assert {one["name"]: one["violations"] for one in report["policies"]} == {one.name: [] for one in POLICIES}
 

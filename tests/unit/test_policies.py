@@ -138,7 +138,8 @@ PASS: dict[str, list[tuple[Resource, ...]]] = {
     "no-public-admin-port": [
         (firewall(**{"443 tcp/container": "no", "25 tcp/container": "yes", "53 udp/container": "no"}),),
         (firewall(**{"3306 tcp/container": "yes", "3306 tcp/sources": "10.0.0.2/32"}),),
-        (shown("PostalHost", {"compose/web_publish": "127.0.0.1"}),),
+        (shown("PostalHost", {"compose/web_publish": "127.0.0.1", "mariadb/listen": "10.0.0.6"}),),
+        (relay(**{"metrics/networks": "10.0.0.0/8"}),),
         (of(CONTAINER, {"ports": [{"internal": 5000.0, "external": 5000.0, "ip": "10.0.0.5"}]}),),
         (of(CONTAINER, {"ports": [{"internal": 25.0, "external": 587.0}]}),),
         (service(**ALL_MAIL),),
@@ -237,6 +238,8 @@ FAIL: dict[str, list[tuple[Resource, ...]]] = {
         (firewall(**{"5000 tcp/container": "no", "5000 tcp/sources": "0.0.0.0/0"}),),
         (firewall(**{"9154 tcp/sources": "10.0.0.0/8, ::/0"}),),
         (shown("PostalHost", {"compose/web_publish": "0.0.0.0"}),),
+        (shown("PostalHost", {"mariadb/listen": "93.184.216.34"}),),
+        (relay(**{"metrics/networks": "10.0.0.0/8, 0.0.0.0/0"}),),
         (of(CONTAINER, {"ports": [{"internal": 3306.0, "external": 3306.0}]}),),
         (of(CONTAINER, {"ports": [{"internal": 5000.0, "external": 443.0, "ip": "::"}]}),),
         (of(CONTAINER, {"networkMode": "host"}),),
