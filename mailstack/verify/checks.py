@@ -21,6 +21,7 @@ from mailstack.verify import (
     sessions,
     spf,
     tls_checks,
+    tls_limits,
     web,
     zone,
 )
@@ -46,6 +47,7 @@ __all__ = [
     "sessions",
     "spf",
     "tls_checks",
+    "tls_limits",
     "web",
     "zone",
 ]

@@ -130,10 +130,7 @@ def _name(said: Said, only: dict[int, str] | None = None) -> str:
 )
 def features(context: Context) -> Iterator[Finding]:
     """Offer compression and the extensions, read the answer. TLS 1.3 has no compression and no renegotiation."""
-    found = list(_each_served(context, _features, foreign=False))
-    yield from found
-    if any(finding.subject for finding in found):
-        yield unknown("", "limits of renegotiation by clients and 0-RTT cannot be asked for from Python")
+    yield from _each_served(context, _features, foreign=False)
 
 
 def _features(context: Context, place: Endpoint, tls: Handshake) -> Finding:
