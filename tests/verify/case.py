@@ -73,8 +73,8 @@ class Case:
     (empty: none). ``delegation`` are the parent's lines. ``elsewhere`` are zones of others. ``policy`` is what HTTPS
     serves: a text of ``content_type``, or a status; ``logo`` is what it serves at ``LOGO_AT``. ``untrusted``: with a
     certificate nobody trusts. ``ds``: signed, with this DS; ``bogus``: and wrong. ``silent``: its servers do not
-    answer. ``found`` is everything that is not in order, but for ``UNSIGNED``. ``only_here`` says why a real server
-    cannot serve it.
+    answer; ``partly_silent``: one address of them does not. ``found`` is everything that is not in order, but for
+    ``UNSIGNED``. ``only_here`` says why a real server cannot serve it.
     """
 
     name: str
@@ -100,6 +100,7 @@ class Case:
     ds: str = ""
     bogus: bool = False
     silent: bool = False
+    partly_silent: bool = False
     only_here: str = ""
 
     def filled(self, number: int, first: str, second: str) -> "Filled":
