@@ -85,8 +85,8 @@ def _renegotiation(context: Context, place: Endpoint, _: Handshake) -> Finding:
             subject,
             f"clients may negotiate again without limit: {times} times on one connection",
             expected=f"none, or at most {LIMIT}: each costs the server much more than the client",
-            fix="tls_ssl_options = NO_RENEGOTIATION in Postfix; OpenSSL 3 and Go (Caddy) refuse by default, so update "
-            "the server, or what stands before it",
+            fix="tls_ssl_options = NO_RENEGOTIATION in Postfix (3.4 or newer); OpenSSL 3 and Go (Caddy) refuse by "
+            "default, so update the server, or what stands before it",
         )
     return ok(subject, f"refused after {times}" if times else "refused")
 
