@@ -108,12 +108,13 @@ def _fetch_from(context: Context, place: _Place, there: tuple[str, int], largest
     over = threading.Event()
     try:
         seconds = context.left(SECONDS)
+        trust = strict(context.around.authorities)
         with (
             socket.create_connection(there, timeout=seconds) as plain,
-            _hung_up_after(plain, seconds, over),
-            strict(context.around.authorities).wrap_socket(plain, server_hostname=place.name) as connection,
+            trust.wrap_socket(plain, server_hostname=place.name, do_handshake_on_connect=False) as connection,
             _hung_up_after(connection, seconds, over),
         ):
+            connection.do_handshake()
             connection.sendall(place.request)
             response = http.client.HTTPResponse(connection)
             response.begin()

@@ -223,19 +223,25 @@ def test_a_record_does_not_make_us_ask_inside_our_own_network(trusted: Path) -> 
             listener.accept()
 
 
+@pytest.mark.parametrize("shaking", [False, True], ids=["in its answer", "in the handshake"])
 def test_a_server_that_sends_a_byte_now_and_then_is_not_waited_for(
-    trusted: Path, pki: Pki, monkeypatch: pytest.MonkeyPatch
+    trusted: Path, pki: Pki, shaking: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("mailstack.verify.fetching.SECONDS", 0.4)
     listener = socket.create_server((LOOPBACK, 0))
     enough = threading.Event()
 
     def drip() -> None:
-        plain, _ = listener.accept()
-        with contextlib.suppress(OSError), pki.context(BRAND).wrap_socket(plain, server_side=True) as connection:
-            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: image/svg+xml\r\n\r\n")
+        connection, _ = listener.accept()
+        with contextlib.suppress(OSError), contextlib.ExitStack() as stack:
+            stack.callback(connection.close)
+            if shaking:
+                connection.sendall(b"\x16\x03\x03\x40\x00")  # of the 16384 bytes to come few will
+            else:
+                connection = stack.enter_context(pki.context(BRAND).wrap_socket(connection, server_side=True))
+                connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: image/svg+xml\r\n\r\n")
             while not enough.wait(0.05):
-                connection.sendall(b" ")
+                connection.sendall(b"\x02")
 
     thread = threading.Thread(target=drip, daemon=True)
     thread.start()
