@@ -17,11 +17,13 @@ __all__ = ["CaaPolicy", "CertificateUse", "authority_of", "check_caa", "check_ce
 NOBODY = ";"
 ISSUING_TAGS = ("issue", "issuewild", "issuemail", "issuevmc")
 OTHER_TAGS = ("iodef", "contactemail", "contactphone")
-# ACME directory's host -> the name that authority looks for in CAA.
+# Domain of an ACME directory -> the name that authority looks for in CAA (RFC 8659 §4.2).
+# Sources: letsencrypt.org/docs/caa, zerossl.com/help/troubleshoot, pki.goog/faq, buypass.com.
 AUTHORITIES: Mapping[str, str] = {
-    "acme-v02.api.letsencrypt.org": "letsencrypt.org",
-    "acme-staging-v02.api.letsencrypt.org": "letsencrypt.org",
-    "acme.zerossl.com": "sectigo.com",
+    "letsencrypt.org": "letsencrypt.org",
+    "zerossl.com": "sectigo.com",
+    "pki.goog": "pki.goog",
+    "buypass.com": "buypass.com",
 }
 
 _PARAMETER = re.compile(r"([A-Za-z0-9]+(?:-[A-Za-z0-9]+)*)=([\x21-\x3a\x3c-\x7e]*)")
@@ -48,16 +50,23 @@ class CaaPolicy:
 
 @dataclass(frozen=True, kw_only=True)
 class CertificateUse:
-    """A certificate fetched by ACME: for which name, from whom (None: not known), by which methods (RFC 8555 §8)."""
+    """A certificate that is fetched: for which name, from whom (None: not known), by which methods (RFC 8555 §8).
+
+    ``setting`` is where the issuer's CAA name is written, ``asked_by`` who fetches it.
+    """
 
     name: str
     authority: str | None
     methods: tuple[str, ...] = ()
+    setting: str = "caddy.acme.caa_name"
+    asked_by: str = "Caddy"
 
 
 def authority_of(directory: str) -> str | None:
     """Return the CAA name of the authority behind an ACME directory URL; None for one that is not known here."""
-    return AUTHORITIES.get(urlsplit(directory).hostname or "")
+    return next(
+        (AUTHORITIES[place] for place in lineage(urlsplit(directory).hostname or "") if place in AUTHORITIES), None
+    )
 
 
 def read_caa(policy: CaaPolicy, name: str, uses: Iterable[CertificateUse], findings: Findings) -> tuple[Caa, ...]:
@@ -205,7 +214,7 @@ def check_certificates(
                 "caa-issuer",
                 found=f"CAA at {place} that lets {names} issue, and an issuer whose CAA name is not known here",
                 expected="the issuer of this certificate among them",
-                fix="write the name that the issuer's documentation gives for CAA into `caddy.acme.caa_name`",
+                fix=_written_name(use),
             )
         elif not any(authority == use.authority and _permits(options, use) for authority, options in issue):
             methods = f" by {' and '.join(use.methods)}" if use.methods else ""
@@ -215,9 +224,9 @@ def check_certificates(
                 found=f"CAA at {place} that lets {names} issue, under conditions"
                 if any(authority == use.authority for authority, _ in issue)
                 else f"CAA at {place} that lets {names} issue",
-                expected=f"that {use.authority} may issue it{methods}, which Caddy asks for it",
+                expected=f"that {use.authority} may issue it{methods}, which {use.asked_by} asks for it",
                 fix=f"add {use.authority} to `caa.issue` of that domain without a condition that rules this out, or "
-                "choose another `caddy.acme.directory`",
+                "choose another issuer",
             )
 
 
@@ -246,17 +255,18 @@ def _with_scheme(place: str) -> str:
 
 
 def _computed(name: str, uses: Iterable[CertificateUse], findings: Findings) -> tuple[str, ...] | None:
-    found = dict.fromkeys(use.authority for use in uses)
-    known = tuple(authority for authority in found if authority is not None)
-    if known and len(known) == len(found):
-        return known
+    found = {use.authority: use for use in uses}
+    if found and None not in found:
+        return tuple(authority for authority in found if authority is not None)
     findings.error(
         f"{name} CAA",
         "caa-default",
         found="an issuer whose CAA name is not known here" if found else f"no certificate by ACME for {name} or below",
         expected="certificates from which it follows who may issue",
-        fix="list the CAs in `caa.issue`; an empty list forbids all"
-        if not found
-        else "write the name that the issuer's documentation gives for CAA into `caddy.acme.caa_name`",
+        fix=_written_name(found[None]) if found else "list the CAs in `caa.issue`; an empty list forbids all",
     )
     return None
+
+
+def _written_name(use: CertificateUse) -> str:
+    return f"write the name that the issuer's documentation gives for CAA into `{use.setting}`"

@@ -81,14 +81,27 @@ def parked_domain(domain: Domain) -> SendingDomain:
 
 
 def certificates(settings: Settings) -> Iterator[CertificateUse]:
-    """Yield the certificates that Caddy fetches by ACME."""
+    """Yield the certificates that Caddy fetches by ACME, and those that cert-manager makes for Postal on a cluster."""
     caddy = settings.caddy
-    if caddy is None or caddy.certificates != "acme" or caddy.acme is None:
+    if caddy is not None and caddy.certificates == "acme" and caddy.acme is not None:
+        authority = caddy.acme.caa_name or authority_of(caddy.acme.directory)
+        methods = METHODS[caddy.acme.challenge]
+        for name in dict.fromkeys(_certificate_names(settings)):
+            yield CertificateUse(name=name, authority=authority, methods=methods)
+    yield from _of_cluster(settings)
+
+
+def _of_cluster(settings: Settings) -> Iterator[CertificateUse]:
+    postal = settings.postal
+    if postal is None or postal.cluster is None or postal.cluster.issuer is None:
         return
-    authority = caddy.acme.caa_name or authority_of(caddy.acme.directory)
-    methods = METHODS[caddy.acme.challenge]
-    for name in dict.fromkeys(_certificate_names(settings)):
-        yield CertificateUse(name=name, authority=authority, methods=methods)
+    cluster, issuer = postal.cluster, postal.cluster.issuer
+    names = [postal.web_hostname] if cluster.web.kind == "ingress" and cluster.web.tls_secret is None else []
+    names += [postal.smtp_hostname] if postal.smtp_tls and cluster.smtp_tls_secret is None else []
+    for name in names:
+        yield CertificateUse(
+            name=name, authority=issuer.caa_name, setting="postal.kubernetes.issuer.caa_name", asked_by="cert-manager"
+        )
 
 
 def _certificate_names(settings: Settings) -> Iterator[str]:

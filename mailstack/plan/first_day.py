@@ -15,6 +15,7 @@ from mailstack.dns.records import Caa, MailExchanger, Text
 from mailstack.dns.zone_facts import ZoneFacts
 from mailstack.plan.model import CloudflarePlan, Plan
 from mailstack.plan.mta_sts import abandoned_policies
+from mailstack.plan.reverse import other_reverse_names, sending_ipv6, without_reverse_name
 from mailstack.plan.zone_room import full_zones, known_zones, unseen_zones
 from mailstack.reach.cloudflare import CloudflareApi, CloudflareError
 from mailstack.reach.look import Look, look_at_cloudflare, look_by_dns
@@ -68,8 +69,9 @@ class Surroundings:
 def first_day(plan: Plan, ours: Ours, around: Surroundings) -> tuple[Plan, tuple[str, ...]]:
     """Return the plan with zone IDs and records taken over, and warnings about what was not looked at.
 
-    Raises SettingsError for zones that are not found, and for records that would clash with declared ones and about
-    which nothing, or nothing that can be, is decided in ``dns.existing``. A local stack has no live zone.
+    Raises SettingsError for zones that are not found, for records that would clash with declared ones and about which
+    nothing, or nothing that can be, is decided in ``dns.existing``, and for a new AAAA of a sending host whose address
+    has no reverse name. A local stack has no live zone.
     """
     settings = plan.settings
     if settings.environment == "local":
@@ -78,10 +80,27 @@ def first_day(plan: Plan, ours: Ours, around: Surroundings) -> tuple[Plan, tuple
     if abandoned:
         raise SettingsError(abandoned)
     new = _new(plan, ours)
+    warnings = tuple(_reverse(plan, new, around))
     if plan.dns.cloudflare is not None:
         recent = Recent(around.recent if len(plan.dns.zones) > MANY else None)
-        return _first_day_at_cloudflare(plan, plan.dns.cloudflare, ours, new, around, recent)
-    return _with_decisions(plan, ours, new, _elsewhere(plan, new, around))
+        plan, notes = _first_day_at_cloudflare(plan, plan.dns.cloudflare, ours, new, around, recent)
+    else:
+        plan, notes = _with_decisions(plan, ours, new, _elsewhere(plan, new, around))
+    return plan, (*notes, *warnings)
+
+
+def _reverse(plan: Plan, new: New, around: Surroundings) -> Iterator[str]:
+    """Yield warnings about reverse names; an address that has none is refused."""
+    sending = sending_ipv6(plan, new)
+    if not sending or not plan.settings.dns.look_seconds:
+        return
+    # Only a stack that asks pays for what this needs.
+    from mailstack.reach.delegation import reverse_names  # noqa: PLC0415
+
+    found = reverse_names(sending, seconds=_seconds(plan) or 0.0, resolvers=around.resolvers)
+    if missing := list(without_reverse_name(plan, sending, found)):
+        raise SettingsError(missing)
+    yield from other_reverse_names(sending, found)
 
 
 def _first_day_at_cloudflare(

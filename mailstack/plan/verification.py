@@ -1,12 +1,12 @@
 """From the plan to what the world is to see of it: the target of `mailstack verify`. No secret is in it."""
 
 import ipaddress
-from collections.abc import Iterable, Iterator, Mapping
-from urllib.parse import urlsplit
+from collections.abc import Iterable, Iterator
 
-from mailstack.caddy.definition import Acme, MtaStsPolicy
+from mailstack.caddy.definition import MtaStsPolicy
 from mailstack.dns import NULL_MX, Address, Alias, MailExchanger, Record, Text, rdata_text, zone_of
 from mailstack.dns.tags import tags_of
+from mailstack.plan.dns_extras import certificates
 from mailstack.plan.model import Plan
 from mailstack.settings.model import Settings
 from mailstack.settings.names import custom_return_path, return_path_domain, route_domain
@@ -14,14 +14,6 @@ from mailstack.verify.target import DkimTarget, DomainTarget, HostTarget, Listen
 
 __all__ = ["target_text", "verify_target", "without_made_up_keys"]
 
-# What an issuer is called in CAA records (RFC 8659 §4.2), by a part of its directory's host name.
-# Sources: letsencrypt.org/docs/caa, zerossl.com/help/troubleshoot, pki.goog/faq, buypass.com.
-ISSUERS: Mapping[str, str] = {
-    "letsencrypt.org": "letsencrypt.org",
-    "zerossl.com": "sectigo.com",
-    "pki.goog": "pki.goog",
-    "buypass.com": "buypass.com",
-}
 # RFC 1918, 6598, 4193 and loopback: addresses the world never sees.
 INSIDE = tuple(
     ipaddress.ip_network(text)
@@ -282,11 +274,4 @@ def _web(plan: Plan) -> Iterator[str]:
 
 
 def _issuers(plan: Plan) -> Iterator[str]:
-    certificates = None if plan.caddy is None else plan.caddy.definition.certificates
-    caddy = plan.settings.caddy
-    declared = None if caddy is None or caddy.acme is None else caddy.acme.caa_name
-    if declared is not None:
-        yield declared
-    elif isinstance(certificates, Acme):
-        host = urlsplit(certificates.directory).hostname or ""
-        yield from (issuer for part, issuer in ISSUERS.items() if host == part or host.endswith(f".{part}"))
+    yield from dict.fromkeys(use.authority for use in certificates(plan.settings) if use.authority is not None)

@@ -37,6 +37,7 @@ __all__ = [
 
 def role_settings(definition: RelayDefinition) -> dict[str, Any]:
     """Return the settings of the role ``postfix_relay``: plain JSON, without any secret."""
+    parameters = main_cf(definition)
     return {
         "hostname": definition.hostname,
         "listen": [
@@ -44,8 +45,8 @@ def role_settings(definition: RelayDefinition) -> dict[str, Any]:
             *_submission_ports(definition.submission),
         ],
         # A list of pairs: JSON objects do not promise an order, and the file keeps one.
-        "main_cf": [[name, encode_value(value)] for name, value in main_cf(definition).items()],
-        "reasons": {name: text for name, text in REASONS.items() if name in main_cf(definition)},
+        "main_cf": [[name, encode_value(value)] for name, value in parameters.items()],
+        "reasons": {name: text for name, text in REASONS.items() if name in parameters},
         # Unknown to an old Postfix, these are errors; every other parameter is left out there.
         "extra_parameters": sorted(definition.extra_parameters),
         "master_cf": [

@@ -31,7 +31,8 @@ class Acme(Section):
     )
     ca_file: AbsolutePath | None = Field(default=None, description="CA on the host for a private ACME server.")
     caa_name: DomainName | None = Field(
-        default=None, description="Name of the issuer in CAA records. Absent: known for Let's Encrypt and ZeroSSL."
+        default=None,
+        description="Name of the issuer in CAA records. Absent: known for Let's Encrypt, ZeroSSL, Google, Buypass.",
     )
     challenge: Literal["http", "dns"] = Field(
         default="http", description="http: port 80 of every name. dns: needs a Caddy built with the Cloudflare module."

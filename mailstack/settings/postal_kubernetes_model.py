@@ -44,6 +44,9 @@ class CertificateIssuer(Section):
     kind: Literal["ClusterIssuer", "Issuer"] = Field(
         default="ClusterIssuer", description="Issuer: one of the same namespace."
     )
+    caa_name: DomainName | None = Field(
+        default=None, description="What its certificate authority is called in CAA records, such as letsencrypt.org."
+    )
 
 
 class Gateway(Section):

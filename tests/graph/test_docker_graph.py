@@ -93,6 +93,7 @@ def test_applications_are_told_variables_and_a_piece_of_a_compose_file(graph: Gr
     assert "name: mailstack-mail" in outputs["compose_snippet"]
 
 
+@pytest.mark.slow
 def test_a_stack_without_such_a_relay_does_not_import_the_sdk() -> None:
     code = (
         "import sys; from tests.graph.recording import run_graph; from tests.unit.stack_examples import example;"

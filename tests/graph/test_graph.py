@@ -183,6 +183,7 @@ def with_every_type() -> dict[str, Any]:
     return raw
 
 
+@pytest.mark.slow
 def test_cloudflare_records_register_as_the_sdk_would() -> None:
     recorder, _ = run_graph(with_every_type())
     of_type = {args.inputs["type"]: args for args in recorder.of_type(RECORD).values()}

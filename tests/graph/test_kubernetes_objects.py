@@ -103,6 +103,7 @@ def test_a_kubeconfig_is_secret_and_a_provider_registers_as_the_sdk_would(monkey
     assert is_secret(mine.inputs["kubeconfig"])
 
 
+@pytest.mark.slow
 def test_the_kubernetes_sdk_is_not_imported() -> None:
     # In a process of its own: the SDK cannot be taken out of this one, where it registers itself for good.
     program = (

@@ -55,7 +55,13 @@ def mistakes(raw: dict[str, Any]) -> tuple[Problem, ...]:
     return ()
 
 
-@pytest.mark.parametrize("seed", range(4))
+# make check has one of them; make test has all.
+every_seed = pytest.mark.parametrize(
+    "seed", [pytest.param(seed, marks=[pytest.mark.slow] if seed else []) for seed in range(4)]
+)
+
+
+@every_seed
 def test_no_configuration_ends_in_anything_but_a_plan_or_named_mistakes(seed: int) -> None:
     every_mistake_is_a_sentence(seed, [example(), postal_example()])
 
@@ -74,7 +80,7 @@ def every_mistake_is_a_sentence(seed: int, bases: list[dict[str, Any]]) -> None:
     assert refused > ROUNDS // 10, "the mutations are ones that matter"
 
 
-@pytest.mark.parametrize("seed", range(4))
+@every_seed
 def test_no_choice_of_upstreams_logins_and_shared_keys_ends_in_anything_else_either(seed: int) -> None:
     newer = {
         "relay.upstreams": {"mailgun": MAILGUN, "spare": SENDGRID},
@@ -91,7 +97,7 @@ def test_no_choice_of_upstreams_logins_and_shared_keys_ends_in_anything_else_eit
     every_mistake_is_a_sentence(seed, [raw])
 
 
-@pytest.mark.parametrize("seed", range(4))
+@every_seed
 def test_nothing_that_domains_may_have_beyond_mail_ends_in_anything_else_either(seed: int) -> None:
     newer = {
         "domains.0.caa": {"iodef": ["security@example.com"], "issuewild": []},

@@ -7,9 +7,11 @@ import pytest
 
 from mailstack.dns import NULL_MX, Caa, Record, Srv, Text, Tlsa
 from mailstack.plan import Plan, load_plan
+from mailstack.plan.verification import verify_target
 from rehearsal.endpoints import with_certificates
 from rehearsal.pki import PemPair, PrivateCa
 from tests.unit.mistakes import accepted, changed, logins, problems
+from tests.unit.postal_cluster_examples import postal_on_cluster
 from tests.unit.stack_examples import example, postal_example
 from tests.unit.test_bad_domain_records import PARKED, SES, TOKENS, with_parked
 from tests.unit.test_bad_further_records import announced, with_tlsa
@@ -72,6 +74,29 @@ def test_caa_follows_from_caddys_issuer_where_it_is_asked_for() -> None:
     assert at(accepted(postal_example, zerossl), "example.com", "CAA") == [
         Caa(flags=0, tag="issue", value="sectigo.com")
     ]
+
+
+def test_google_and_buypass_are_known_by_their_directories() -> None:
+    for directory, name in (("https://dv.acme-v02.api.pki.goog/directory", "pki.goog"),
+                            ("https://api.buypass.com/acme/directory", "buypass.com")):  # fmt: skip
+        changes = {"domains.0.caa": {}, "caddy.acme.directory": directory}
+        assert at(accepted(postal_example, changes), "example.com", "CAA") == [Caa(flags=0, tag="issue", value=name)]
+
+
+def test_certificates_of_cert_manager_are_held_against_caa() -> None:
+    [unknown] = problems(changed(postal_on_cluster(), {"domains.0.caa": {}}))
+    assert "`postal.kubernetes.issuer.caa_name`" in unknown.fix
+    known = {"postal.kubernetes.issuer.caa_name": "letsencrypt.org"}
+    plan = accepted(postal_on_cluster, {"domains.0.caa": {}, **known})
+    assert at(plan, "example.com", "CAA") == [Caa(flags=0, tag="issue", value="letsencrypt.org")]
+    assert verify_target(plan).issuers == ("letsencrypt.org",)
+    told = problems(changed(postal_on_cluster(), {"domains.0.caa": {"issue": ["sectigo.com"]}, **known}))
+    assert told
+    assert all("cert-manager asks for it" in problem.rule for problem in told)
+    place = "postal.kubernetes"
+    own = {f"{place}.web.tls_secret": "web-tls", f"{place}.smtp_tls_secret": "smtp-tls",
+           f"{place}.create_namespace": False}  # fmt: skip
+    assert problems(changed(postal_on_cluster(), {"domains.0.caa": {"issue": ["sectigo.com"]}, **known, **own})) == []
 
 
 def test_caa_of_a_name_of_its_own_wins_over_that_of_its_domain() -> None:

@@ -166,9 +166,9 @@ def test_client_keys_are_private_and_stay_the_same(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("script", "pulled", "said"),
     [
-        ("echo bookworm: Pulling from library/debian; sleep 3; echo Digest: x", True, []),
+        ("echo bookworm: Pulling from library/debian; sleep 1.5; echo Digest: x", True, []),
         ("echo no such host >&2; exit 1", False, ["cannot pull debian:bookworm: no such host"]),
-        ("exec sleep 60", False, ["the image registry did not answer within 2 s"]),
+        ("exec sleep 60", False, ["the image registry did not answer within 1 s"]),
     ],
     ids=["slow but answering", "unreachable", "silent"],
 )
@@ -179,7 +179,7 @@ def test_the_image_registry_is_used_when_it_answers_and_never_waited_for(
     client.write_text(f"#!/bin/sh\n{script}\n")
     client.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
-    monkeypatch.setattr(image, "REGISTRY_TIMEOUT", 2.0)
+    monkeypatch.setattr(image, "REGISTRY_TIMEOUT", 1.0)
     messages: list[str] = []
     assert image._pull(messages.append) is pulled
     assert messages == said

@@ -4,6 +4,7 @@ import ast
 import re
 import subprocess
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -26,14 +27,26 @@ def tracked(*patterns: str) -> list[Path]:
     return [ROOT / name for name in listed.splitlines() if (ROOT / name).is_file()]
 
 
-def texts() -> Iterator[tuple[Path, str]]:
-    """Yield all prose: documents, stack files, and the docstrings and messages of the code."""
+@cache
+def texts() -> tuple[tuple[Path, str], ...]:
+    """Return all prose: documents, stack files, and the docstrings and messages of the code."""
+    return tuple(_texts())
+
+
+def _texts() -> Iterator[tuple[Path, str]]:
     for path in tracked("*.md", "*.yaml", "Makefile"):
         yield path, path.read_text()
     for path in tracked("*.py"):
         if path.parts[-2:] != ("unit", "test_named_places.py") and "tests" not in path.relative_to(ROOT).parts[:1]:
             strings = [node.value for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Constant)]
             yield path, "\n".join(text for text in strings if isinstance(text, str))
+
+
+@cache
+def is_there(name: str) -> bool:
+    """Tell whether there is such a path; docs/adr/0003 and mailstack/dns/spf are short for one file."""
+    place = ROOT / name
+    return place.exists() or any(place.parent.glob(f"{place.name}*"))
 
 
 def wrong(found: Iterator[str]) -> list[str]:
@@ -48,8 +61,7 @@ def test_every_path_that_is_named_is_there() -> None:
                 after = text[match.end() : match.end() + 1]
                 if PLACEHOLDER.search(name + after) or after == "$":
                     continue
-                # docs/adr/0003 and mailstack/dns/spf are short for one file.
-                if not any(ROOT.glob(f"{name}*")):
+                if not is_there(name):
                     yield f"{source.relative_to(ROOT)}: {name}"
 
     assert wrong(missing()) == []
