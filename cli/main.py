@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import typer
 
-from cli import diagnose, env, files, records, stacks, verify
+from cli import diagnose, env, files, policy, records, stacks, verify
 
 __all__ = ["app", "commands", "main"]
 
@@ -25,6 +25,7 @@ app.command()(stacks.rehearse)
 app.command(epilog=verify.EPILOG)(verify.verify)
 app.command(epilog=diagnose.EPILOG)(diagnose.diagnose)
 app.command(epilog=env.EPILOG)(env.env)
+app.command()(policy.policy)
 app.add_typer(records.dns, name="dns")
 app.add_typer(records.rotate, name="rotate")
 app.add_typer(records.dmarc, name="dmarc")

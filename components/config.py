@@ -72,7 +72,7 @@ def read_plan() -> Plan:
     if pulumi.runtime.is_dry_run():
         for text in summaries(plan, ours.zones):
             pulumi.log.info(text)
-    return plan.continued(previous.placed(), previous.objects()).versioned(previous.seen())
+    return plan.continued(previous.placed(), previous.objects()).in_environment().versioned(previous.seen())
 
 
 def _surroundings() -> Surroundings:

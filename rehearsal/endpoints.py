@@ -87,6 +87,7 @@ def with_images(raw: Mapping[str, Any], *, postal: str, mariadb: str) -> dict[st
         swapped["postal"]["image"] = {"repository": repository, "tag": tag}
         database = swapped["postal"]["database"]
         database["image"], _, database["tag"] = mariadb.rpartition(":")
+        database.pop("digest", None)
     return swapped
 
 

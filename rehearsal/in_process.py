@@ -24,7 +24,7 @@ import pulumi
 from google.protobuf.json_format import MessageToDict
 from pulumi.runtime import rpc, settings
 from pulumi.runtime.config import set_all_config
-from pulumi.runtime.mocks import MockCallArgs, MockResourceArgs, Mocks, set_mocks
+from pulumi.runtime.mocks import MockCallArgs, MockMonitor, MockResourceArgs, Mocks, set_mocks
 from pulumi.runtime.stack import Stack, run_pulumi_func
 
 from components.previous import QUESTION, SECRETS_SEEN
@@ -190,12 +190,14 @@ def run_program(
     project: str = "mailstack",
     preview: bool = False,
     marked: bool = False,
+    monitor: MockMonitor | None = None,
 ) -> dict[str, Any]:
     """Run ``__main__.py`` on the mock monitor and return the stack outputs, secrets unwrapped.
 
     With ``marked`` they are as the engine is told them: secrets keep their marks.
 
     ``config`` maps full keys (``mailstack:relay``) to text, structures as JSON: what the engine hands over.
+    ``monitor`` takes the place of the SDK's own and asks ``backend``.
     Raises what the program or a resource raised.
     """
     # Nobody outside is asked what a real zone of this name holds, or what SPF records of others cost.
@@ -214,7 +216,7 @@ def run_program(
     loop.set_default_executor(ThreadPoolExecutor(initializer=start_worker))
     try:
         settings.reset_options(project=project, stack=stack)
-        set_mocks(backend, project=project, stack=stack, preview=preview)
+        set_mocks(backend, project=project, stack=stack, preview=preview, monitor=monitor)
         # What a rehearsal is given is thrown away: it counts as encrypted.
         set_all_config(dict(config), list(config))
         return loop.run_until_complete(_run(marked=marked))

@@ -1,6 +1,6 @@
 """What a plan is made of: plain, frozen data. Whoever reads a plan reads these and nothing else."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, TypeVar
 
@@ -231,9 +231,15 @@ class Plan:
 
     def versioned(self, seen: Mapping[str, Seen]) -> "Plan":
         """Return the plan with the versions of its secrets, from what each component had last: name to ``Seen``."""
+        return self._with_shown(lambda name, shown: versioned(shown, seen.get(name, {})))
 
+    def in_environment(self) -> "Plan":
+        """Return the plan whose parts all show which environment it is: policies hold by it (mailstack/policy)."""
+        return self._with_shown(lambda _name, shown: {"environment": self.settings.environment, **shown})
+
+    def _with_shown(self, change: Callable[[str, Shown], Shown]) -> "Plan":
         def told(name: str, part: Part) -> Part:
-            return replace(part, shown=versioned(part.shown, seen.get(name, {})))
+            return replace(part, shown=change(name, part.shown))
 
         return replace(
             self,

@@ -196,7 +196,7 @@ def mariadb_settings(settings: Settings) -> dict[str, Any] | None:
     if host is None:
         return None
     return {
-        "image": f"{database.image}:{database.tag}",
+        "image": database.image_reference,
         "network": CONTAINER_NETWORK,
         "listen": None if host == postal.host else reach_address(settings, host),
         "port": database.port,
@@ -263,7 +263,7 @@ def _database(settings: Settings, postal: Postal) -> Database:
         username=database.username,
         main=database.name,
         prefix=database.name,
-        client_image=f"{database.image}:{database.tag}",
+        client_image=database.image_reference,
     )
 
 

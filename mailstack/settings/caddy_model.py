@@ -12,7 +12,7 @@ from mailstack.settings.types import (
     DomainName,
     EmailAddress,
     HostName,
-    ImageName,
+    ImageReference,
     LogicalName,
     OneLineSecret,
     PrivateKey,
@@ -66,7 +66,7 @@ class Caddy(Section):
 
     host: LogicalName = Field(description="Which of `hosts` it runs on.")
     placement: Literal["service", "container"] = Field(default="service", description="How it runs there.")
-    image: ImageName = Field(default="docker.io/library/caddy:2", description="With placement container.")
+    image: ImageReference = Field(default="docker.io/library/caddy:2", description="With placement container.")
     certificates: Literal["acme", "custom", "internal"] = Field(
         default="acme", description="internal: Caddy's own CA, which nobody else trusts."
     )

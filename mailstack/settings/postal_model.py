@@ -25,7 +25,6 @@ from mailstack.settings.types import (
     Ipv6,
     LogicalName,
     LongSecret,
-    OneLineSecret,
     Permalink,
     Port,
     PostalVersion,
@@ -97,17 +96,23 @@ class Database(Section):
     host: LogicalName | None = Field(default=None, description="Which of `hosts` the container runs on; Postal's.")
     image: ImageName = Field(default="docker.io/library/mariadb", description="Image of the container.")
     tag: str = Field(default="10.11", pattern=r"^[0-9]+\.[0-9]+(\.[0-9]+)?$", description="Its release.")
+    digest: ImageDigest | None = Field(default=None, description="sha256:… of the image; pins its very bytes.")
     memory_mb: int = Field(default=1024, ge=256, le=262_144, description="Memory of the container.")
     address: HostAddress | None = Field(default=None, description="Name or address of the external server.")
     port: Port = Field(default=3306, description="Its port.")
     username: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,32}$")] = Field(
         default="postal", description="User with all rights on these databases."
     )
-    password: OneLineSecret = Field(description="Password of that user; `mailstack init` makes it.")
-    root_password: OneLineSecret | None = Field(default=None, description="Of the container's root.")
+    password: LongSecret = Field(description="That user's, twelve characters or more; `mailstack init` makes it.")
+    root_password: LongSecret | None = Field(default=None, description="Of the container's root.")
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_]{1,32}$")] = Field(
         default="postal", description="Main database; those of the mail servers are <name>-server-<number>."
     )
+
+    @property
+    def image_reference(self) -> str:
+        """Return ``image:tag``, or ``image@digest`` where a digest pins the very image."""
+        return f"{self.image}:{self.tag}" if self.digest is None else f"{self.image}@{self.digest}"
 
 
 class PostalAdmin(Section):

@@ -37,3 +37,7 @@ class Around:
     domain_block_lists: tuple[str, ...] = ("dbl.spamhaus.org",)
     outbound_probes: tuple[str, ...] = ("gmail-smtp-in.l.google.com", "mx1.mail.icloud.com")
     route_validity: str = "https://stat.ripe.net"
+
+    def placed(self, host: str, address: str, port: int) -> tuple[str, int]:
+        """Return where a connection to this port of a host really goes."""
+        return self.places.get((address, port)) or self.places.get((host, port)) or (address, port)

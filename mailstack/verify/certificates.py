@@ -17,6 +17,8 @@ __all__ = ["certificate", "judge"]
 
 SOON = timedelta(days=14)
 RSA_BITS, CURVE_BITS = 2048, 256
+# NCSC-NL's guidelines, as internet.nl reads them: 2048 bits are enough, and to be phased out.
+GOOD_RSA_BITS = 3072
 OLD_HASHES = {"md5", "sha1"}
 RENEWAL = (
     "look why it was not renewed: the log of Caddy (journalctl -u caddy), port 80 open, the CAA record, the name's A; "
@@ -29,7 +31,8 @@ RENEWAL = (
     name="certificate",
     group="E",
     title="Certificates of mail ports: trusted, right name, strong, valid for two more weeks",
-    source="RFC 8314 §3, RFC 9525, RFC 9325 §4.5, CA/Browser Forum Baseline Requirements §6.1.5",
+    source="RFC 8314 §3, RFC 9525, RFC 9325 §4.5, CA/Browser Forum Baseline Requirements §6.1.5; NCSC-NL: "
+    "IT Security Guidelines for TLS, key sizes",
     uses="ssl, cryptography",
 )
 def certificate(context: Context) -> Iterator[Finding]:
@@ -63,7 +66,7 @@ def judge(subject: str, tls: Handshake, name: str, *, ours: bool = True, now: da
     lines = (*_shown(served, now),)
     faults = sorted(_faults(served, tls, name, now), key=lambda fault: not fault.grave)
     if not faults:
-        return ok(subject, f"valid for {(served.not_valid_after_utc - now).days} more days", *lines)
+        return ok(subject, f"valid for {(served.not_valid_after_utc - now).days} more days{_grade(served)}", *lines)
     first, *others = faults
     state = fail if first.grave and ours else warn
     more = (*(fault.found for fault in others), *lines)
@@ -114,6 +117,17 @@ def _weak_key(served: x509.Certificate) -> str:
     if isinstance(key, ec.EllipticCurvePublicKey):
         return f"{key.curve.name}, {key.key_size} bits" if key.key_size < CURVE_BITS else ""
     return "" if isinstance(key, ed25519.Ed25519PublicKey | ed448.Ed448PublicKey) else f"{type(key).__name__}"
+
+
+def _grade(served: x509.Certificate) -> str:
+    """Return what to do with the next key, empty where this one is as good as any."""
+    key = served.public_key()
+    if not isinstance(key, rsa.RSAPublicKey) or key.key_size >= GOOD_RSA_BITS:
+        return ""
+    return (
+        f"; RSA with {key.key_size} bits is enough and being phased out: take a curve (P-256) or RSA "
+        f"{GOOD_RSA_BITS} for the next key"
+    )
 
 
 def _hash(served: x509.Certificate) -> str:

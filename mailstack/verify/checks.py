@@ -1,6 +1,7 @@
 """Every module with checks: importing this one fills ``model.CHECKS``, in the order of the reports."""
 
 from mailstack.verify import (
+    bimi,
     block_lists,
     caa,
     certificates,
@@ -11,6 +12,7 @@ from mailstack.verify import (
     identity,
     leftovers,
     message_checks,
+    mx_ipv6,
     open_relay,
     policies,
     ports,
@@ -21,11 +23,13 @@ from mailstack.verify import (
     sessions,
     spf,
     tls_checks,
+    tls_limits,
     web,
     zone,
 )
 
 __all__ = [
+    "bimi",
     "block_lists",
     "caa",
     "certificates",
@@ -36,6 +40,7 @@ __all__ = [
     "identity",
     "leftovers",
     "message_checks",
+    "mx_ipv6",
     "open_relay",
     "policies",
     "ports",
@@ -46,6 +51,7 @@ __all__ = [
     "sessions",
     "spf",
     "tls_checks",
+    "tls_limits",
     "web",
     "zone",
 ]

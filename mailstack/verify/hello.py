@@ -11,13 +11,27 @@ import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-__all__ = ["CBC", "FORWARD_SECRET", "STATIC_RSA", "TLS_1_1", "TLS_1_2", "WEAK", "ServerHello", "say_hello"]
+__all__ = [
+    "ANY_SIGNATURE",
+    "CBC",
+    "FORWARD_SECRET",
+    "SHA_1",
+    "STATIC_RSA",
+    "TLS_1_1",
+    "TLS_1_2",
+    "WEAK",
+    "ServerHello",
+    "say_hello",
+]
 
 TLS_1_1, TLS_1_2 = 0x0302, 0x0303
 HANDSHAKE, ALERT, SERVER_HELLO, CERTIFICATE = 22, 21, 2, 11
 WARNING, CLOSE = b"\x01", b"\x00"
 SERVER_NAME, GROUPS, POINT_FORMATS, SIGNATURES, EXTENDED_MASTER_SECRET, RENEGOTIATION = 0, 10, 11, 13, 23, 0xFF01
 NO_COMPRESSION, DEFLATE = 0, 1
+# IANA's TLS SignatureScheme: with SHA-2, and the two with SHA-1.
+SHA_1 = (0x0203, 0x0201)
+ANY_SIGNATURE = (0x0403, 0x0503, 0x0603, 0x0807, 0x0804, 0x0805, 0x0806, 0x0401, 0x0501, 0x0601, *SHA_1)
 # A chain of certificates is far below this; more is no TLS server.
 MOST_BYTES = 1 << 17
 
@@ -92,13 +106,20 @@ class ServerHello:
         return EXTENDED_MASTER_SECRET in self.extensions
 
 
-def say_hello(connection: socket.socket, name: str, version: int, ciphers: Sequence[int]) -> ServerHello | None:
+def say_hello(
+    connection: socket.socket,
+    name: str,
+    version: int,
+    ciphers: Sequence[int],
+    signatures: Sequence[int] = ANY_SIGNATURE,
+) -> ServerHello | None:
     """Offer ``ciphers`` of ``version``, and compression; return the choice, None where the server declined.
 
-    Raises TimeoutError where it says nothing.
+    ``signatures`` are the algorithms it may sign its part of the key exchange with. Raises TimeoutError where it says
+    nothing.
     """
     try:
-        connection.sendall(_client_hello(name, version, ciphers))
+        connection.sendall(_client_hello(name, version, ciphers, signatures))
         return _read(connection)
     except TimeoutError:
         raise
@@ -106,23 +127,24 @@ def say_hello(connection: socket.socket, name: str, version: int, ciphers: Seque
         return None  # hung up, or said something that is not TLS
 
 
-def _client_hello(name: str, version: int, ciphers: Sequence[int]) -> bytes:
+def _client_hello(name: str, version: int, ciphers: Sequence[int], signatures: Sequence[int]) -> bytes:
     body = struct.pack("!H", version) + secrets.token_bytes(32) + b"\0"
     body += _sized(2, b"".join(struct.pack("!H", cipher) for cipher in ciphers))
     body += _sized(1, bytes([DEFLATE, NO_COMPRESSION]))
-    body += _sized(2, b"".join(struct.pack("!H", kind) + _sized(2, data) for kind, data in _extensions(name, version)))
+    body += _sized(
+        2, b"".join(struct.pack("!H", kind) + _sized(2, data) for kind, data in _extensions(name, version, signatures))
+    )
     message = b"\x01" + _sized(3, body)
     return bytes([HANDSHAKE]) + struct.pack("!H", min(version, TLS_1_1)) + _sized(2, message)
 
 
-def _extensions(name: str, version: int) -> Iterator[tuple[int, bytes]]:
+def _extensions(name: str, version: int, signatures: Sequence[int]) -> Iterator[tuple[int, bytes]]:
     if not _is_address(name):
         yield SERVER_NAME, _sized(2, b"\0" + _sized(2, name.encode()))
     yield GROUPS, _sized(2, struct.pack("!5H", 29, 23, 24, 25, 256))  # x25519, the three NIST curves, ffdhe2048
     yield POINT_FORMATS, b"\x01\x00"
     if version >= TLS_1_2:
-        pairs = (0x0403, 0x0503, 0x0603, 0x0807, 0x0804, 0x0805, 0x0806, 0x0401, 0x0501, 0x0601, 0x0203, 0x0201)
-        yield SIGNATURES, _sized(2, struct.pack(f"!{len(pairs)}H", *pairs))
+        yield SIGNATURES, _sized(2, struct.pack(f"!{len(signatures)}H", *signatures))
     yield EXTENDED_MASTER_SECRET, b""
     yield RENEGOTIATION, b"\0"
 

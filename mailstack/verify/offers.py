@@ -7,12 +7,23 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from mailstack.verify.context import Context
-from mailstack.verify.hello import CBC, FORWARD_SECRET, STATIC_RSA, TLS_1_1, TLS_1_2, WEAK, ServerHello, say_hello
+from mailstack.verify.hello import (
+    ANY_SIGNATURE,
+    CBC,
+    FORWARD_SECRET,
+    SHA_1,
+    STATIC_RSA,
+    TLS_1_1,
+    TLS_1_2,
+    WEAK,
+    ServerHello,
+    say_hello,
+)
 from mailstack.verify.listeners import Endpoint
 from mailstack.verify.reaching import Unreached, connect
 from mailstack.verify.smtp import STARTTLS, Client, words
 
-__all__ = ["CIPHERS", "Unasked", "forward_secret", "old_version", "static_rsa", "weak"]
+__all__ = ["CIPHERS", "Unasked", "forward_secret", "old_version", "signed_with_sha_1", "static_rsa", "weak"]
 
 CIPHERS = {**FORWARD_SECRET, **CBC, **STATIC_RSA, **WEAK}
 
@@ -48,11 +59,22 @@ def forward_secret(context: Context, place: Endpoint) -> Said:
     return _say(context, place, TLS_1_2, (*CBC, *FORWARD_SECRET))
 
 
-def _say(context: Context, place: Endpoint, version: int, ciphers: Sequence[int]) -> Said:
+def signed_with_sha_1(context: Context, place: Endpoint) -> Said:
+    """Offer forward secrecy, with key exchanges that are signed with SHA-1 and no others."""
+    return _say(context, place, TLS_1_2, tuple(FORWARD_SECRET), SHA_1)
+
+
+def _say(
+    context: Context,
+    place: Endpoint,
+    version: int,
+    ciphers: Sequence[int],
+    signatures: Sequence[int] = ANY_SIGNATURE,
+) -> Said:
     def ask() -> Said:
         try:
             with _before_tls(context, place) as connection:
-                return say_hello(connection, place.certificate_name, version, ciphers)
+                return say_hello(connection, place.certificate_name, version, ciphers, signatures)
         except Unreached as error:
             return Unasked(str(error))
         except TimeoutError:
@@ -60,7 +82,7 @@ def _say(context: Context, place: Endpoint, version: int, ciphers: Sequence[int]
         except (smtplib.SMTPException, OSError) as error:
             return Unasked(f"no SMTP: {words(error)}")
 
-    return context.once(("hello", place, version, ciphers), ask)
+    return context.once(("hello", place, version, ciphers, signatures), ask)
 
 
 @contextlib.contextmanager

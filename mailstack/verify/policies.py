@@ -1,4 +1,4 @@
-"""Checks of the policies beside mail: MTA-STS, TLS reports, BIMI."""
+"""Checks of the policies beside mail: MTA-STS, TLS reports."""
 
 import re
 from collections.abc import Iterable, Iterator
@@ -13,12 +13,11 @@ from mailstack.verify.context import Context
 from mailstack.verify.model import Finding, check, fail, not_applicable, ok, unknown, warn
 from mailstack.verify.policy_fetch import PATH, fetch_policy
 from mailstack.verify.target import DomainTarget
-from mailstack.verify.tree_walk import walk
 
 __all__: list[str] = []
 
 # How such records begin, other versions and slips included: what is meant to be one and is none must be told.
-STS, TLS_RPT, BIMI = r"v\s*=\s*STS", r"v\s*=\s*TLS-?RPT", r"v\s*=\s*BIMI"
+STS, TLS_RPT = r"v\s*=\s*STS", r"v\s*=\s*TLS-?RPT"
 SHORTEST_AGE = 86_400  # seconds; below a day an attacker needs little patience (RFC 8461 §3.2 speaks of weeks)
 MTA_STS_FIX = "declare the policy in `caddy.mta_sts`, then `pulumi up`"
 
@@ -205,53 +204,3 @@ def _tls_rpt(context: Context, domain: DomainTarget) -> Iterable[Finding]:
     return [
         warn(domain.name, _plain_text(warning), records[0], expected=expected, fix=fix) for warning in warnings
     ] or [ok(domain.name, records[0])]
-
-
-@check(
-    number=37,
-    name="bimi",
-    group="F",
-    title="The BIMI record names a logo over HTTPS, and DMARC is enforced",
-    source="draft-brand-indicators-for-message-identification §4.2, §5",
-)
-def bimi(context: Context) -> Iterator[Finding]:
-    """Read the record at ``default._bimi``.
-
-    By hand: checkdmarc's reader fetches logo and certificate on its own, without a limit of ours.
-    """
-    yield from context.domains(lambda domain: _bimi(context, domain))
-
-
-def _bimi(context: Context, domain: DomainTarget) -> Iterable[Finding]:
-    name = f"default._bimi.{domain.name}"
-    answer, records = _text(context, name, BIMI)
-    if not answer.known:
-        return [unknown(domain.name, answer.why)]
-    if not records:
-        if domain.bimi is None:
-            return [not_applicable(domain.name, "no BIMI")]
-        return [fail(domain.name, "no record", str(answer), expected=domain.bimi, fix="run `pulumi up`")]
-    tags = tags_of(records[0])
-    found: list[Finding] = []
-    if len(records) > 1 or tags is None or "l" not in tags or tags.get("v") != "BIMI1":
-        what = f"{len(records)} records" if len(records) > 1 else f"no record with version and logo: {records[0]}"
-        expected = "one record 'v=BIMI1; l=https://...svg; a=https://...pem'"
-        return [fail(domain.name, what, *records, expected=expected, fix=f"correct the record at {name}")]
-    for tag in ("l", "a"):
-        value = tags.get(tag, "")
-        if value and not value.lower().startswith("https://"):
-            found.append(
-                fail(domain.name, f"{tag}={value}", expected="an https:// address", fix=f"serve it over HTTPS: {name}")
-            )
-    step = next((one for one in walk(context, domain.name) if one.tags), None)
-    policy = {} if step is None else step.tags
-    if policy.get("p", "none").lower() == "none" or policy.get("sp", "").lower() == "none":
-        found.append(
-            warn(
-                domain.name,
-                "a logo, but DMARC is not enforced: nobody shows it",
-                expected="p=quarantine or p=reject, and no sp=none",
-                fix="set `domains[].dmarc.policy`",
-            )
-        )
-    return found or [ok(domain.name, records[0])]

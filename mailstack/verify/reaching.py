@@ -27,8 +27,7 @@ def connect(context: Context, host: str, address: str, port: int) -> socket.sock
 
     ``Around.places`` may send it elsewhere, by address or by the host's name.
     """
-    places = context.around.places
-    place = places.get((address, port)) or places.get((host, port)) or (address, port)
+    place = context.around.placed(host, address, port)
     if ":" in place[0] and not context.dns.ipv6:
         raise Unreached("this machine has no IPv6")
     try:

@@ -1,4 +1,7 @@
-"""Are the routes to our addresses signed? The origin of a route from Team Cymru's DNS, its validity from RIPEstat."""
+"""Are the routes to the addresses that mail depends on signed?
+
+The origin of a route is from Team Cymru's DNS, its validity from RIPEstat.
+"""
 
 import ipaddress
 from collections.abc import Iterator
@@ -7,13 +10,14 @@ from dataclasses import dataclass
 import requests
 
 from mailstack.verify.context import Context
-from mailstack.verify.listeners import addresses, each
+from mailstack.verify.listeners import addresses, each, exchangers
 from mailstack.verify.model import Finding, check, fail, not_applicable, ok, unknown, warn
 
 __all__ = ["Route", "rpki"]
 
 ORIGIN4, ORIGIN6 = "origin.asn.cymru.com", "origin6.asn.cymru.com"
 ANSWER_SECONDS = 10.0
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,48 +32,66 @@ class Route:
     number=13,
     name="rpki",
     group="B",
-    title="Routes to our addresses are valid in RPKI",
+    title="Routes to our hosts, mail exchangers and name servers are valid in RPKI",
     source="RFC 6811 §2; Team Cymru IP to ASN mapping; RIPEstat rpki-validation",
     uses="dnspython, requests",
 )
 def rpki(context: Context) -> Iterator[Finding]:
-    """Look up who announces each address, and whether the owner of the prefix has signed that."""
-    hosts = [address for host in context.target.hosts for address in addresses(context, host.name)]
-    senders = [text for domain in context.target.domains for text in domain.senders]
-    wanted = dict.fromkeys(ipaddress.ip_network(text, strict=False).network_address for text in (*hosts, *senders))
-    public = [address for address in wanted if address.is_global]
+    """Look up who announces each address, and whether the owner of the prefix has signed that. What is somebody
+    else's is a warning at most.
+    """
+    public = {address: whose for address, whose in _wanted(context).items() if address.is_global}
     if not public:
         yield not_applicable("", "there is no public address to look at")
-    yield from each(public, lambda address: _rpki(context, address))
+    yield from each(list(public.items()), lambda one: _rpki(context, *one))
 
 
-def _rpki(context: Context, address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> Finding:
+def _wanted(context: Context) -> dict[Address, str]:
+    """Return every address that mail depends on, and whose it is: empty for our own hosts and senders."""
+    target = context.target
+    found: dict[str, str] = {}
+    for domain in target.domains:
+        for host in exchangers(context, domain.name):
+            found.update(dict.fromkeys(addresses(context, host), f"mail exchanger {host}"))
+    for zone in dict.fromkeys((*target.zones, *(domain.name for domain in target.domains))):
+        found.update({server.address: f"name server {server.name}" for server in context.dns.servers(zone)})
+    found.update({address: "" for host in target.hosts for address in addresses(context, host.name)})
+    found.update({text: "" for domain in target.domains for text in domain.senders})
+    return {
+        ipaddress.ip_network(text, strict=False).network_address: whose
+        for text, whose in sorted(found.items(), key=lambda one: one[1] != "")
+    }
+
+
+def _rpki(context: Context, address: Address, whose: str) -> Finding:
     subject = str(address)
     route = _route(context, address)
     if isinstance(route, str):
         return unknown(subject, route)
     said = {origin: _validity(context, route.prefix, origin) for origin in route.origins}
-    shown = tuple(f"{route.prefix} from AS{origin}: {validity}" for origin, validity in said.items())
+    shown = "; ".join(f"{route.prefix} from AS{origin}: {validity}" for origin, validity in said.items())
+    shown += f" ({whose})" if whose else ""
     if any(validity.startswith("invalid") for validity in said.values()):
-        return fail(
+        return (warn if whose else fail)(
             subject,
-            "; ".join(shown),
+            shown,
             expected="valid: networks that check drop an invalid route, and the mail with it",
             fix="tell the provider: its route does not fit its ROA",
         )
     if all(validity == "valid" for validity in said.values()):
-        return ok(subject, "; ".join(shown))
+        return ok(subject, shown)
     if all(validity in {"valid", "unknown"} for validity in said.values()):
+        what = "take the mail" if whose else "send in your name"
         return warn(
             subject,
-            "; ".join(shown),
-            expected="valid: without a ROA others can announce the address and send in your name",
+            shown,
+            expected=f"valid: without a ROA others can announce the address and {what}",
             fix="ask the provider to sign its prefix (a ROA at its RIR)",
         )
-    return unknown(subject, "; ".join(shown))
+    return unknown(subject, shown)
 
 
-def _route(context: Context, address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> Route | str:
+def _route(context: Context, address: Address) -> Route | str:
     labels = address.reverse_pointer.removesuffix(".in-addr.arpa").removesuffix(".ip6.arpa")
     name = f"{labels}.{ORIGIN4 if address.version == 4 else ORIGIN6}"
     answer = context.dns.ask(context.dns.own, name, "TXT")
@@ -87,6 +109,10 @@ def _route(context: Context, address: ipaddress.IPv4Address | ipaddress.IPv6Addr
 
 def _validity(context: Context, prefix: str, origin: str) -> str:
     """Return ``valid``, ``unknown`` (no ROA), ``invalid_asn``, ``invalid_length``, or why there was no answer."""
+    return context.once(("rpki", prefix, origin), lambda: _asked(context, prefix, origin))
+
+
+def _asked(context: Context, prefix: str, origin: str) -> str:
     url = f"{context.around.route_validity}/data/rpki-validation/data.json"
     try:
         seconds = context.left(ANSWER_SECONDS)

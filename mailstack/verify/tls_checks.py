@@ -9,7 +9,16 @@ from mailstack.verify.context import Context
 from mailstack.verify.hello import CBC, TLS_1_1
 from mailstack.verify.listeners import MX, Endpoint, each, no_endpoint, tls_places
 from mailstack.verify.model import Finding, check, fail, ok, unknown, warn
-from mailstack.verify.offers import CIPHERS, Said, Unasked, forward_secret, old_version, static_rsa, weak
+from mailstack.verify.offers import (
+    CIPHERS,
+    Said,
+    Unasked,
+    forward_secret,
+    old_version,
+    signed_with_sha_1,
+    static_rsa,
+    weak,
+)
 from mailstack.verify.smtp import session
 from mailstack.verify.tls import Handshake
 
@@ -125,15 +134,12 @@ def _name(said: Said, only: dict[int, str] | None = None) -> str:
     number=28,
     name="tls-features",
     group="E",
-    title="No compression, secure renegotiation, extended master secret",
-    source="RFC 9325 §3.3, §3.5; RFC 5746; RFC 7627",
+    title="No compression, secure renegotiation, extended master secret, no key exchange signed with SHA-1",
+    source="RFC 9325 §3.3, §3.5; RFC 5746; RFC 7627; RFC 9155 §4",
 )
 def features(context: Context) -> Iterator[Finding]:
     """Offer compression and the extensions, read the answer. TLS 1.3 has no compression and no renegotiation."""
-    found = list(_each_served(context, _features, foreign=False))
-    yield from found
-    if any(finding.subject for finding in found):
-        yield unknown("", "limits of renegotiation by clients and 0-RTT cannot be asked for from Python")
+    yield from _each_served(context, _features, foreign=False)
 
 
 def _features(context: Context, place: Endpoint, tls: Handshake) -> Finding:
@@ -160,10 +166,28 @@ def _features(context: Context, place: Endpoint, tls: Handshake) -> Finding:
         if not there
     ]
     if not lacks:
-        return ok(subject, "no compression, secure renegotiation, extended master secret")
+        return _key_exchange(context, place)
     return (fail if not said.secure_renegotiation else warn)(
         subject,
         f"the server lacks {' and '.join(lacks)}",
         expected="both, as every supported TLS library has them",
         fix="update the TLS library of the server, or of what stands before it",
+    )
+
+
+def _key_exchange(context: Context, place: Endpoint) -> Finding:
+    subject, good = str(place), "no compression, secure renegotiation, extended master secret"
+    said = signed_with_sha_1(context, place)
+    if isinstance(said, Unasked):
+        return unknown(subject, f"{good}; which hash signs the key exchange is not known: {said.why}")
+    if said is None:
+        return ok(subject, f"{good}, no key exchange signed with SHA-1")
+    old = "the key exchange is signed with SHA-1 where a client knows nothing better"
+    if place.role == MX:
+        return ok(subject, good, old)
+    return warn(
+        subject,
+        old,
+        expected="SHA-256 or better, or no TLS: SHA-1 can be forged (RFC 9155 §4)",
+        fix="leave OpenSSL's security level as it is (1 or 2 in its default ciphers), and update the server's OpenSSL",
     )

@@ -14,13 +14,17 @@ __all__ = ["CAN_PROPAGATE", "merged", "pending", "wait_until_seen"]
 CAN_PROPAGATE = frozenset(
     {1, 2, 3, 5, 6, 7, 8, 9, 10, 12, 14, 15, 16, 17, 18, 20, 21, 23, 24, 31, 32, 34, 35, 36, 37, 45}
 )
+# Of those numbers, these look at what is served, which no wait mends.
+SERVED = frozenset({"mx-ipv6", "bimi-logo", "bimi-certificate"})
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 5.0, 60.0
 
 
 def pending(report: Report, fail_on: FailOn = FailOn.FAIL) -> tuple[str, ...]:
     """Return the names of the checks that found something wrong which may still come right by itself."""
     wrong = dict.fromkeys(finding.check for finding in report.findings if is_wrong(finding, fail_on))
-    return tuple(name for name in wrong if name in CHECKS and CHECKS[name].number in CAN_PROPAGATE)
+    return tuple(
+        name for name in wrong if name in CHECKS and name not in SERVED and CHECKS[name].number in CAN_PROPAGATE
+    )
 
 
 def merged(report: Report, later: Report, names: Collection[str]) -> Report:

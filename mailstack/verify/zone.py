@@ -224,7 +224,7 @@ def _server_address(
     number=4,
     name="zone-ipv6",
     group="A",
-    title="A name server answers over IPv6",
+    title="The name servers with an IPv6 address answer there, and there is one",
     source="RFC 3901 §3",
     uses="dnspython",
 )
@@ -247,7 +247,18 @@ def _ipv6(dns: Dns, zone: str) -> Iterator[Finding]:
             fix="add a name server with IPv6, such as a secondary of a DNS provider",
         )
     elif any(answer.known for answer in answers):
-        yield ok(zone, "answered over IPv6", *details)
+        # One that answers proves that this machine has a way there.
+        silent = [answer.server for answer in answers if not answer.known]
+        if silent:
+            yield warn(
+                zone,
+                f"over IPv6 there is no answer from {', '.join(silent)}",
+                *details,
+                expected="an answer from every address that is published",
+                fix="let the server listen there and open port 53 in the IPv6 firewall, or remove the AAAA record",
+            )
+        else:
+            yield ok(zone, "answered over IPv6", *details)
     elif not dns.ipv6:
         yield unknown(zone, "this machine has no IPv6, so it was not asked there", *details)
     else:

@@ -26,6 +26,7 @@ FORBIDDEN = {
     "components": ("rehearsal", "cli"),
     "rehearsal": ("cli",),
     "__main__.py": ("rehearsal", "cli"),
+    "policy/__main__.py": ("rehearsal", "components", "cli"),
 }
 LONGEST = 450
 SOURCE_ENDINGS = {".py", ".sh", ".rb", ".go"}

@@ -6,6 +6,7 @@ import pytest
 
 from mailstack.plan import Secret, load_plan
 from mailstack.settings.problems import SettingsError
+from rehearsal.endpoints import with_images
 from tests.unit.plan_parts import (
     dns_records,
     has_run,
@@ -38,6 +39,9 @@ BAD: list[tuple[str, Any, str, str, str]] = [
     ("postal.signing_key", "not a key", "postal.signing_key", "private key in PEM form", "BEGIN"),
     ("postal.secret_key", "short", "postal.secret_key", "12 characters", "mailstack init"),
     ("postal.secret_key", REMOVE, "postal.secret_key", "is required", "mailstack init"),
+    ("postal.admin.password", "short", "postal.admin.password", "12 characters", "mailstack init"),
+    ("postal.database.password", "short", "postal.database.password", "12 characters", "mailstack init"),
+    ("postal.database.root_password", "short", "postal.database.root_password", "12 characters", "mailstack init"),
     ("postal.database.password", REMOVE, "postal.database.password", "is required", "mailstack init"),
     ("postal.database.root_password", REMOVE, "postal.database.root_password", "is required", "mailstack init"),
     ("postal.database.password", 'with"quote-mark', "postal.database.password", "unescaped", "mailstack init"),
@@ -258,3 +262,17 @@ def test_applications_are_told_all_they_need() -> None:
         "health_url": "https://postal.example.com/login",
     }
     assert "smtpsmtp" not in repr(postal), "a plan may be logged"
+
+
+def test_a_digest_pins_the_database_and_the_client_that_makes_dumps() -> None:
+    digest = f"sha256:{'0a' * 32}"
+    raw = with_value("postal.database.digest", digest, postal_example)
+    pinned = f"docker.io/library/mariadb@{digest}"
+    plan = load_plan(raw).postal
+    assert plan is not None
+    assert plan.database_run is not None
+    assert plan.run is not None
+    assert plan.database_run.settings["image"] == pinned
+    assert plan.run.settings["database"]["client_image"] == pinned
+    # A rehearsal has images of its own.
+    assert "digest" not in with_images(raw, postal="a/postal:1", mariadb="a/mariadb:1")["postal"]["database"]

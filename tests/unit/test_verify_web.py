@@ -275,3 +275,26 @@ def test_a_route_is_unknown_where_nobody_answers() -> None:
             where = around(route_validity=f"http://{LOOPBACK}:{server.server_port}", **fields)
             assert only("rpki", context(looked_at, around=where)).state is State.UNKNOWN
     assert only("rpki", context(target(host(MX)))).state is State.NOT_APPLICABLE
+
+
+EXCHANGER = Target(domains=(DomainTarget(name=DOMAIN, mx=((10, "mx.example.net"),)),))
+NAME_SERVER = Target(zones={"example.net": ()})
+
+
+@pytest.mark.parametrize(
+    ("looked_at", "whose"),
+    [(EXCHANGER, "mail exchanger mx.example.net"), (NAME_SERVER, "name server mx.example.net")],
+    ids=["exchanger", "name server"],
+)
+@pytest.mark.parametrize(
+    ("validity", "state"), [("valid", State.OK), ("unknown", State.WARN), ("invalid_asn", State.WARN)]
+)
+def test_routes_to_exchangers_and_name_servers_of_others_are_told_and_are_a_warning_at_most(
+    looked_at: Target, whose: str, validity: str, state: State
+) -> None:
+    answer = web(None, 200, {}, json.dumps({"data": {"status": validity}}))
+    zone = "@ 300 IN SOA mx h 1 1 1 1 1\n@ 300 IN NS mx\nmx 300 IN A 8.8.8.8\n"
+    with named({"origin.asn.cymru.com": CYMRU, "example.net": zone}) as fields, answer as server:
+        where = around(route_validity=f"http://{LOOPBACK}:{server.server_port}", **fields)
+        found = only("rpki", context(looked_at, around=where))
+    assert (found.state, found.found) == (state, f"8.8.8.0/24 from AS15169: {validity} ({whose})")

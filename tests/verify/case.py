@@ -18,6 +18,7 @@ import dns.rdata
 from mailstack.dns import mta_sts_id
 from mailstack.verify.model import State
 from mailstack.verify.target import Target
+from tests.unit.brand_marks import LOGO
 
 FAIL, WARN, UNKNOWN = State.FAIL, State.WARN, State.UNKNOWN
 # Public keys made once for these tests; their private halves were not kept.
@@ -39,6 +40,7 @@ KEY512 = (
 ED25519 = "11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo="  # RFC 8463 §A.2
 # Of RFC 8080 §6.1 (Ed25519).
 DNSKEY = "257 3 15 l02Woi0iS8Aa25FQkUd9RMzZHJpBoRQwAQEX1SxZJA4="
+LOGO_AT = "https://logo.{d}/logo.svg"
 POLICY = "version: STSv1\nmode: enforce\nmx: mx.{d}\nmax_age: 604800\n"
 
 GOOD: Mapping[str, str] = {
@@ -69,9 +71,10 @@ class Case:
 
     ``domain``, ``host`` and ``whole`` change the target. ``reverse`` and ``reverse6`` are the names of the addresses
     (empty: none). ``delegation`` are the parent's lines. ``elsewhere`` are zones of others. ``policy`` is what HTTPS
-    serves: a text of ``content_type``, or a status. ``untrusted``: with a certificate nobody trusts. ``ds``: signed,
-    with this DS; ``bogus``: and wrong. ``silent``: its servers do not answer. ``found`` is everything that is not in
-    order, but for ``UNSIGNED``. ``only_here`` says why a real server cannot serve it.
+    serves: a text of ``content_type``, or a status; ``logo`` is what it serves at ``LOGO_AT``. ``untrusted``: with a
+    certificate nobody trusts. ``ds``: signed, with this DS; ``bogus``: and wrong. ``silent``: its servers do not
+    answer; ``partly_silent``: one address of them does not. ``found`` is everything that is not in order, but for
+    ``UNSIGNED``. ``only_here`` says why a real server cannot serve it.
     """
 
     name: str
@@ -92,10 +95,12 @@ class Case:
     elsewhere: Mapping[str, str] = field(default_factory=dict)
     policy: str | int = POLICY
     content_type: str = "text/plain; charset=utf-8"
+    logo: str = LOGO
     untrusted: bool = False
     ds: str = ""
     bogus: bool = False
     silent: bool = False
+    partly_silent: bool = False
     only_here: str = ""
 
     def filled(self, number: int, first: str, second: str) -> "Filled":

@@ -1,6 +1,7 @@
 """Which checks the zones are held to: those of DNS and policies. Those of hosts and TLS have tests of their own."""
 
 from mailstack.verify import (
+    bimi,
     block_lists,
     caa,
     dkim,
@@ -15,7 +16,7 @@ from mailstack.verify import (
 )
 from mailstack.verify.model import CHECKS
 
-MODULES = (block_lists, caa, dkim, dmarc, identity, leftovers, policies, published, receiving, spf, zone)
+MODULES = (bimi, block_lists, caa, dkim, dmarc, identity, leftovers, policies, published, receiving, spf, zone)
 
 
 def names() -> list[str]:

@@ -76,7 +76,11 @@ def internet(cases: list[Filled], folder: Path, *, real: Mapping[str, int] | Non
         trusted.cert_pem.write_to_path(str(authorities))
         good = stack.enter_context(policies(cases, trusted))
         bad = stack.enter_context(policies(cases, untrusted))
-        places = {(f"mta-sts.{case.name}", 443): ("127.0.0.1", bad if case.case.untrusted else good) for case in cases}
+        places = {
+            (f"{label}.{case.name}", 443): ("127.0.0.1", bad if case.case.untrusted else good)
+            for case in cases
+            for label in ("mta-sts", "logo")
+        }
         yield Around(
             resolvers=tuple(f"127.0.0.1:{port}" for port in resolvers),
             own_resolver=f"127.0.0.1:{resolvers[0]}",
@@ -92,11 +96,12 @@ class _Policies(http.server.BaseHTTPRequestHandler):
     cases: ClassVar[dict[str, Filled]] = {}
 
     def do_GET(self) -> None:
-        case = self.cases[self.headers["Host"].removeprefix("mta-sts.")]
-        found = case.policy
+        label, _, name = self.headers["Host"].partition(".")
+        case = self.cases[name]
+        found = case.case.logo if label == "logo" else case.policy
         body = found.encode() if isinstance(found, str) else b""
         self.send_response(200 if isinstance(found, str) else found)
-        self.send_header("Content-Type", case.case.content_type)
+        self.send_header("Content-Type", "image/svg+xml" if label == "logo" else case.case.content_type)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
@@ -118,11 +123,12 @@ class _Server(http.server.ThreadingHTTPServer):
 
 @contextmanager
 def policies(cases: list[Filled], authority: trustme.CA) -> Iterator[int]:
-    """Serve the cases' policies with certificates of an authority; returns the port."""
+    """Serve the cases' policies and logos with certificates of an authority; returns the port."""
     _Policies.cases = {case.name: case for case in cases}
     server = _Server(("127.0.0.1", 0), _Policies)
     server.trust = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    authority.issue_cert(*(f"mta-sts.{case.name}" for case in cases)).configure_cert(server.trust)
+    logos = (f"logo.{case.name}" for case in cases if "_bimi" in case.case.add)
+    authority.issue_cert(*(f"mta-sts.{case.name}" for case in cases), *logos).configure_cert(server.trust)
     threading.Thread(target=server.serve_forever, daemon=True, kwargs={"poll_interval": 0.05}).start()
     try:
         yield int(server.server_address[1])

@@ -83,6 +83,18 @@ CASES = (
         found=(("zone-ipv6", WARN, "no name server has an IPv6 address"),),
     ),
     Case(
+        name="one-ipv6-server-closed",
+        swap={"ns2": "ns2 300 IN A {second}\nns2 300 IN AAAA ::ffff:{second}"},
+        delegation="{d}. 300 IN NS ns1.{d}.\n{d}. 300 IN NS ns2.{d}.\nns1.{d}. 300 IN A {first}\n"
+        "ns1.{d}. 300 IN AAAA ::ffff:{first}\nns2.{d}. 300 IN A {second}\nns2.{d}. 300 IN AAAA ::ffff:{second}\n",
+        found=(
+            ("zone-servers", UNKNOWN, "ns2.{d} (::ffff:{second}): no answer in time"),
+            ("zone-ipv6", WARN, "over IPv6 there is no answer from ns2.{d} (::ffff:{second})"),
+        ),
+        partly_silent=True,
+        only_here="needs an address where nobody listens",
+    ),
+    Case(
         name="bogus",
         swap={"key": KEY},
         ds="{ds}",

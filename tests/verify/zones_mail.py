@@ -1,6 +1,7 @@
 """Zones with something wrong in receiving, policies, CAA, block lists; and with leftovers of a former provider."""
 
-from tests.verify.case import FAIL, POLICY, UNKNOWN, WARN, Case
+from tests.unit.brand_marks import LOGO
+from tests.verify.case import FAIL, LOGO_AT, POLICY, UNKNOWN, WARN, Case
 
 PARKED = {
     "parked": True,
@@ -194,7 +195,7 @@ POLICIES = (
     ),
     Case(
         name="bimi",
-        add='default._bimi 300 IN TXT "v=BIMI1; l=https://{d}/logo.svg; a="',
+        add=f'logo 300 IN A {{ip}}\ndefault._bimi 300 IN TXT "v=BIMI1; l={LOGO_AT}; a="',
     ),
     Case(
         name="bimi-plain-http",
@@ -204,14 +205,30 @@ POLICIES = (
     Case(
         name="bimi-without-logo",
         add='default._bimi 300 IN TXT "v=BIMI1"',
-        domain={"bimi": "v=BIMI1; l=https://{d}/logo.svg"},
+        domain={"bimi": f"v=BIMI1; l={LOGO_AT}"},
         found=(("bimi", FAIL, "no record with version and logo: v=BIMI1"),),
     ),
     Case(
         name="bimi-not-enforced",
         swap={"dmarc": '_dmarc 300 IN TXT "v=DMARC1; p=none; rua=mailto:dmarc@rua.{d}"'},
-        add='default._bimi 300 IN TXT "v=BIMI1; l=https://{d}/logo.svg"',
+        add=f'logo 300 IN A {{ip}}\ndefault._bimi 300 IN TXT "v=BIMI1; l={LOGO_AT}"',
         found=(("bimi", WARN, "DMARC is not enforced"), ("dmarc-record", WARN, "p=none")),
+    ),
+    Case(
+        name="bimi-logo-with-script",
+        add=f'logo 300 IN A {{ip}}\ndefault._bimi 300 IN TXT "v=BIMI1; l={LOGO_AT}"',
+        logo=LOGO.replace("</svg>", "<script/></svg>"),
+        found=(("bimi-logo", FAIL, "the logo: <script>"),),
+    ),
+    Case(
+        name="bimi-logo-nowhere",
+        add=f'default._bimi 300 IN TXT "v=BIMI1; l={LOGO_AT}"',
+        found=(("bimi-logo", FAIL, "logo.{d} has no address"),),
+    ),
+    Case(
+        name="bimi-certificate-is-none",
+        add=f'logo 300 IN A {{ip}}\ndefault._bimi 300 IN TXT "v=BIMI1; l={LOGO_AT}; a={LOGO_AT}"',
+        found=(("bimi-certificate", FAIL, "the mark certificate: no certificates"),),
     ),
     Case(
         name="caa-other-authority",

@@ -1,0 +1,71 @@
+"""``mailstack policy``: what a stack would register, held against the policies, without engine, hosts or secrets."""
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from cli.common import ROOT, StackOption
+
+__all__ = ["policy"]
+
+ConfigOption = Annotated[
+    Path | None,
+    typer.Option("--config", help="levels and exceptions, as --policy-pack-config takes them", show_default=False),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="one JSON document")]
+
+
+def policy(stack: StackOption, config: ConfigOption = None, as_json: JsonOption = False) -> int:
+    """Hold what the stack would register against the policies. Exits with 1 where a mandatory one is violated.
+
+    `pulumi preview --policy-pack policy` asks the same policies. Here nothing is asked or opened: secrets are
+    throw-away ones.
+    """
+    from mailstack.policy.checker import read_config
+    from mailstack.policy.report import policy_report
+    from mailstack.settings.initialise import rehearsal_config
+    from rehearsal.recorded import recorded_resources
+
+    told = {} if config is None else read_config(_text_of(config))
+    raw = rehearsal_config(ROOT / f"Pulumi.{stack}.yaml")
+    os.environ["KUBECONFIG"] = os.devnull  # whether a cluster has this or that changes no answer here
+    report = policy_report(stack, recorded_resources(stack, raw), told)
+    if as_json:
+        sys.stdout.write(f"{json.dumps(report, indent=2)}\n")
+    else:
+        _show(report)
+    return 0 if report["ok"] else 1
+
+
+def _text_of(path: Path) -> str:
+    from mailstack.policy.checker import PolicyConfigError
+
+    try:
+        return path.read_text()
+    except OSError as error:
+        raise PolicyConfigError(f"{path} cannot be read: {error.strerror}. Fix: name a file that is there") from None
+
+
+def _show(report: dict[str, Any]) -> None:
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    console = Console()
+    title = f"{report['stack']} ({report['environment']}): {report['resources']} resources"
+    table = Table("policy", "level", "result", title=title, title_justify="left")
+    for one in report["policies"]:
+        count = len(one["violations"])
+        result = "not in this environment" if not one["applies"] else f"{count} violations" if count else "kept"
+        table.add_row(one["name"], one["level"], result)
+    console.print(table)
+    for one in report["policies"]:
+        for wrong in one["violations"]:
+            console.print(f"[bold]{one['name']}[/] ({one['level']}): {escape(wrong['resource'])}", soft_wrap=True)
+            console.print(f"  {escape(wrong['message'])}", soft_wrap=True, highlight=False)
+        if one["violations"]:
+            console.print(f"  Fix: {escape(one['remedy'])}", soft_wrap=True, highlight=False)

@@ -1,0 +1,107 @@
+"""Rules about DNS records, wherever they are served from."""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from mailstack.dns.tags import tags_of
+from mailstack.policy.model import EVERYWHERE, Level, Policy, Resource, Seen
+from mailstack.policy.wire import UNKNOWN
+
+__all__ = ["DMARC", "NOT_PROXIED", "TTL"]
+
+AT_CLOUDFLARE = re.compile(r"cloudflare:index/(dnsRecord:DnsRecord|record:Record)")
+# Of these Cloudflare shows its own addresses, where they are proxied.
+PROXIABLE = frozenset({"A", "AAAA", "CNAME"})
+ENFORCED = frozenset({"quarantine", "reject"})
+# What `dns.records` and the domains' settings write: `record/NAME-txt-dmarc` to `TTL "text" "text"`.
+SHOWN = "record/"
+DMARC_NAME = "_dmarc."
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Record:
+    what: str
+    name: str
+    ttl: Any
+    text: str
+
+
+def _records(resource: Resource) -> Iterator[_Record]:
+    inputs = resource.inputs
+    if AT_CLOUDFLARE.fullmatch(resource.type):
+        name, kind = str(inputs.get("name")), str(inputs.get("type"))
+        text = str(inputs.get("content") or "")
+        yield _Record(what=f"{name} {kind}", name=name, ttl=inputs.get("ttl"), text=_joined(text))
+    if resource.is_component("DnsRecords"):
+        for key, value in inputs.items():
+            if key.startswith(SHOWN) and isinstance(value, str):
+                ttl, _, text = value.partition(" ")
+                name = re.sub(r"-txt(-[a-z-]+)?$", "", key.removeprefix(SHOWN))
+                yield _Record(what=key.removeprefix(SHOWN), name=name, ttl=ttl, text=_joined(text))
+
+
+def _joined(text: str) -> str:
+    """Return a TXT record's strings as the one that readers make of them."""
+    return text.replace('" "', "").strip('"')
+
+
+def _not_proxied(resource: Resource, _seen: Seen, _config: Mapping[str, Any]) -> Iterator[str]:
+    inputs = resource.inputs
+    if AT_CLOUDFLARE.fullmatch(resource.type) and inputs.get("type") in PROXIABLE and inputs.get("proxied"):
+        yield f"{inputs.get('name')} {inputs['type']} is proxied: Cloudflare's proxy takes no mail"
+
+
+def _dmarc(resource: Resource, seen: Seen, _config: Mapping[str, Any]) -> Iterator[str]:
+    for record in _records(resource):
+        if not record.name.startswith(DMARC_NAME) or "v=dmarc1" not in record.text.lower():
+            continue
+        domain = record.name.removeprefix(DMARC_NAME)
+        tags = tags_of(record.text.lower()) or {}
+        if domain in seen.ramps:
+            continue  # on its way, with dates that `mailstack validate` holds it to
+        for tag in ("p", "sp"):
+            if tags.get(tag, "none" if tag == "p" else "reject") not in ENFORCED:
+                yield f"{record.name} says {tag}={tags.get(tag, '(nothing)')}: mail in {domain}'s name by others passes"
+        if tags.get("t") == "y" or tags.get("pct") == "0":
+            yield f"{record.name} is only a test (t=y or pct=0): receivers do not apply its policy"
+
+
+def _ttl(resource: Resource, _seen: Seen, config: Mapping[str, Any]) -> Iterator[str]:
+    least, most = int(config["min_seconds"]), int(config["max_seconds"])
+    for record in _records(resource):
+        if record.ttl is None or record.ttl is UNKNOWN:
+            continue
+        seconds = int(float(record.ttl))
+        if not least <= seconds <= most:
+            yield f"{record.what} has a TTL of {seconds} seconds, outside {least} to {most}"
+
+
+NOT_PROXIED = Policy(
+    name="mail-hosts-are-not-proxied",
+    description="No record of the mail stack hides behind Cloudflare's proxy.",
+    level=Level.MANDATORY,
+    source="https://developers.cloudflare.com/dns/proxy-status/",
+    remedy="set proxied to false; a web site of the same name needs a name of its own",
+    check=_not_proxied,
+)
+DMARC = Policy(
+    name="dmarc-is-enforced",
+    description="In production receivers are told to quarantine or reject mail that fails DMARC.",
+    level=Level.MANDATORY,
+    environments=frozenset({"prod"}),
+    source="RFC 9989 §4.7 (DMARC policies), Google's sender guidelines",
+    remedy="set domains[].dmarc.policy to quarantine or reject, or declare a ramp with dates in domains[].dmarc.ramp",
+    check=_dmarc,
+)
+TTL = Policy(
+    name="ttl-has-bounds",
+    description="Records live long enough to be cached and short enough to be corrected within a day.",
+    level=Level.ADVISORY,
+    environments=EVERYWHERE,
+    source="RFC 1912 §2.2, RFC 8767 §4",
+    remedy="set dns.ttl, or the record's own ttl, to 300 to 86400 seconds",
+    check=_ttl,
+    settings={"min_seconds": 60, "max_seconds": 86_400},
+)
