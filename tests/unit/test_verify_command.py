@@ -383,7 +383,19 @@ def test_diagnose_names_the_symptoms_there_are(world: World, capsys: pytest.Capt
 
 
 def test_the_commands_are_those_that_people_know() -> None:
-    known = {"init", "validate", "drift", "check", "rehearse", "schema", "monitoring", "verify", "diagnose", "policy"}
+    known = {
+        "init",
+        "validate",
+        "drift",
+        "check",
+        "rehearse",
+        "schema",
+        "monitoring",
+        "verify",
+        "diagnose",
+        "policy",
+        "env",
+    }
     assert set(commands()) == known | {"dns", "rotate", "dmarc"}
 
 
