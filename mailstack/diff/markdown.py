@@ -1,0 +1,183 @@
+"""The answer as Markdown, for a comment on a pull request: what could cost mail first, details folded away."""
+
+import re
+from collections.abc import Iterator, Sequence
+
+from mailstack.diff.document import Document
+from mailstack.diff.facts import SECTIONS
+from mailstack.diff.risks import LEVELS
+from mailstack.diff.words import MAYBE, OPERATIONS, SIGNS, code_sentences, headline, summary, value_of
+
+__all__ = ["markdown"]
+
+LEVEL_SIGNS = {"high": "🔴", "medium": "🟠", "low": "🔵"}
+# What means something in Markdown or HTML when it stands in a sentence; @ and # would call people and issues.
+SPECIAL = re.compile(r"([\\`*_{}\[\]()#+!|~>@-])")
+LONGEST = 160
+# GitHub refuses longer comments (65,536 characters); what is cut is said.
+MOST_ROWS = 120
+
+
+def markdown(found: Document) -> str:
+    """Return the document as GitHub's Markdown with a final newline."""
+    return "\n".join(_lines(found)) + "\n"
+
+
+def _lines(found: Document) -> Iterator[str]:
+    yield f"## mailstack diff: {_plain(headline(found))}"
+    yield ""
+    yield f"**{_plain(summary(found))}**"
+    if found.kind == "change":
+        yield ""
+        yield "From the declarations alone: no secret was opened, and no host, engine or network was asked."
+    for sentence in code_sentences(found):
+        yield ""
+        yield f"> {_plain(sentence)}"
+    yield from _risks(found)
+    yield from _runs(found)
+    yield from _settings(found)
+    yield from _secrets(found)
+    yield from _changes(found)
+    yield from _resources(found)
+
+
+def _risks(found: Document) -> Iterator[str]:
+    if not found.risks:
+        return
+    yield ""
+    yield "### What could lose or delay mail"
+    yield ""
+    for risk in found.risks:
+        perhaps = "" if risk.certain else f" ({MAYBE})"
+        yield f"- {LEVEL_SIGNS[risk.level]} **{risk.level}**{perhaps} {_plain(risk.what)}: {_plain(risk.reason)}"
+        yield f"  - {_plain(risk.advice)}"
+    yield ""
+    yield " · ".join(f"{LEVEL_SIGNS[level]} {level}: {words}" for level, words in LEVELS.items())
+
+
+def _runs(found: Document) -> Iterator[str]:
+    roles = [one for one in found.resources if one.what.startswith("role ")]
+    if roles:
+        rows = [
+            (
+                one.what.removeprefix("role "),
+                one.host or "",
+                _operation(one.operation, one.certain),
+                ", ".join(one.because),
+            )
+            for one in roles
+        ]
+        yield ""
+        yield "### Roles that run"
+        yield ""
+        yield from _table(("Role", "Host", "Run", "Because of"), rows)
+    if found.restarts:
+        restarts = [
+            (one.what, one.how + ("" if one.certain else f" ({MAYBE})"), one.where, one.means) for one in found.restarts
+        ]
+        yield ""
+        yield "### What restarts"
+        yield ""
+        yield from _table(("What", "How", "Where", "Means"), restarts)
+
+
+def _operation(word: str, certain: bool) -> str:
+    words = {"update": "again", "create": "first time", "replace": "on another host", "delete": "removal"}
+    return words[word] + ("" if certain else f" ({MAYBE})")
+
+
+def _settings(found: Document) -> Iterator[str]:
+    if found.kind != "environments":
+        return
+    looked = [(one.path, one.before or "not set", one.after or "not set") for one in found.settings if not one.expected]
+    before, after = (side.stack if side is not None else "" for side in (found.before, found.after))
+    yield ""
+    yield f"### Differs, and {_plain(before)} did not prove it for {_plain(after)}"
+    yield ""
+    yield from (_table(("Setting", before, after), looked) if looked else ["Nothing."])
+    rest = [
+        (one.path, one.before or "not set", one.after or "not set", one.expected)
+        for one in found.settings
+        if one.expected
+    ]
+    if rest:
+        yield from _folded(f"{len(rest)} that each has for itself", _table(("Setting", before, after, "Why"), rest))
+
+
+def _secrets(found: Document) -> Iterator[str]:
+    if not found.secrets:
+        return
+    yield ""
+    yield "### Encrypted values"
+    yield ""
+    yield from (f"- `{SIGNS[one.change]}` {_code(one.place)}: {_plain(one.known)}" for one in found.secrets)
+
+
+def _changes(found: Document) -> Iterator[str]:
+    for section, title in SECTIONS.items():
+        rows = [
+            (
+                SIGNS[one.change] + ("" if one.certain else " ?"),
+                one.subject,
+                one.name,
+                value_of(one.before, secret=one.secret),
+                value_of(one.after, secret=one.secret),
+            )
+            for one in found.changes
+            if one.section == section
+        ]
+        if rows:
+            table = _table(("", "Of", "Name", "Before", "After"), rows)
+            yield from _folded(f"{title}: {len(rows)}", table)
+
+
+def _resources(found: Document) -> Iterator[str]:
+    rows = [
+        (one.name, one.what, OPERATIONS[one.operation] + ("" if one.certain else f" ({MAYBE})"), ", ".join(one.because))
+        for one in found.resources
+        if not one.what.startswith("role ")
+    ]
+    if rows:
+        yield from _folded(f"Other resources: {len(rows)}", _table(("Resource", "What", "", "Because of"), rows))
+
+
+def _folded(title: str, table: Iterator[str]) -> Iterator[str]:
+    yield ""
+    yield f"<details><summary>{_html(title)}</summary>"
+    yield ""
+    yield from table
+    yield ""
+    yield "</details>"
+
+
+def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    yield "| " + " | ".join(_plain(head) for head in heads) + " |"
+    yield "|" + "---|" * len(heads)
+    for row in rows[:MOST_ROWS]:
+        # A pipe ends a cell even in code (GFM, tables).
+        yield "| " + " | ".join(_code(_short(cell)).replace("|", "\\|") for cell in row) + " |"
+    if len(rows) > MOST_ROWS:
+        yield f"| {len(rows) - MOST_ROWS} more | " + " | ".join("" for _ in heads[1:]) + " |"
+
+
+def _short(text: str) -> str:
+    line = " ⏎ ".join(text.split("\n"))
+    return line if len(line) <= LONGEST else f"{line[:LONGEST]}…"
+
+
+def _html(text: str) -> str:
+    return text.replace("&", "&amp;").replace("<", "&lt;")
+
+
+def _plain(text: str) -> str:
+    return SPECIAL.sub(r"\\\1", text).replace("&", "&amp;").replace("<", "&lt;")
+
+
+def _code(text: str) -> str:
+    """Return text as code, between more backticks than it has in a row."""
+    text = "".join(character if character.isprintable() else repr(character)[1:-1] for character in text)
+    if not text.strip():
+        return ""
+    fence = "`" * (max((len(run) for run in re.findall("`+", text)), default=0) + 1)
+    padding = " " if text.startswith("`") or text.endswith("`") else ""
+    return f"{fence}{padding}{text}{padding}{fence}"

@@ -1,0 +1,80 @@
+"""Words that every form of the answer for people shares."""
+
+from collections.abc import Mapping
+
+from mailstack.diff.document import Document
+from mailstack.diff.risks import LEVELS
+
+__all__ = ["CHANGED", "MAYBE", "OPERATIONS", "SIGNS", "code_sentences", "count", "headline", "summary", "value_of"]
+
+SIGNS: Mapping[str, str] = {"added": "+", "removed": "-", "changed": "~"}
+OPERATIONS: Mapping[str, str] = {
+    "create": "is made",
+    "update": "is changed",
+    "replace": "is made anew",
+    "delete": "goes",
+}
+CHANGED = "changes (not opened)"
+MAYBE = "perhaps"
+SECRET = "[secret]"
+
+
+def headline(found: Document) -> str:
+    """Return what was compared, in one line."""
+    if found.kind == "environments" and found.before is not None and found.after is not None:
+        return f"{found.before.stack} → {found.after.stack}"
+    if found.before is None:
+        stack = found.after.stack if found.after is not None else ""
+        return f"{stack}: a new stack"
+    if found.after is None:
+        return f"{found.before.stack}: the stack file is gone (it was there at {found.before.where})"
+    return f"{found.after.stack}: {found.after.where} against {found.before.where}"
+
+
+def count(number: int, one: str, many: str = "") -> str:
+    """Return a number with its noun."""
+    return f"{number} {one if number == 1 else many or f'{one}s'}"
+
+
+def summary(found: Document) -> str:
+    """Return what was found, in one line."""
+    if not found.different:
+        return "no difference"
+    records = [one for one in found.changes if one.section == "records"]
+    roles = [one for one in found.resources if one.what.startswith("role ") and one.operation != "delete"]
+    if not (found.changes or found.secrets or found.resources) and found.kind == "change" and found.before is not None:
+        return (
+            "the declaration is the same; code differs" if found.after is not None else "nothing is destroyed by that"
+        )
+    parts = [count(found.counts.changes, "change")]
+    if found.kind == "environments":
+        looked = found.counts.settings
+        rest = len(found.settings) - looked
+        return ", ".join([f"{count(looked, 'setting')} to look at", f"{rest} that each environment has for itself"])
+    parts += [count(len(records), "DNS record")] if records else []
+    parts += [f"{count(len(roles), 'role')} to run"] if roles else []
+    parts += [count(found.counts.restarts, "restart or reload", "restarts and reloads")] if found.restarts else []
+    risks = [f"{number} {level}" for level in LEVELS if (number := getattr(found.counts, level))]
+    return ", ".join([*parts, f"risks: {', '.join(risks) or 'none'}"])
+
+
+def value_of(value: str | None, *, secret: bool) -> str:
+    """Return a value as people see it."""
+    return SECRET if secret else value or ""
+
+
+def code_sentences(found: Document) -> list[str]:
+    """Return what differing code means, in sentences."""
+    code, said = found.code, []
+    if code.roles:
+        said.append(
+            f"The code of {', '.join(code.roles)} differs: these roles run again, and what they then do follows it."
+        )
+    if code.image:
+        said.append("The relay's image is built of other files: where it is built here, its containers are replaced.")
+    if code.renderers:
+        said.append(
+            f"{count(len(code.renderers), 'file')} that settings are turned into plans by differ. Both sides were planned "
+            "by the code of the working tree, so what that code makes other is not told here: `pulumi preview` tells it."
+        )
+    return said
