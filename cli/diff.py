@@ -45,8 +45,8 @@ def diff(
 ) -> None:
     """Say what a change of the declaration does: records, configuration, roles that run, restarts, risks to mail.
 
-    From the files alone: no secret is opened, and no host, engine or network is asked. `--stack prod` compares the working
-    tree with git, `--from staging --to prod` two environments.
+    From the files alone: no secret is opened, and no host, engine or network is asked. `--stack prod` compares the
+    working tree with git, `--from staging --to prod` two environments.
     """
     if (stack is None) == (source is None and target is None):
         raise wrong_call("say either --stack NAME, or --from NAME --to NAME")

@@ -1,6 +1,6 @@
 """What of the code differs between a commit and the working tree: roles and renderers are part of what is applied."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,13 +40,13 @@ def code_changes(files: Iterable[str], was: Path, is_now: Path) -> CodeChanges:
     if not found:
         return CodeChanges()
     roles = sorted(path.parent.name for path in (is_now / "roles").glob("*/__main__.py"))
-    before: Mapping[str, str] = {role: _digest(role, was) for role in roles}
+    before = {role: _digest(role, was) for role in roles}
     return CodeChanges(
         files=found,
         renderers=tuple(name for name in found if not name.startswith(RUN_AS_THEY_ARE)),
         roles=tuple(role for role in roles if before[role] != _digest(role, is_now)),
         image=_image(was) != _image(is_now),
-        before=before.__getitem__,
+        before=lambda role: before.get(role, NOT_THERE),
     )
 
 

@@ -7,7 +7,7 @@ from typing import Literal
 from mailstack.diff.changes import Change, changes
 from mailstack.diff.code import CodeChanges
 from mailstack.diff.declaration import Declaration
-from mailstack.diff.environments import Names, SettingChange, aligned, setting_changes
+from mailstack.diff.environments import SettingChange, aligned, setting_changes
 from mailstack.diff.facts import facts
 from mailstack.diff.operations import Operation, operations
 from mailstack.diff.resources import CodeOf, after, resources, with_old_image
@@ -43,7 +43,7 @@ class Comparison:
     risks: tuple[Risk, ...] = ()
     settings: tuple[SettingChange, ...] = ()
     code: CodeChanges = field(default_factory=CodeChanges)
-    names: Names = field(default_factory=dict)
+    names: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def different(self) -> bool:

@@ -11,6 +11,7 @@ import yaml
 from mailstack.diff.sealed import location_of, place_of, sealed_values, stand_in
 from mailstack.plan import Plan, load_plan
 from mailstack.plan.outside import Outside
+from mailstack.plan.relay_monitoring import plan_monitoring
 from mailstack.settings.domains_file import with_domains_file
 from mailstack.settings.initialise import SSH_KEY, missing_secrets
 from mailstack.settings.problems import Location
@@ -64,10 +65,18 @@ def read_declaration(
     places = {place_of(location, sealed): text for location, text in sealed_values(sealed)}
     raw = _with_stand_ins(path, {**places, **{place: seed for place, seed in (seeds or {}).items() if place in places}})
     written = [Written.in_file(path)] if check_written else []
-    plan = load_plan(raw, path.parent, written=written, outside=Outside(today=today))
+    plan = _watched(load_plan(raw, path.parent, written=written, outside=Outside(today=today)))
     stack = path.name.removeprefix("Pulumi.").removesuffix(".yaml")
     merged = with_domains_file(raw, path.parent)
     return Declaration(stack=stack, where=where, raw=merged, secrets=places, key=_key(path), plan=plan)
+
+
+def _watched(plan: Plan) -> Plan:
+    """Return the plan with the objects for Prometheus where the settings want them; `auto` would ask the cluster."""
+    asked = plan.settings.relay.kubernetes
+    if asked is None or asked.monitoring is None or asked.monitoring.objects != "yes":
+        return plan
+    return plan_monitoring(plan, watched=False, environment={})[0]
 
 
 def _with_stand_ins(path: Path, seeds: Mapping[str, str]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""A comparison for machines: JSON, with a schema (docs/reference/diff.schema.json). Every text in it is safe to show."""
+"""A comparison for machines: JSON, with a schema (docs/reference/diff.schema.json). All of it is safe to show."""
 
 import json
 from collections.abc import Iterator

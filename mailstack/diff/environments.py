@@ -1,7 +1,7 @@
 """One environment against another: what has to differ, and what one of them has not proved for the other."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -45,6 +45,10 @@ EXPECTED: Mapping[str, str] = {
     r"verify/message/.*": "its own test mailbox",
 }
 HIDDEN, SECRET = "**********", "[secret]"
+DECLARED = "declared"
+ENTRY = re.compile(
+    r"(hosts|domains|dkim_keys|relay/upstreams)/[^/]+|(relay/(docker|kubernetes|submission|metrics)|dns/(cloudflare|server)|[^/]+)(?=/)"
+)
 # Neither the end of a longer name before it, nor the beginning of one after it.
 BEFORE, AFTER = r"(?<![A-Za-z0-9-])", r"(?![A-Za-z0-9-]|\\?\.[A-Za-z0-9])"
 
@@ -96,9 +100,27 @@ def setting_changes(source: Declaration, target: Declaration, names: Names) -> I
     """Yield every setting that differs, after names were replaced. Secrets are never compared: each has its own."""
     old = {names.text(path): names.text(text) for path, text in _settings(source)}
     new = dict(_settings(target))
+    entries = [_entries(one) for one in (old, new)]
+    told: set[str] = set()
     for path in sorted(old.keys() | new.keys()):
-        if old.get(path) != new.get(path):
+        entry = _entry(path)
+        if entry and (entry in entries[0]) != (entry in entries[1]):
+            if entry not in told:
+                told.add(entry)
+                there = [DECLARED if entry in one else None for one in entries]
+                yield SettingChange(path=entry, before=there[0], after=there[1])
+        elif old.get(path) != new.get(path):
             yield SettingChange(path=path, before=old.get(path), after=new.get(path), expected=_expected(path))
+
+
+def _entry(path: str) -> str:
+    """Return the section, host or domain that a setting belongs to: where only one side has it, that is all to say."""
+    found = ENTRY.match(path)
+    return found[0] if found is not None else ""
+
+
+def _entries(paths: Iterable[str]) -> set[str]:
+    return {entry for path in paths if (entry := _entry(path))}
 
 
 def _settings(declaration: Declaration) -> Iterator[tuple[str, str]]:

@@ -26,17 +26,25 @@ class Hidden:
             for value in _secrets(declaration.plan.settings):
                 # A text may hold a key as a whole, or line by line as it stands in a file.
                 words |= {part: SECRET for part in (value, value.strip()) if len(part) >= SHORTEST}
-                if declaration.secrets or "stand-in" in value:
+                if declaration.secrets:
                     words |= dict.fromkeys(_public_halves(value), PUBLIC_HALF)
             words |= {ciphertext: SECRET for ciphertext in declaration.secrets.values() if len(ciphertext) >= SHORTEST}
-        self._words = dict(sorted(words.items(), key=lambda item: -len(item[0])))
+        # By their first characters: a thousand domains have thousands of secrets, and the answer as many texts.
+        self._words: dict[str, dict[str, str]] = {}
+        for word in sorted(words, key=len, reverse=True):
+            self._words.setdefault(word[:SHORTEST], {})[word] = words[word]
 
     def text(self, text: str) -> str:
         """Return ``text`` without secrets."""
-        for word, shown in self._words.items():
-            if word in text:
-                text = text.replace(word, shown)
-        return text
+        made, place, end = [], 0, len(text) - SHORTEST
+        while place <= end:
+            for word, shown in self._words.get(text[place : place + SHORTEST], {}).items():
+                if text.startswith(word, place):
+                    made += [text[:place], shown]
+                    text, place, end = text[place + len(word) :], -1, len(text) - place - len(word) - SHORTEST
+                    break
+            place += 1
+        return "".join([*made, text])
 
     def data(self, value: Any) -> Any:
         """Return plain data without secrets, keys of mappings included."""

@@ -109,16 +109,17 @@ def _seen(shown: Shown) -> Seen:
 
 
 def _shown(plan: Plan) -> Iterator[tuple[str, Shown]]:
+    """Yield what each component shows, by its name."""
     yield from ((name, host.shown) for name, host in plan.hosts.items())
-    parts = {
-        "dns": plan.dns,
-        "relay": plan.relay,
-        "caddy": plan.caddy,
-        "postal": plan.postal,
-        "relay-rule": plan.relay_rule,
-        "cluster": plan.cluster,
-    }
-    yield from ((name, part.shown) for name, part in parts.items() if part is not None)
+    yield "dns", plan.dns.shown
+    yield "relay", plan.relay.shown
+    for name, part in {"caddy": plan.caddy, "postal": plan.postal}.items():
+        if part is not None:
+            yield name, part.shown
+    if plan.relay_rule is not None:
+        yield "relay-rule", plan.relay_rule.shown
+    if plan.cluster is not None:
+        yield "cluster", plan.cluster.shown
 
 
 def _objects(plan: Plan) -> Iterator[tuple[str, Placed]]:

@@ -156,6 +156,13 @@ def _caddy(runs: Runs) -> Iterator[Seen]:
         yield "Postal's SMTP container", "restart", "only where it serves another certificate then"
 
 
+PROCESS_SEEN: Mapping[str, str] = {
+    "web": "web UI and API do not answer for seconds",
+    "smtp": "port 25 does not answer for seconds",
+    "worker": "each finishes the message in hand",
+}
+
+
 def _postal(runs: Runs) -> Iterator[Seen]:
     old, new = (_services(run) for run in runs)
     if image_reference(runs[0].settings["image"]) != image_reference(runs[1].settings["image"]):
@@ -164,12 +171,7 @@ def _postal(runs: Runs) -> Iterator[Seen]:
         return
     changed = [name for name in PROCESSES if old[name] != new[name]]
     if changed:
-        means = {
-            "web": "web UI and API do not answer for seconds",
-            "smtp": "port 25 does not answer for seconds",
-            "worker": "each finishes the message in hand",
-        }
-        yield f"Postal ({', '.join(changed)})", "recreate", "; ".join(means[name] for name in changed)
+        yield f"Postal ({', '.join(changed)})", "recreate", "; ".join(PROCESS_SEEN[name] for name in changed)
     if _differs(runs, "provision") or _secret_differs(runs, "user_passwords", "credentials", "dkim"):
         yield "Postal's provisioning", "run", "objects are made, changed or removed; no process restarts for it"
 

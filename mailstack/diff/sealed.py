@@ -48,13 +48,17 @@ def place_of(where: Location, raw: Any) -> str:
     """Return a location with the names of list entries instead of their numbers: one more of them moves no other."""
     text = ""
     for part in where:
-        raw = raw[part] if isinstance(raw, Mapping | list) and _has(raw, part) else None
+        raw = _inside(raw, part)
         text += _identity(raw, part) if isinstance(part, int) else f".{part}" if text else part
     return text
 
 
-def _has(holder: Mapping[str, Any] | list[Any], part: str | int) -> bool:
-    return part in holder if isinstance(holder, Mapping) else isinstance(part, int) and part < len(holder)
+def _inside(holder: Any, part: str | int) -> Any:
+    """Return what is below ``part``, None where there is nothing."""
+    if isinstance(holder, Mapping):
+        return holder.get(part)
+    there = isinstance(holder, list) and isinstance(part, int) and part < len(holder)
+    return holder[part] if there else None
 
 
 def _identity(entry: Any, number: int) -> str:

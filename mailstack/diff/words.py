@@ -16,7 +16,7 @@ OPERATIONS: Mapping[str, str] = {
 }
 CHANGED = "changes (not opened)"
 MAYBE = "perhaps"
-SECRET = "[secret]"
+SECRET = "[secret]"  # noqa: S105 - shown instead of one
 
 
 def headline(found: Document) -> str:
@@ -74,7 +74,8 @@ def code_sentences(found: Document) -> list[str]:
         said.append("The relay's image is built of other files: where it is built here, its containers are replaced.")
     if code.renderers:
         said.append(
-            f"{count(len(code.renderers), 'file')} that settings are turned into plans by differ. Both sides were planned "
-            "by the code of the working tree, so what that code makes other is not told here: `pulumi preview` tells it."
+            f"{count(len(code.renderers), 'file')} that settings are turned into plans by differ. Both sides were "
+            "planned by the code of the working tree, so what that code makes other is not told here: `pulumi preview` "
+            "tells it."
         )
     return said
