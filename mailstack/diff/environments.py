@@ -28,7 +28,7 @@ EXPECTED: Mapping[str, str] = {
     r"relay/upstreams?/(.*/)?(username|password)": "its own login at the upstream",
     r"relay/submission/(listen_addresses|users/.*|srv_domains)": "its own clients",
     r"relay/docker/(endpoint|ssh_key|tls/.*|publish/address)": "its own Docker engine",
-    r"relay/metrics/.*(addresses|networks)": "its own monitoring",
+    r"relay/metrics/(listen_address|client_networks)": "its own monitoring",
     r"(relay|postal)/kubernetes/(context|kubeconfig|namespace|cluster_domain)": "its own cluster",
     r"postal/kubernetes/(smtp_addresses|web_addresses)": "its own addresses",
     r"relay_rule/(name|ip_ranges|domains|probe/(sender|recipient))": "its own rule in the Admin console",

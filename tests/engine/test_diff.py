@@ -127,12 +127,16 @@ def stacks(cli: None, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str
 
 
 def done_by_engine(steps: list[Raw]) -> dict[str, str]:
-    """Return resource to operation, without components and the stack itself."""
-    return {
-        step["urn"].rpartition("::")[2]: step["op"]
-        for step in steps
-        if step["op"] not in QUIET | HALVES and not _is_component(step["urn"])
-    }
+    """Return resource to operation, without components and the stack itself.
+
+    Two resources of one name and other types, one that comes and one that goes, are one that is made anew.
+    """
+    found: dict[str, str] = {}
+    for step in steps:
+        name = step["urn"].rpartition("::")[2]
+        if step["op"] not in QUIET | HALVES and not _is_component(step["urn"]):
+            found[name] = "replace" if name in found else step["op"]
+    return found
 
 
 def _is_component(urn: str) -> bool:
@@ -162,11 +166,24 @@ def server(raw: Raw) -> Raw:
     return found
 
 
-def without(raw: Raw, *path: str) -> None:
-    place = raw
-    for part in path[:-1]:
-        place = place[part]
-    del place[path[-1]]
+def no_caddy(raw: Raw) -> None:
+    del raw["caddy"]
+    raw["postal"]["smtp_tls"] = False
+    server(raw)["track_domains"] = []
+
+
+def several_hosts(raw: Raw) -> None:
+    del raw["relay"]["host"]
+    raw["relay"].update(hosts=["relay1"], client_networks=["10.1.0.0/24"])
+
+
+def published(raw: Raw) -> None:
+    raw["relay"].update(client_networks=["10.1.0.0/24"])
+    raw["relay"]["docker"].update(publish={"address": "10.0.0.1"})
+
+
+def without_volumes(raw: Raw) -> None:
+    raw["relay"]["kubernetes"].update(ephemeral_queue=True)
 
 
 # Stack, what changes, the change.
@@ -195,7 +212,7 @@ CHANGES: list[tuple[str, str, Callable[[Raw], object]]] = [
     ("local", "on_destroy", lambda raw: raw["relay"].update(on_destroy="keep")),
     ("local", "the time limit of a probe", lambda raw: raw["relay_rule"]["probe"].update(wait_minutes=5)),
     ("local", "DNS moves to another host", lambda raw: raw["dns"]["server"].update(host="mail1")),
-    ("local", "no Caddy", lambda raw: (without(raw, "caddy"), raw["postal"].update(smtp_tls=False))),
+    ("local", "no Caddy", no_caddy),
     ("local", "the database's memory", lambda raw: raw["postal"]["database"].update(memory_mb=1024)),
     ("prod", "nothing", lambda _raw: None),
     ("prod", "TTL", lambda raw: raw["dns"].update(ttl=600)),
@@ -206,7 +223,7 @@ CHANGES: list[tuple[str, str, Callable[[Raw], object]]] = [
     ("prod", "a domain goes", lambda raw: raw["domains"].pop()),
     ("prod", "a DKIM key goes", lambda raw: raw["domains"][0]["dkim"].pop()),
     ("prod", "a host key", lambda raw: raw["hosts"]["relay1"].update(port=2222)),
-    ("prod", "several hosts", lambda raw: (raw["relay"].pop("host"), raw["relay"].update(hosts=["relay1"]))),
+    ("prod", "several hosts", several_hosts),
     ("docker", "nothing", lambda _raw: None),
     ("docker", "concurrency", lambda raw: raw["relay"].update(concurrency=3)),
     ("docker", "a password", lambda raw: raw["relay"]["upstream"].update(password=PASSWORDS[1])),
@@ -215,7 +232,7 @@ CHANGES: list[tuple[str, str, Callable[[Raw], object]]] = [
     (
         "docker",
         "another network",
-        lambda raw: raw["relay"]["docker"].update(network={"name": "n", "subnet": "172.30.0.0/24"}),
+        lambda raw: raw["relay"]["docker"].update(network={"name": "other", "subnet": "172.30.0.0/24"}),
     ),
     ("docker", "a restart policy", lambda raw: raw["relay"]["docker"].update(restart="always")),
     ("docker", "time to stop", lambda raw: raw["relay"]["docker"].update(stop_seconds=60)),
@@ -224,7 +241,7 @@ CHANGES: list[tuple[str, str, Callable[[Raw], object]]] = [
         "another image",
         lambda raw: raw["relay"]["image"].update(reference="registry.example.com/mail/postfix-relay:2"),
     ),
-    ("docker", "a published port", lambda raw: raw["relay"]["docker"].update(publish={"address": "10.0.0.1"})),
+    ("docker", "a published port", published),
     ("kubernetes", "nothing", lambda _raw: None),
     ("kubernetes", "concurrency", lambda raw: raw["relay"].update(concurrency=7)),
     ("kubernetes", "a password", lambda raw: raw["relay"]["upstream"].update(password=PASSWORDS[1])),
@@ -233,10 +250,7 @@ CHANGES: list[tuple[str, str, Callable[[Raw], object]]] = [
     (
         "kubernetes",
         "no volumes",
-        lambda raw: (
-            raw["relay"]["kubernetes"].pop("queue", None),
-            raw["relay"]["kubernetes"].update(ephemeral_queue=True),
-        ),
+        without_volumes,
     ),
     (
         "kubernetes",
