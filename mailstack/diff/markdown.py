@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from mailstack.diff.document import Document
 from mailstack.diff.facts import SECTIONS
 from mailstack.diff.risks import LEVELS
-from mailstack.diff.words import MAYBE, OPERATIONS, SIGNS, code_sentences, headline, summary, value_of
+from mailstack.diff.words import MAYBE, OPERATIONS, SIGNS, code_sentences, grouped, headline, summary, value_of
 
 __all__ = ["markdown"]
 
@@ -14,16 +14,26 @@ LEVEL_SIGNS = {"high": "🔴", "medium": "🟠", "low": "🔵"}
 # What means something in Markdown or HTML when it stands in a sentence; @ and # would call people and issues.
 SPECIAL = re.compile(r"([\\`*_{}\[\]()#+!|~>@-])")
 LONGEST = 160
-# GitHub refuses longer comments (65,536 characters); what is cut is said.
+# GitHub refuses comments of more than 65,536 characters.
+LONGEST_COMMENT = 60_000
 MOST_ROWS = 120
 
 
 def markdown(found: Document) -> str:
-    """Return the document as GitHub's Markdown with a final newline."""
-    return "\n".join(_lines(found)) + "\n"
+    """Return the document as GitHub's Markdown with a final newline; parts that do not fit into a comment are named."""
+    text, left_out = "\n".join(_head(found)) + "\n", []
+    for title, lines in _parts(found):
+        part = "".join(f"{line}\n" for line in lines)
+        if len(text) + len(part) > LONGEST_COMMENT:
+            left_out.append(title)
+        else:
+            text += part
+    if left_out:
+        text += f"\nToo long for a comment, so left out: {_plain(', '.join(left_out))}.\n"
+    return text
 
 
-def _lines(found: Document) -> Iterator[str]:
+def _head(found: Document) -> Iterator[str]:
     yield f"## mailstack diff: {_plain(headline(found))}"
     yield ""
     yield f"**{_plain(summary(found))}**"
@@ -32,13 +42,18 @@ def _lines(found: Document) -> Iterator[str]:
         yield "From the declarations alone: no secret was opened, and no host, engine or network was asked."
     for sentence in code_sentences(found):
         yield ""
-        yield f"> {_plain(sentence)}"
-    yield from _risks(found)
-    yield from _runs(found)
-    yield from _settings(found)
-    yield from _secrets(found)
-    yield from _changes(found)
-    yield from _resources(found)
+        yield f"> {_told(sentence)}"
+
+
+def _parts(found: Document) -> Iterator[tuple[str, list[str]]]:
+    """Yield title and lines of each part, the most important first."""
+    yield "risks", list(_risks(found))
+    yield "roles and restarts", list(_runs(found))
+    yield "settings", list(_settings(found))
+    yield "encrypted values", list(_secrets(found))
+    for section, title in SECTIONS.items():
+        yield title, list(_changes(found, section, title))
+    yield "other resources", list(_resources(found))
 
 
 def _risks(found: Document) -> Iterator[str]:
@@ -47,10 +62,11 @@ def _risks(found: Document) -> Iterator[str]:
     yield ""
     yield "### What could lose or delay mail"
     yield ""
-    for risk in found.risks:
+    for risk in grouped(found):
         perhaps = "" if risk.certain else f" ({MAYBE})"
-        yield f"- {LEVEL_SIGNS[risk.level]} **{risk.level}**{perhaps} {_plain(risk.what)}: {_plain(risk.reason)}"
-        yield f"  - {_plain(risk.advice)}"
+        yield f"- {LEVEL_SIGNS[risk.level]} **{risk.level}**{perhaps} {'; '.join(map(_told, risk.whats))}"
+        yield f"  - why: {_told(risk.reason)}"
+        yield f"  - do: {_told(risk.advice)}"
     yield ""
     yield " · ".join(f"{LEVEL_SIGNS[level]} {level}: {words}" for level, words in LEVELS.items())
 
@@ -113,22 +129,20 @@ def _secrets(found: Document) -> Iterator[str]:
     yield from (f"- `{SIGNS[one.change]}` {_code(one.place)}: {_plain(one.known)}" for one in found.secrets)
 
 
-def _changes(found: Document) -> Iterator[str]:
-    for section, title in SECTIONS.items():
-        rows = [
-            (
-                SIGNS[one.change] + ("" if one.certain else " ?"),
-                one.subject,
-                one.name,
-                value_of(one.before, secret=one.secret),
-                value_of(one.after, secret=one.secret),
-            )
-            for one in found.changes
-            if one.section == section
-        ]
-        if rows:
-            table = _table(("", "Of", "Name", "Before", "After"), rows)
-            yield from _folded(f"{title}: {len(rows)}", table)
+def _changes(found: Document, section: str, title: str) -> Iterator[str]:
+    rows = [
+        (
+            SIGNS[one.change] + ("" if one.certain else " ?"),
+            one.subject,
+            one.name,
+            value_of(one.before, secret=one.secret),
+            value_of(one.after, secret=one.secret),
+        )
+        for one in found.changes
+        if one.section == section
+    ]
+    if rows:
+        yield from _folded(f"{title}: {len(rows)}", _table(("", "Of", "Name", "Before", "After"), rows))
 
 
 def _resources(found: Document) -> Iterator[str]:
@@ -163,6 +177,14 @@ def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]
 def _short(text: str) -> str:
     line = " ⏎ ".join(text.split("\n"))
     return line if len(line) <= LONGEST else f"{line[:LONGEST]}…"
+
+
+def _told(sentence: str) -> str:
+    """Return a sentence of ours, commands in it as code."""
+    parts = sentence.split("`")
+    if len(parts) % 2 == 0:
+        return _plain(sentence)
+    return "".join(_code(part) if number % 2 else _plain(part) for number, part in enumerate(parts))
 
 
 def _html(text: str) -> str:

@@ -8,7 +8,7 @@ from rich.text import Text
 
 from mailstack.diff.document import Document
 from mailstack.diff.facts import SECTIONS
-from mailstack.diff.words import MAYBE, OPERATIONS, SIGNS, code_sentences, headline, summary, value_of
+from mailstack.diff.words import MAYBE, OPERATIONS, SIGNS, code_sentences, grouped, headline, summary, value_of
 
 __all__ = ["show"]
 
@@ -47,9 +47,11 @@ def _risks(found: Document, console: Console) -> None:
     if not found.risks:
         return
     _title(console, "What could lose or delay mail")
-    for risk in found.risks:
+    for risk in grouped(found):
         line = Text(_perhaps(risk.level, risk.certain), style=STYLES[risk.level])
-        line.append(f"  {risk.what}\n", style="default")
+        line.append(f"  {risk.whats[0]}\n", style="default")
+        for what in risk.whats[1:]:
+            line.append(f"      {what}\n", style="default")
         line.append(f"    why: {risk.reason}\n    do:  {risk.advice}", style="default")
         console.print(line)
 

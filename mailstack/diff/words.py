@@ -1,11 +1,23 @@
 """Words that every form of the answer for people shares."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from mailstack.diff.document import Document
-from mailstack.diff.risks import LEVELS
+from mailstack.diff.risks import LEVELS, Level
 
-__all__ = ["CHANGED", "MAYBE", "OPERATIONS", "SIGNS", "code_sentences", "count", "headline", "summary", "value_of"]
+__all__ = [
+    "MAYBE",
+    "OPERATIONS",
+    "SIGNS",
+    "Told",
+    "code_sentences",
+    "count",
+    "grouped",
+    "headline",
+    "summary",
+    "value_of",
+]
 
 SIGNS: Mapping[str, str] = {"added": "+", "removed": "-", "changed": "~"}
 OPERATIONS: Mapping[str, str] = {
@@ -14,8 +26,8 @@ OPERATIONS: Mapping[str, str] = {
     "replace": "is made anew",
     "delete": "goes",
 }
-CHANGED = "changes (not opened)"
 MAYBE = "perhaps"
+MOST_WHATS = 8
 SECRET = "[secret]"  # noqa: S105 - shown instead of one
 
 
@@ -56,6 +68,33 @@ def summary(found: Document) -> str:
     parts += [count(found.counts.restarts, "restart or reload", "restarts and reloads")] if found.restarts else []
     risks = [f"{number} {level}" for level in LEVELS if (number := getattr(found.counts, level))]
     return ", ".join([*parts, f"risks: {', '.join(risks) or 'none'}"])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Told:
+    """Risks of one rule with one reason: what they are about is told in a list."""
+
+    level: Level
+    certain: bool
+    reason: str
+    advice: str
+    whats: tuple[str, ...]
+
+
+def grouped(found: Document) -> list[Told]:
+    """Return the risks, those that differ only in what they are about together: a thousand domains are one then."""
+    told: dict[tuple[Level, bool, str, str], list[str]] = {}
+    for risk in found.risks:
+        told.setdefault((risk.level, risk.certain, risk.reason, risk.advice), []).append(risk.what)
+    return [
+        Told(level=level, certain=certain, reason=reason, advice=advice, whats=tuple(_few(whats)))
+        for (level, certain, reason, advice), whats in told.items()
+    ]
+
+
+def _few(whats: list[str]) -> list[str]:
+    more = len(whats) - MOST_WHATS
+    return [*whats[:MOST_WHATS], f"and {more} more of the kind"] if more > 0 else whats
 
 
 def value_of(value: str | None, *, secret: bool) -> str:

@@ -16,6 +16,12 @@ class DryKubernetesProvider(KubernetesProvider):
     ) -> Properties:
         return inputs
 
+    def read(
+        self, kind: str, identity: str, inputs: Properties, outputs: Properties
+    ) -> tuple[str, Properties, Properties] | None:
+        """Tell of a ConfigMap that a job wrote nothing into; of anything else, that it is as it was made."""
+        return identity, inputs, outputs or {"data": {}}
+
     def delete(self, kind: str, identity: str, outputs: Properties, *, log: Log) -> None:
         """Nothing is anywhere."""
 

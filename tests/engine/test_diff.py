@@ -23,6 +23,7 @@ from rehearsal.engine import Engine
 from tests.engine.conftest import ROOT
 from tests.unit.docker_examples import local_example
 from tests.unit.kubernetes_examples import on_cluster
+from tests.unit.postal_cluster_examples import postal_on_cluster
 from tests.unit.stack_examples import example
 
 pytestmark = pytest.mark.engine
@@ -105,11 +106,20 @@ def kubernetes(_folder: Path) -> Raw:
     return raw
 
 
+def postal(_folder: Path) -> Raw:
+    raw = postal_on_cluster()
+    raw["environment"] = "local"
+    raw.pop("relay_rule", None)
+    raw["dns"] = {"provider": "none"}
+    return raw
+
+
 STACKS: Mapping[str, Callable[[Path], Raw]] = {
     "local": local,
     "prod": prod,
     "docker": docker,
     "kubernetes": kubernetes,
+    "postal": postal,
 }
 
 
@@ -259,6 +269,12 @@ CHANGES: list[tuple[str, str, Callable[[Raw], object]]] = [
     ),
     ("kubernetes", "another name", lambda raw: raw["relay"]["kubernetes"].update(name="other")),
     ("kubernetes", "autoscaling", lambda raw: raw["relay"]["kubernetes"].update(autoscaling={"min": 2})),
+    ("postal", "nothing", lambda _raw: None),
+    ("postal", "an upgrade", lambda raw: raw["postal"].update(image={"tag": "3.3.8"})),
+    ("postal", "workers", lambda raw: raw["postal"].update(workers=4)),
+    ("postal", "a credential's key", lambda raw: server(raw)["credentials"][0].update(key="K" * 24)),
+    ("postal", "the administrator's password", lambda raw: raw["postal"]["admin"].update(password=PASSWORDS[1])),
+    ("postal", "stopped", lambda raw: raw["postal"]["kubernetes"].update(stopped=True)),
 ]
 
 

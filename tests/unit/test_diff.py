@@ -14,6 +14,7 @@ import yaml
 from pydantic import BaseModel
 from rich.console import Console
 
+from mailstack.diff import markdown as markdown_module
 from mailstack.diff.comparison import Comparison, compare, compare_environments
 from mailstack.diff.declaration import Declaration, read_declaration
 from mailstack.diff.document import document, json_document
@@ -276,3 +277,25 @@ def test_every_expected_difference_is_about_settings_there_are_and_stands_in_the
     for pattern, why in EXPECTED.items():
         assert any(re.fullmatch(pattern, path) for path in known), pattern
         assert f"| {why} |" in page, why
+
+
+def test_many_risks_of_one_kind_are_told_once_and_a_comment_is_never_too_long(tmp_path: Path) -> None:
+    raw = example()
+    raw["domains"] += [{"name": f"d{number}.example.com"} for number in range(60)]
+
+    def stricter(changed: Raw) -> None:
+        for domain in changed["domains"]:
+            domain["dmarc"] = {"policy": "reject", "failure_reports": ["dmarc@example.com"]}
+
+    found = forms(compared(tmp_path, raw, stricter))
+    assert found["markdown"].count("**high**") == 1
+    assert "more of the kind" in found["markdown"]
+    assert len(found["markdown"]) < 65_536
+
+
+def test_parts_that_do_not_fit_into_a_comment_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(markdown_module, "LONGEST_COMMENT", 900)
+    comparison = compared(tmp_path, example(), lambda raw: raw["relay"].update(queue_lifetime_hours=24))
+    text = markdown(document(comparison))
+    assert "left out: main.cf" in text.replace("\\", "")
+    assert text.count("<details>") == text.count("</details>")

@@ -1,6 +1,7 @@
 """What a change of the relay can cost."""
 
-from collections.abc import Iterator, Mapping
+import ipaddress
+from collections.abc import Iterable, Iterator, Mapping
 
 from mailstack.diff.risks.model import Risk, listed
 from mailstack.plan import Plan, RelayPlan
@@ -82,13 +83,14 @@ def _acceptance(old: RelayDefinition, new: RelayDefinition) -> Iterator[Risk]:
             reason="the relay refuses MAIL FROM of other domains with 5xx: applications do not try again",
             advice="make sure that nobody sends from there; the relay's log names senders",
         )
-    networks = [name for name in old.client_networks if name not in new.client_networks]
+    networks = [name for name in old.client_networks if not _held(name, new.client_networks)]
     if networks:
         yield Risk(
             level="high",
             rule="client-network-removed",
-            what=f"{listed(networks)} may not submit mail any more",
-            reason="the relay refuses clients of other networks with 5xx, unless a remaining network holds them",
+            what=f"not all of {listed(networks)} may submit mail any more",
+            reason=f"the relay then takes mail from {listed(new.client_networks) or 'its own host alone'}, and refuses "
+            "other clients with 5xx",
             advice="move applications first; the relay's log names clients",
         )
     if new.message_size_limit_bytes < old.message_size_limit_bytes:
@@ -108,6 +110,13 @@ def _acceptance(old: RelayDefinition, new: RelayDefinition) -> Iterator[Risk]:
             advice="look into the log for them first",
         )
     yield from _logins(old, new)
+
+
+def _held(network: str, by: Iterable[str]) -> bool:
+    """Return whether a network is within one of others."""
+    inner = ipaddress.ip_network(network)
+    outer = (ipaddress.ip_network(one) for one in by)
+    return any(one.version == inner.version and one.supernet_of(inner) for one in outer)  # type: ignore[arg-type]
 
 
 def _logins(old: RelayDefinition, new: RelayDefinition) -> Iterator[Risk]:
