@@ -18,7 +18,7 @@ from mailstack.reach.bundle import code_digest
 
 __all__ = ["Comparison", "Reread", "compare", "compare_environments"]
 
-# Reads a declaration once more, with other ciphertexts for its stand-ins.
+# Reads a declaration once more, with other values at some places.
 Reread = Callable[[Mapping[str, str]], Declaration]
 
 
@@ -63,15 +63,15 @@ def compare(
 ) -> Comparison:
     """Compare one stack before and after a change; None where there is no such stack.
 
-    ``reread`` reads the one after again with the ciphertexts of before, so that what differs only where a secret does
-    is told apart; without it everything counts as certain. ``code`` is what differs in the code.
+    ``reread`` reads the one after again with the secrets of before, so that what differs only where a secret does is
+    told apart; without it everything counts as certain. ``code`` is what differs in the code.
     """
     code = code or CodeChanges()
     secrets = tuple(secret_changes(before, after_))
     same = after_
     reset = {one.place for one in secrets if one.word == "changed"}
     if reset and before is not None and after_ is not None and reread is not None:
-        same = reread({place: before.secrets[place] for place in reset})
+        same = reread({place: before.texts[place] for place in reset})
     done, seen, risky = _done(before, after_, code)
     done_surely, seen_surely, risky_surely = (done, seen, risky) if same is after_ else _done(before, same, code)
     told = [{} if one is None else facts(one.plan) for one in (before, after_, same)]

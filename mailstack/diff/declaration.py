@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from mailstack.diff.sealed import location_of, place_of, sealed_values, stand_in
+from mailstack.diff.sealed import location_of, place_of, sealed_values, stand_in, texts
 from mailstack.plan import Plan, load_plan
 from mailstack.plan.outside import Outside
 from mailstack.plan.relay_monitoring import plan_monitoring
@@ -28,21 +28,17 @@ KEY_FIELDS = ("encryptionsalt", "encryptedkey", "secretsprovider")
 class Declaration:
     """What one stack file declares. ``where`` says, for people, what was read: a commit or the working tree.
 
-    ``raw`` is the configuration with stand-ins, ``secrets`` maps the named place of each encrypted value to its
-    ciphertext, ``key`` is what the file says of the key they are encrypted with.
+    ``raw`` is the configuration with stand-ins, ``texts`` each text in it by its named place. ``secrets`` maps the
+    place of each encrypted value to its ciphertext, ``key`` is what the file says of the key they are encrypted with.
     """
 
     stack: str
     where: str
     raw: Mapping[str, Any] = field(repr=False)
+    texts: Mapping[str, str] = field(repr=False)
     secrets: Mapping[str, str] = field(repr=False)
     key: str = field(repr=False)
     plan: Plan = field(repr=False)
-
-    @property
-    def places(self) -> frozenset[str]:
-        """Return the named places of all encrypted values."""
-        return frozenset(self.secrets)
 
 
 def read_declaration(
@@ -50,25 +46,26 @@ def read_declaration(
     *,
     where: str,
     today: date | None = None,
-    seeds: Mapping[str, str] | None = None,
+    instead: Mapping[str, str] | None = None,
     check_written: bool = False,
 ) -> Declaration:
     """Read and plan ``Pulumi.<stack>.yaml``; beside it are looked for a domains file and ``spf.lock.json``.
 
-    ``seeds`` gives, by named place, the ciphertext that a stand-in is made of, where it is another than the file's:
-    that plans the same declaration as if those secrets had not changed. ``today`` None: no date in it counts as late.
+    ``instead`` gives, by named place, what to plan with instead of what the file has there, encrypted or not: that
+    tells what a declaration does beside its secrets. ``today`` None: no date in it counts as late.
     ``check_written``: secrets in clear and a file too large for the engine are mistakes, too.
 
     Raises StackFileError for a file that is none, SettingsError for a declaration that breaks rules.
     """
     sealed = sealed_config(path)
     places = {place_of(location, sealed): text for location, text in sealed_values(sealed)}
-    raw = _with_stand_ins(path, {**places, **{place: seed for place, seed in (seeds or {}).items() if place in places}})
+    raw = _with_stand_ins(path, places, instead or {})
+    found = {place_of(location, raw): text for location, text in texts(raw)}
     written = [Written.in_file(path)] if check_written else []
     plan = _watched(load_plan(raw, path.parent, written=written, outside=Outside(today=today)))
     stack = path.name.removeprefix("Pulumi.").removesuffix(".yaml")
     merged = with_domains_file(raw, path.parent)
-    return Declaration(stack=stack, where=where, raw=merged, secrets=places, key=_key(path), plan=plan)
+    return Declaration(stack=stack, where=where, raw=merged, texts=found, secrets=places, key=_key(path), plan=plan)
 
 
 def _watched(plan: Plan) -> Plan:
@@ -79,14 +76,17 @@ def _watched(plan: Plan) -> Plan:
     return plan_monitoring(plan, watched=False, environment={})[0]
 
 
-def _with_stand_ins(path: Path, seeds: Mapping[str, str]) -> dict[str, Any]:
+def _with_stand_ins(path: Path, ciphertexts: Mapping[str, str], instead: Mapping[str, str]) -> dict[str, Any]:
     """Return the configuration with a stand-in for each encrypted value, and for each that is still to be made."""
 
     def made(location: Location, sealed: Mapping[str, Any]) -> str:
-        place = place_of(location, sealed)
-        return stand_in(secret_kind(location, sealed), seeds[place])
+        return stand_in(secret_kind(location, sealed), ciphertexts[place_of(location, sealed)])
 
     raw = read_stack_file(path, made)
+    if instead:
+        for location, place in [(location, place_of(location, raw)) for location, _ in texts(raw)]:
+            if place in instead:
+                _put(raw, location, instead[place])
     for step in missing_secrets(raw, path.parent):
         if step.make is None or step.path == SSH_KEY:
             continue

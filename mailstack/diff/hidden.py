@@ -44,7 +44,7 @@ class Hidden:
                     text, place, end = text[place + len(word) :], -1, len(text) - place - len(word) - SHORTEST
                     break
             place += 1
-        return "".join([*made, text])
+        return _printable("".join([*made, text]))
 
     def data(self, value: Any) -> Any:
         """Return plain data without secrets, keys of mappings included."""
@@ -55,6 +55,13 @@ class Hidden:
         if isinstance(value, list | tuple):
             return [self.data(item) for item in value]
         return value
+
+
+def _printable(text: str) -> str:
+    """Return ``text`` with what could rewrite a terminal written out; lines stay lines."""
+    if text.isprintable():
+        return text
+    return "".join(one if one.isprintable() or one == "\n" else repr(one)[1:-1] for one in text)
 
 
 def _secrets(value: Any) -> Iterator[str]:

@@ -197,7 +197,6 @@ def _plain(text: str) -> str:
 
 def _code(text: str) -> str:
     """Return text as code, between more backticks than it has in a row."""
-    text = "".join(character if character.isprintable() else repr(character)[1:-1] for character in text)
     if not text.strip():
         return ""
     fence = "`" * (max((len(run) for run in re.findall("`+", text)), default=0) + 1)

@@ -16,7 +16,7 @@ from mailstack.dns.der import encode_integers
 from mailstack.settings.problems import Location
 from mailstack.settings.stackfile import SecretKind
 
-__all__ = ["identity", "is_sealed", "location_of", "place_of", "sealed_values", "stand_in"]
+__all__ = ["identity", "is_sealed", "location_of", "place_of", "sealed_values", "stand_in", "texts"]
 
 LETTERS = string.ascii_letters + string.digits
 WORD_CHARACTERS = 44
@@ -42,6 +42,18 @@ def sealed_values(sealed: Any, where: Location = ()) -> Iterator[tuple[Location,
     elif isinstance(sealed, list):
         for index, item in enumerate(sealed):
             yield from sealed_values(item, (*where, index))
+
+
+def texts(raw: Any, where: Location = ()) -> Iterator[tuple[Location, str]]:
+    """Yield location and text of everything in a configuration that is text."""
+    if isinstance(raw, str):
+        yield where, raw
+    elif isinstance(raw, Mapping):
+        for key, item in raw.items():
+            yield from texts(item, (*where, str(key)))
+    elif isinstance(raw, list):
+        for index, item in enumerate(raw):
+            yield from texts(item, (*where, index))
 
 
 def place_of(where: Location, raw: Any) -> str:

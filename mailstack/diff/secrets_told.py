@@ -15,6 +15,8 @@ ANEW = (
     "another ciphertext (value not opened): it was set again, to another value or to the same one; encrypting a value "
     "twice never gives the same ciphertext"
 )
+ENCRYPTED_NOW = "encrypted now, in clear before: whether the value is the same is not known"
+IN_CLEAR_NOW = "in clear now, encrypted before: whether the value is the same is not known"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,8 +32,12 @@ def secret_changes(before: Declaration | None, after: Declaration | None) -> Ite
     """Yield what differs, by the named place of each value."""
     old, new = (before.secrets if before else {}), (after.secrets if after else {})
     other_key = before is not None and after is not None and before.key != after.key
+    texts = [{} if one is None else one.texts for one in (before, after)]
     for place in dict.fromkeys([*old, *new]):
-        if place not in old:
+        if (place in old) != (place in new) and place in texts[0] and place in texts[1]:
+            known = ENCRYPTED_NOW if place in new else IN_CLEAR_NOW
+            yield SecretChange(place=place, word="changed", known=known)
+        elif place not in old:
             yield SecretChange(place=place, word="added", known="a value is set here now (not opened)")
         elif place not in new:
             yield SecretChange(place=place, word="removed", known="no value is set here any more")

@@ -71,8 +71,8 @@ def diff_since(folder: Path, stack: str, base: str | None, today: date) -> Compa
         if before is None and not path.is_file():
             raise StackFileError(f"{path.name} does not exist, in the working tree or at {where}")
 
-        def again(seeds: Mapping[str, str]) -> Declaration:
-            return read_declaration(path, where=WORKING_TREE, seeds=seeds)
+        def again(instead: Mapping[str, str]) -> Declaration:
+            return read_declaration(path, where=WORKING_TREE, instead=instead)
 
         after = _read(path, where=WORKING_TREE, today=today, check_written=True)
         code = code_changes(files, was, folder)

@@ -156,6 +156,5 @@ def _table(console: Console, heads: Sequence[str], rows: Iterable[Sequence[str]]
 
 
 def _short(text: str) -> str:
-    # What does not print could rewrite the terminal.
-    line = "".join(character if character.isprintable() else repr(character)[1:-1] for character in text)
+    line = " ⏎ ".join(text.split("\n"))
     return line if len(line) <= LONGEST else f"{line[:LONGEST]}…"

@@ -25,6 +25,7 @@ class Repository:
 
     def commit_of(self, ref: str) -> str:
         """Return the commit (40 digits) that ``ref`` names. Raises GitError."""
+        self._require()
         found = self._ask("rev-parse", "--verify", "--quiet", "--end-of-options", f"{ref}^{{commit}}")
         if found is None:
             raise GitError(f"{ref} is no branch, tag or commit that git knows here. Fix: git fetch, or name another")
@@ -32,6 +33,7 @@ class Repository:
 
     def default_base(self) -> str:
         """Return where this branch left the one that others start from. Raises GitError where that cannot be told."""
+        self._require()
         told = self._ask("symbolic-ref", "--quiet", "--short", "refs/remotes/origin/HEAD")
         names = [*([told.decode().strip()] if told is not None else []), *USUAL]
         for name in dict.fromkeys(names):
@@ -66,19 +68,27 @@ class Repository:
         with tarfile.open(fileobj=io.BytesIO(packed)) as archive:
             archive.extractall(to, filter="data")
 
+    def _require(self) -> None:
+        """Raise GitError with git's own words where it does not work here at all."""
+        self._told("rev-parse", "--git-dir")
+
     def _told(self, *arguments: str) -> bytes:
-        found = self._ask(*arguments)
-        if found is None:
-            raise GitError(f"git {arguments[0]} failed in {self.folder.name}: is this a git repository?")
-        return found
+        finished = self._run(arguments)
+        if finished.returncode != 0:
+            said = finished.stderr.decode(errors="replace").strip()
+            raise GitError(f"git {arguments[0]} failed in the project's folder: {said}. Fix: work in a clone of it")
+        return finished.stdout
 
     def _ask(self, *arguments: str) -> bytes | None:
         """Return what git printed, None where it failed."""
+        finished = self._run(arguments)
+        return finished.stdout if finished.returncode == 0 else None
+
+    def _run(self, arguments: Sequence[str]) -> subprocess.CompletedProcess[bytes]:
         try:
-            finished = subprocess.run(["git", *arguments], cwd=self.folder, capture_output=True, check=False)
+            return subprocess.run(["git", *arguments], cwd=self.folder, capture_output=True, check=False)
         except FileNotFoundError:
             raise GitError("git is not on PATH; it has the declaration to compare with. Fix: install it") from None
-        return finished.stdout if finished.returncode == 0 else None
 
 
 def _names(listed: bytes) -> list[str]:

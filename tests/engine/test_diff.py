@@ -65,7 +65,7 @@ class Previewed:
         answer = compare(
             read_declaration(self.before, where="before"),
             read_declaration(path, where="after"),
-            reread=lambda seeds: read_declaration(path, where="after", seeds=seeds),
+            reread=lambda instead: read_declaration(path, where="after", instead=instead),
         )
         arguments = ["--stack", self.engine.stack, "--config-file", str(path), "--json"]
         told = self.engine.run("preview", *arguments, quiet=True)
@@ -316,3 +316,15 @@ def test_no_secret_is_in_any_form_of_the_answer(stacks: Callable[[str], Previewe
     text = json_document(found) + markdown(found)
     assert [one.place for one in answer.secrets] == ["relay.upstream.password", "postal.admin.password"]
     assert [word for word in (*PASSWORDS, *answer.before.secrets.values()) if word in text] == []  # type: ignore[union-attr]
+
+
+def test_values_that_were_only_encrypted_again_change_nothing_and_diff_says_perhaps(
+    stacks: Callable[[str], Previewed],
+) -> None:
+    previewed = stacks("local")
+    previewed.engine._sealer = None  # the same passphrase, another salt
+    answer, steps = previewed.change(lambda _raw: None)
+    assert done_by_engine(steps) == {}
+    assert answer.secrets
+    assert set(answer.operations) == answer.uncertain
+    assert not any(change.certain for change in answer.changes)

@@ -58,5 +58,5 @@ def compared(folder: Path, raw: Mapping[str, Any], change: Change, **written: An
     return compare(before, read_declaration(path, where="working tree"), reread=reread)
 
 
-def _again(path: Path, seeds: Mapping[str, str]) -> Declaration:
-    return read_declaration(path, where="working tree", seeds=seeds)
+def _again(path: Path, instead: Mapping[str, str]) -> Declaration:
+    return read_declaration(path, where="working tree", instead=instead)

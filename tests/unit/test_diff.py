@@ -24,7 +24,7 @@ from mailstack.diff.sealed import place_of, stand_in
 from mailstack.diff.text import show
 from mailstack.dns import ed25519_public_key_of, public_key_of
 from mailstack.settings.model import Settings
-from tests.unit.diff_examples import Change, Raw, compared, declared, seal
+from tests.unit.diff_examples import Change, Raw, compared, declared, seal, write
 from tests.unit.docker_examples import docker_example
 from tests.unit.kubernetes_examples import on_cluster
 from tests.unit.postal_cluster_examples import postal_on_cluster
@@ -75,6 +75,19 @@ def test_an_environment_does_not_differ_from_itself(stack: str) -> None:
 @pytest.mark.parametrize("name", EXAMPLES)
 def test_an_example_does_not_differ_from_itself(name: str, tmp_path: Path) -> None:
     assert not compared(tmp_path, EXAMPLES[name](), lambda _raw: None).different
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda raw: raw["relay"].update(queue_lifetime_hours=48, strict_envelopes=False),
+        lambda raw: raw.update(dict(reversed(raw.items()))),
+        lambda raw: raw["hosts"]["relay1"].update(firewall="none"),
+        lambda raw: raw["domains"][1].update(dmarc={"policy": "quarantine"}),
+    ],
+)
+def test_what_is_written_otherwise_and_means_the_same_is_no_difference(change: Change, tmp_path: Path) -> None:
+    assert not compared(tmp_path, example(), change).different
 
 
 CHANGES: dict[str, tuple[str, Change]] = {
@@ -146,7 +159,7 @@ def test_no_secret_nor_ciphertext_nor_stand_in_is_in_any_form(name: str, tmp_pat
 
 
 def in_clear(folder: Path, raw: Raw) -> Path:
-    folder.mkdir()
+    folder.mkdir(exist_ok=True)
     path = folder / "Pulumi.x.yaml"
     path.write_text(yaml.safe_dump({"config": {f"mailstack:{key}": value for key, value in raw.items()}}))
     return path
@@ -200,6 +213,19 @@ def test_a_dkim_key_that_was_set_again_shows_its_record_without_a_made_up_value(
     assert "p=[public half of an encrypted key]" in forms(comparison)["json"]
     [risk] = [risk for risk in comparison.risks if risk.rule == "dkim-key-replaced"]
     assert not risk.certain
+
+
+def test_a_secret_that_is_encrypted_now_may_be_the_one_that_stood_there_in_clear(tmp_path: Path) -> None:
+    raw = example()
+    clear, sealed = in_clear(tmp_path / "clear", raw), write(tmp_path / "sealed", raw)
+
+    def again(instead: Mapping[str, str]) -> Declaration:
+        return read_declaration(sealed, where="b", instead=instead)
+
+    comparison = compare(read_declaration(clear, where="a"), again({}), reread=again)
+    assert {one.word for one in comparison.secrets} == {"changed"}
+    assert set(comparison.operations) == comparison.uncertain
+    assert not any(change.certain for change in comparison.changes)
 
 
 def test_one_more_domain_before_others_moves_no_secret(tmp_path: Path) -> None:

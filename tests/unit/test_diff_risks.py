@@ -81,6 +81,7 @@ def enforced() -> Raw:
     return raw
 
 
+OTHER_KEY = HOST_KEY.replace("IJ+3yT5hZZz1", "IJ+3yT5hZZz2")
 RISKS: list[tuple[str, str, Base, Change]] = [
     ("sender-domain-removed", "high", example, lambda raw: raw["relay"].update(sender_domains=["example.com"])),
     ("client-network-removed", "high", with_clients, lambda raw: raw["relay"]["client_networks"].pop()),
@@ -211,7 +212,6 @@ RISKS: list[tuple[str, str, Base, Change]] = [
         lambda raw: raw["relay_rule"].update(allowed_senders="registered-users"),
     ),
 ]
-OTHER_KEY = HOST_KEY.replace("IJ+3yT5hZZz1", "IJ+3yT5hZZz2")
 # What `bounce-lifetime-lowered` is about is said by the queue's own lifetime, where that is lowered too.
 SAID_ALREADY = {"bounce-lifetime-lowered": "queue-lifetime-lowered"}
 

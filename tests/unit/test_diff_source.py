@@ -1,9 +1,11 @@
 """Both sides of `mailstack diff` out of a git repository, and the command around it."""
 
 import json
+import socket
 import subprocess
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import jsonschema
 import pytest
@@ -165,6 +167,30 @@ def test_what_only_looks_counts_as_no_difference(project: Path) -> None:
 def test_an_environment_without_a_file_is_told(project: Path) -> None:
     with pytest.raises(StackFileError, match=r"Pulumi\.y\.yaml does not exist"):
         diff_environments(project, "x", "y", TODAY)
+
+
+def test_outside_of_a_repository_gits_own_words_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
+    write(tmp_path, example())
+    with pytest.raises(GitError, match="not a git repository"):
+        diff_since(tmp_path, "x", None, TODAY)
+
+
+def test_nobody_but_git_is_asked(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    started = subprocess.run
+
+    def only_git(arguments: list[str], **options: Any) -> Any:
+        assert arguments[0] == "git"
+        return started(arguments, **options)
+
+    def nobody(*_arguments: object, **_options: object) -> None:
+        raise AssertionError("diff asks no host, engine or network")
+
+    write(project, changed())
+    monkeypatch.setattr(subprocess, "run", only_git)
+    monkeypatch.setattr(socket.socket, "connect", nobody)
+    monkeypatch.setattr(socket, "getaddrinfo", nobody)
+    assert diff_since(project, "x", "main", TODAY).different
 
 
 # -- the command ----------------------------------------------------------------------------------------------------
