@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from mailstack.diff.document import Document
 from mailstack.diff.facts import SECTIONS
 from mailstack.diff.risks import LEVELS
-from mailstack.diff.words import MAYBE, OPERATIONS, SIGNS, code_sentences, grouped, headline, summary, value_of
+from mailstack.diff.words import MAYBE, OPERATIONS, SIGNS, grouped, headline, notes, summary, value_of
 
 __all__ = ["markdown"]
 
@@ -40,7 +40,7 @@ def _head(found: Document) -> Iterator[str]:
     if found.kind == "change":
         yield ""
         yield "From the declarations alone: no secret was opened, and no host, engine or network was asked."
-    for sentence in code_sentences(found):
+    for sentence in notes(found):
         yield ""
         yield f"> {_told(sentence)}"
 

@@ -8,7 +8,7 @@ from rich.text import Text
 
 from mailstack.diff.document import Document
 from mailstack.diff.facts import SECTIONS
-from mailstack.diff.words import MAYBE, OPERATIONS, SIGNS, code_sentences, grouped, headline, summary, value_of
+from mailstack.diff.words import MAYBE, OPERATIONS, SIGNS, grouped, headline, notes, summary, value_of
 
 __all__ = ["show"]
 
@@ -21,7 +21,7 @@ def show(found: Document, console: Console, *, everything: bool = False) -> None
     """Print the document. ``everything``: also what is expected to differ between environments, and what follows."""
     console.print(Text(headline(found), style="bold"))
     console.print(Text(summary(found)))
-    for sentence in code_sentences(found):
+    for sentence in notes(found):
         console.print(Text(f"! {sentence}", style="yellow"))
     _risks(found, console)
     _runs(found, console)

@@ -11,10 +11,10 @@ __all__ = [
     "OPERATIONS",
     "SIGNS",
     "Told",
-    "code_sentences",
     "count",
     "grouped",
     "headline",
+    "notes",
     "summary",
     "value_of",
 ]
@@ -54,10 +54,8 @@ def summary(found: Document) -> str:
         return "no difference"
     records = [one for one in found.changes if one.section == "records"]
     roles = [one for one in found.resources if one.what.startswith("role ") and one.operation != "delete"]
-    if not (found.changes or found.secrets or found.resources) and found.kind == "change" and found.before is not None:
-        return (
-            "the declaration is the same; code differs" if found.after is not None else "nothing is destroyed by that"
-        )
+    if found.kind == "change" and not (found.changes or found.secrets or found.resources):
+        return "the declaration is the same; code differs"
     parts = [count(found.counts.changes, "change")]
     if found.kind == "environments":
         looked = found.counts.settings
@@ -102,9 +100,13 @@ def value_of(value: str | None, *, secret: bool) -> str:
     return SECRET if secret else value or ""
 
 
-def code_sentences(found: Document) -> list[str]:
-    """Return what differing code means, in sentences."""
+def notes(found: Document) -> list[str]:
+    """Return what a reader has to know first, in sentences: a file that goes, code that differs."""
     code, said = found.code, []
+    if found.after is None:
+        said.append(
+            "Removing the file destroys nothing. Told is what the stack has, and what nobody would look after any more."
+        )
     if code.roles:
         said.append(
             f"The code of {', '.join(code.roles)} differs: these roles run again, and what they then do follows it."

@@ -3,8 +3,9 @@
 import copy
 import hashlib
 from collections.abc import Callable, Mapping
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import yaml
@@ -48,12 +49,18 @@ def declared(folder: Path, raw: Mapping[str, Any], **written: Any) -> Declaratio
     return read_declaration(write(folder, raw, **written), where="working tree")
 
 
-def compared(folder: Path, raw: Mapping[str, Any], change: Change, **written: Any) -> Comparison:
-    """Return what a change of ``raw`` does; ``written`` is how the file after it is written."""
-    after = copy.deepcopy(dict(raw))
+@cache
+def as_it_is(base: Callable[[], Raw]) -> Declaration:
+    """Return what an example declares, planned once for all tests."""
+    with TemporaryDirectory() as folder:
+        return declared(Path(folder), base())
+
+
+def compared(folder: Path, base: Callable[[], Raw], change: Change, **written: Any) -> Comparison:
+    """Return what a change of an example does; ``written`` is how the file after it is written."""
+    before, after = as_it_is(base), base()
     change(after)
-    path = write(folder / "after", after, **written)
-    before = declared(folder / "before", raw)
+    path = write(folder, after, **written)
     reread = partial(_again, path)
     return compare(before, read_declaration(path, where="working tree"), reread=reread)
 

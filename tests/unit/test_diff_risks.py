@@ -222,7 +222,7 @@ SAID_ALREADY = {"bounce-lifetime-lowered": "queue-lifetime-lowered"}
 def test_a_change_that_can_cost_mail_is_told_with_its_level(
     rule: str, level: str, base: Base, change: Change, tmp_path: Path
 ) -> None:
-    comparison = compared(tmp_path, base(), change)
+    comparison = compared(tmp_path, base, change)
     rule = SAID_ALREADY.get(rule, rule)
     found = {risk.rule: risk for risk in comparison.risks}
     assert rule in found, sorted(found)
@@ -252,7 +252,7 @@ HARMLESS: list[tuple[Base, Change]] = [
 @pytest.mark.parametrize("number", range(len(HARMLESS)))
 def test_a_change_that_only_adds_or_loosens_risks_nothing(number: int, tmp_path: Path) -> None:
     base, change = HARMLESS[number]
-    comparison = compared(tmp_path, base(), change)
+    comparison = compared(tmp_path, base, change)
     assert comparison.changes
     assert comparison.risks == ()
 
@@ -284,14 +284,14 @@ RESTARTS: list[tuple[Base, Change, set[tuple[str, str]]]] = [
 @pytest.mark.parametrize("number", range(len(RESTARTS)))
 def test_what_restarts_is_told_and_nothing_else(number: int, tmp_path: Path) -> None:
     base, change, expected = RESTARTS[number]
-    found = {(one.what, one.how) for one in compared(tmp_path, base(), change).restarts}
+    found = {(one.what, one.how) for one in compared(tmp_path, base, change).restarts}
     assert expected <= found
     # Whoever asks Google, or looks at ports, does so beside.
     assert {one for one in found - expected if one[1] not in {"ask", "reload"}} == set()
 
 
 def test_pods_roll_and_a_job_tries_the_configuration_first(tmp_path: Path) -> None:
-    comparison = compared(tmp_path, on_cluster(), lambda raw: raw["relay"].update(concurrency=4))
+    comparison = compared(tmp_path, on_cluster, lambda raw: raw["relay"].update(concurrency=4))
     assert [(one.what.partition(" ")[0], one.how) for one in comparison.restarts] == [
         ("Job", "run"),
         ("StatefulSet", "roll"),
