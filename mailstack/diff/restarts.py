@@ -93,11 +93,11 @@ def _container(name: str, one: Operation) -> Iterator[Restart]:
 
 def _role(name: str, one: Operation, old: Mapping[str, RoleRun], new: Mapping[str, RoleRun]) -> Iterator[Restart]:
     run, former = new.get(name), old.get(one.before.name) if one.before is not None else None
-    if one.word == "delete" or run is None:
-        if former is not None and former.on_destroy == "remove" and former.role in SERVICES:
-            what, _start = SERVICES[former.role]
-            means = "is removed from the host"
-            yield Restart(what=what, how="stop", where=former.host, means=means, because=name)
+    goes = one.word in {"delete", "replace"}
+    if goes and former is not None and former.on_destroy == "remove" and former.role in SERVICES:
+        means = "is removed from the host"
+        yield Restart(what=SERVICES[former.role][0], how="stop", where=former.host, means=means, because=name)
+    if run is None:
         return
     if former is None or one.word in {"create", "replace"}:
         if run.role in SERVICES:

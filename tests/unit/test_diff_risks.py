@@ -197,6 +197,9 @@ RISKS: list[tuple[str, str, Base, Change]] = [
     ("host-address-changed", "high", example, lambda raw: raw["hosts"]["relay1"].update(address="new.example.com")),
     ("host-key-changed", "medium", example, lambda raw: raw["hosts"]["relay1"].update(host_key=OTHER_KEY)),
     ("firewall-on", "medium", with_clients, lambda raw: raw["hosts"]["relay1"].update(firewall="ufw")),
+    ("firewall-off", "low", with_firewall, lambda raw: raw["hosts"]["relay1"].update(firewall="none")),
+    ("new-warning", "low", example, lambda raw: raw["relay"]["upstream"].update(tls="encrypt")),
+    ("upstream-tls-weakened", "medium", example, lambda raw: raw["relay"]["upstream"].update(tls="encrypt")),
     ("port-closed", "medium", with_firewall, lambda raw: raw["relay"].update(client_networks=["10.1.0.0/28"])),
     ("certificates-removed", "high", at_home, lambda raw: (pop(raw, "caddy"), raw["postal"].update(smtp_tls=False))),
     (
@@ -239,7 +242,7 @@ HARMLESS: list[tuple[Base, Change]] = [
     (example, lambda raw: raw["relay"].update(queue_lifetime_hours=96)),
     (example, lambda raw: raw["dns"].update(ttl=600)),
     (example, lambda raw: raw["domains"][0]["dmarc"].update(policy="quarantine")),
-    (example, lambda raw: raw["domains"][0]["dkim"].append({"selector": "next", "private_key": dkim_key()})),
+    (example, lambda raw: raw["domains"][0]["dkim"].append({"selector": "next", "private_key": f"{dkim_key()} "})),
     (with_clients, lambda raw: raw["relay"]["client_networks"].append("10.2.0.0/24")),
     (with_clients, lambda raw: raw["relay"].update(client_networks=["10.0.0.0/8"])),
     (postal_example, lambda raw: server(raw)["credentials"].append({"name": "x", "type": "API", "key": "K" * 24})),

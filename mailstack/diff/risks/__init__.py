@@ -33,9 +33,25 @@ def risks(before: Plan | None, after: Plan | None, done: Mapping[str, Operation]
     found = chain(
         relay_risks(before, after), postal_risks(before, after), record_risks(before, after), host_risks(before, after)
     )
-    unique = dict.fromkeys([*found, *_replaced(done)])
+    unique = dict.fromkeys([*found, *_replaced(done), *_warnings(before, after)])
     levels = list(LEVELS)
     return tuple(sorted(unique, key=lambda risk: levels.index(risk.level)))
+
+
+def _warnings(before: Plan, after: Plan) -> list[Risk]:
+    """Return what the plan itself warns of, and did not before."""
+    known = {*before.warnings, *before.dns.warnings}
+    return [
+        Risk(
+            level="low",
+            rule="new-warning",
+            what=sentence,
+            reason="every update reports it from now on",
+            advice="see to it, or know why not",
+        )
+        for sentence in (*after.warnings, *after.dns.warnings)
+        if sentence not in known
+    ]
 
 
 def _replaced(done: Mapping[str, Operation]) -> list[Risk]:

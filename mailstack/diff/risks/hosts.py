@@ -97,6 +97,14 @@ def _firewall(before: Plan, after: Plan) -> Iterator[Risk]:
                 reason=f"every port but SSH and {listed(ports) or 'none'} is closed, other programs' included",
                 advice="declare what else has to be reached",
             )
+        elif old is not None and new is None:
+            yield Risk(
+                level="low",
+                rule="firewall-off",
+                what=f"{name} loses its firewall",
+                reason="the rules are taken back: what listens there can be reached from everywhere again",
+                advice="make sure that something else closes the ports, such as the provider's firewall",
+            )
         elif old is not None and new is not None:
             for opening, sources in old.items():
                 yield from _opening(name, opening, sources, new.get(opening))
