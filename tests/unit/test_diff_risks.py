@@ -244,7 +244,7 @@ HARMLESS: list[tuple[Base, Change]] = [
     (example, lambda raw: raw["domains"][0]["dmarc"].update(policy="quarantine")),
     (example, lambda raw: raw["domains"][0]["dkim"].append({"selector": "next", "private_key": f"{dkim_key()} "})),
     (with_clients, lambda raw: raw["relay"]["client_networks"].append("10.2.0.0/24")),
-    (with_clients, lambda raw: raw["relay"].update(client_networks=["10.0.0.0/8"])),
+    (with_firewall, lambda raw: raw["relay"].update(client_networks=["10.0.0.0/8"])),
     (postal_example, lambda raw: server(raw)["credentials"].append({"name": "x", "type": "API", "key": "K" * 24})),
     (postal_example, lambda raw: raw["postal"].update(workers=3)),
     (on_cluster, lambda raw: raw["relay"]["kubernetes"].update(replicas=5)),

@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Mapping
 
 from mailstack.caddy.definition import Acme
-from mailstack.diff.risks.model import Risk, listed
-from mailstack.plan import Plan, RoleRun
+from mailstack.diff.risks.model import Risk, listed, within
+from mailstack.plan import Plan
 
 __all__ = ["host_risks"]
 
@@ -111,23 +111,18 @@ def _firewall(before: Plan, after: Plan) -> Iterator[Risk]:
 
 
 def _opening(name: str, opening: Opening, sources: frozenset[str], now: frozenset[str] | None) -> Iterator[Risk]:
-    what = f"{opening[1]}/{opening[2]}"
-    closed = now is None
+    port = f"{opening[1]}/{opening[2]}"
     # No source at all means anybody.
-    narrower = now is not None and bool(now) and (not sources or not sources <= now)
-    if closed or narrower:
-        lost = listed(sorted(sources - (now or frozenset()))) or "others"
+    lost = () if not now else sorted(one for one in sources if not within(one, now))
+    if now is None or lost or (now and not sources):
+        whom = "" if now is None else f" for {listed(lost) or 'all but ' + listed(sorted(now or ()))}"
         yield Risk(
             level="medium",
             rule="port-closed",
-            what=f"{name} closes port {what}" if closed else f"{name} closes port {what} for {lost}",
+            what=f"{name} closes port {port}{whom}",
             reason="who connects there gets no answer, and keeps or loses its mail as it is made",
             advice="move clients first",
         )
-
-
-def _run(plan: Plan, role: str) -> RoleRun | None:
-    return next((run for run in plan.runs() if run.role == role), None)
 
 
 def _caddy(before: Plan, after: Plan) -> Iterator[Risk]:

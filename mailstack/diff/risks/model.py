@@ -1,10 +1,11 @@
 """What a risk is, and words that all of them share."""
 
+import ipaddress
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-__all__ = ["LEVELS", "Level", "Risk", "listed"]
+__all__ = ["LEVELS", "Level", "Risk", "listed", "within"]
 
 Level = Literal["high", "medium", "low"]
 LEVELS: dict[Level, str] = {
@@ -35,3 +36,19 @@ def listed(names: Iterable[str]) -> str:
     found = list(names)
     more = f" and {len(found) - NAMED} more" if len(found) > NAMED else ""
     return ", ".join(found[:NAMED]) + more
+
+
+def within(network: str, by: Iterable[str]) -> bool:
+    """Tell whether a network (CIDR) is inside one of others."""
+    inner = ipaddress.ip_network(network)
+    for one in by:
+        outer = ipaddress.ip_network(one)
+        if isinstance(inner, ipaddress.IPv4Network) and isinstance(outer, ipaddress.IPv4Network):
+            found = inner.subnet_of(outer)
+        elif isinstance(inner, ipaddress.IPv6Network) and isinstance(outer, ipaddress.IPv6Network):
+            found = inner.subnet_of(outer)
+        else:
+            found = False
+        if found:
+            return True
+    return False

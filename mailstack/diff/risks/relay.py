@@ -1,9 +1,8 @@
 """What a change of the relay can cost."""
 
-import ipaddress
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 
-from mailstack.diff.risks.model import Risk, listed
+from mailstack.diff.risks.model import Risk, listed, within
 from mailstack.plan import Plan, RelayPlan
 from mailstack.postfix.relay import RelayDefinition
 
@@ -83,7 +82,7 @@ def _acceptance(old: RelayDefinition, new: RelayDefinition) -> Iterator[Risk]:
             reason="the relay refuses MAIL FROM of other domains with 5xx: applications do not try again",
             advice="make sure that nobody sends from there; the relay's log names senders",
         )
-    networks = [name for name in old.client_networks if not _held(name, new.client_networks)]
+    networks = [name for name in old.client_networks if not within(name, new.client_networks)]
     if networks:
         yield Risk(
             level="high",
@@ -110,13 +109,6 @@ def _acceptance(old: RelayDefinition, new: RelayDefinition) -> Iterator[Risk]:
             advice="look into the log for them first",
         )
     yield from _logins(old, new)
-
-
-def _held(network: str, by: Iterable[str]) -> bool:
-    """Return whether a network is within one of others."""
-    inner = ipaddress.ip_network(network)
-    outer = (ipaddress.ip_network(one) for one in by)
-    return any(one.version == inner.version and one.supernet_of(inner) for one in outer)  # type: ignore[arg-type]
 
 
 def _logins(old: RelayDefinition, new: RelayDefinition) -> Iterator[Risk]:
