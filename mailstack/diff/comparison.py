@@ -108,7 +108,10 @@ def _done(
 
 
 def compare_environments(source: Declaration, target: Declaration) -> Comparison:
-    """Compare two environments. Names of the first that stand for one of the second are replaced by it first."""
+    """Compare two environments. Names of the first that stand for one of the second are replaced by it first.
+
+    Of secrets only those are told that one side has and the other has not: each environment has its own.
+    """
     names = aligned(source, target)
     told = {names.key(key): names.fact(fact) for key, fact in facts(source.plan).items()}
     other = facts(target.plan)
@@ -116,7 +119,7 @@ def compare_environments(source: Declaration, target: Declaration) -> Comparison
         kind="environments",
         before=source,
         after=target,
-        changes=changes(told, other, other),
+        changes=tuple(one for one in changes(told, other, other) if not (one.secret and one.word == "changed")),
         settings=tuple(setting_changes(source, target, names)),
         names=names.pairs,
     )

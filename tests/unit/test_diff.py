@@ -268,6 +268,7 @@ def test_environments_that_differ_in_names_and_machines_only_have_nothing_to_loo
     assert [one.path for one in comparison.settings if not one.expected] == []
     assert {"environment", "hosts/relay1/public_ipv4"} <= {one.path for one in comparison.settings}
     assert {change.key[0] for change in comparison.changes} <= {"records", "hosts", "workspace"}
+    assert not any(change.secret for change in comparison.changes)
 
 
 def test_behaviour_that_only_one_environment_has_is_told_first(tmp_path: Path) -> None:

@@ -41,14 +41,6 @@ def listed(names: Iterable[str]) -> str:
 def within(network: str, by: Iterable[str]) -> bool:
     """Tell whether a network (CIDR) is inside one of others."""
     inner = ipaddress.ip_network(network)
-    for one in by:
-        outer = ipaddress.ip_network(one)
-        if isinstance(inner, ipaddress.IPv4Network) and isinstance(outer, ipaddress.IPv4Network):
-            found = inner.subnet_of(outer)
-        elif isinstance(inner, ipaddress.IPv6Network) and isinstance(outer, ipaddress.IPv6Network):
-            found = inner.subnet_of(outer)
-        else:
-            found = False
-        if found:
-            return True
-    return False
+    others = [ipaddress.ip_network(one) for one in by]
+    # An address of the other version is in no network.
+    return any(inner.network_address in one and inner.broadcast_address in one for one in others)
