@@ -17,6 +17,7 @@ EXPECTED: Mapping[str, str] = {
     r"environment": "which environment it is",
     r"hosts/[^/]+/(address|port|user|host_key|jump/.*|public_ipv[46]|private_address|private_key)": "its own machines",
     r"hosts/[^/]+/minimum_(memory_mb|disk_gb)": "their size",
+    r"(relay|postal|postal/database|caddy)/hosts?": "which of its machines",
     r"ssh/.*": "how Pulumi logs in",
     r"domains/[^/]+/dkim/.*": "its own DKIM keys",
     r"domains/[^/]+/dmarc/(aggregate|failure)_reports": "where its reports go",

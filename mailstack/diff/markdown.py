@@ -76,6 +76,7 @@ def _runs(found: Document) -> Iterator[str]:
     if roles:
         rows = [
             (
+                one.name,
                 one.what.removeprefix("role "),
                 one.host or "",
                 _operation(one.operation, one.certain),
@@ -86,7 +87,7 @@ def _runs(found: Document) -> Iterator[str]:
         yield ""
         yield "### Roles that run"
         yield ""
-        yield from _table(("Role", "Host", "Run", "Because of"), rows)
+        yield from _table(("Resource", "Role", "Host", "Run", "Because of"), rows)
     if found.restarts:
         restarts = [
             (one.what, one.how + ("" if one.certain else f" ({MAYBE})"), one.where, one.means) for one in found.restarts

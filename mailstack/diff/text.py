@@ -63,9 +63,10 @@ def _runs(found: Document, console: Console) -> None:
         words = {"update": "again", "create": "for the first time", "replace": "on another host", "delete": "removal"}
         _table(
             console,
-            ("role", "host", "run", "because of"),
+            ("resource", "role", "host", "run", "because of"),
             (
                 (
+                    one.name,
                     one.what.removeprefix("role "),
                     one.host or "",
                     _perhaps(words[one.operation], one.certain),
