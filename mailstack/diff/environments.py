@@ -50,8 +50,8 @@ DECLARED = "declared"
 ENTRY = re.compile(
     r"(hosts|domains|dkim_keys|relay/upstreams)/[^/]+|(relay/(docker|kubernetes|submission|metrics)|dns/(cloudflare|server)|[^/]+)(?=/)"
 )
-# Neither the end of a longer name before it, nor the beginning of one after it.
-BEFORE, AFTER = r"(?<![A-Za-z0-9-])", r"(?![A-Za-z0-9-]|\\?\.[A-Za-z0-9])"
+# A domain name as it stands in any text.
+NAME = re.compile(r"(?:[A-Za-z0-9_]|\\?[.-])+")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,12 +71,21 @@ class Names:
     pairs: Mapping[str, str] = field(default_factory=dict)
 
     def text(self, text: str) -> str:
-        """Return ``text`` of the first environment in the names of the second."""
-        for old in sorted(self.pairs, key=len, reverse=True):
-            new = self.pairs[old]
-            for written, instead in ((old, new), (re.escape(old), re.escape(new))):
-                text = re.sub(f"{BEFORE}{re.escape(written)}{AFTER}", lambda _match, to=instead: to, text)  # type: ignore[misc]
-        return text
+        """Return ``text`` of the first environment in the names of the second; names below them follow."""
+        return NAME.sub(lambda match: self._name(match[0]), text) if self.pairs else text
+
+    def _name(self, written: str) -> str:
+        # In a regular expression of a look-up table the dots have a backslash.
+        labels = written.replace("\\", "").rstrip(".").split(".")
+        for number in range(len(labels)):
+            instead = self.pairs.get(".".join(labels[number:]))
+            if instead is not None:
+                made = ".".join([*labels[:number], instead])
+                for character in (".", "-"):
+                    if f"\\{character}" in written:
+                        made = made.replace(character, f"\\{character}")
+                return f"{made}." if written.endswith(".") else made
+        return written
 
     def key(self, key: Key) -> Key:
         """Return the key of a fact in the names of the second."""

@@ -63,8 +63,9 @@ def facts(plan: Plan) -> dict[Key, Fact]:
         for record in records:
             found["records", zone, resource_name(record)] = _record(record)
     found |= dict(_sorted("dns", plan.dns.shown, _dns_section))
-    of_hosts = plan.settings.relay.hosts
-    for subject, shown in _by_host(plan.relay.shown, of_hosts):
+    hosts = plan.settings.relay.hosts
+    # One host alone is not named in what is shown (``shown_for_all``).
+    for subject, shown in _by_host(plan.relay.shown, hosts if len(hosts) > 1 else ()):
         found |= dict(_sorted(subject, shown, _relay_section))
     if plan.caddy is not None:
         found |= dict(_certificates(plan.caddy))

@@ -18,7 +18,7 @@ from mailstack.diff import markdown as markdown_module
 from mailstack.diff.comparison import Comparison, compare, compare_environments
 from mailstack.diff.declaration import Declaration, read_declaration
 from mailstack.diff.document import document, json_document
-from mailstack.diff.environments import EXPECTED
+from mailstack.diff.environments import EXPECTED, Names
 from mailstack.diff.markdown import markdown
 from mailstack.diff.sealed import place_of, stand_in
 from mailstack.diff.text import show
@@ -269,6 +269,23 @@ def test_environments_that_differ_in_names_and_machines_only_have_nothing_to_loo
     assert {"environment", "hosts/relay1/public_ipv4"} <= {one.path for one in comparison.settings}
     assert {change.key[0] for change in comparison.changes} <= {"records", "hosts", "workspace"}
     assert not any(change.secret for change in comparison.changes)
+
+
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [
+        ("relay.staging.example.com", "relay.example.com"),
+        ("10 mx.staging.example.com.", "10 mx.example.com."),
+        ("a@staging.example.com, b@x.test", "a@example.com, b@y.test"),
+        (r"^(.*@(staging\.example\.com))$", r"^(.*@(example\.com))$"),
+        ("notstaging.example.com", "notstaging.example.com"),
+        ("staging.example.com.evil.test", "staging.example.com.evil.test"),
+        ("y.test", "staging.example.com"),
+    ],
+)
+def test_names_are_read_as_the_other_environments_in_one_step(written: str, read: str) -> None:
+    names = Names(pairs={"staging.example.com": "example.com", "x.test": "y.test", "y.test": "staging.example.com"})
+    assert names.text(written) == read
 
 
 def test_behaviour_that_only_one_environment_has_is_told_first(tmp_path: Path) -> None:
