@@ -25,6 +25,7 @@ def schema(
     ] = False,
 ) -> None:
     """Print the JSON schema of a stack file."""
+    from mailstack.diff.document import diff_schema
     from mailstack.outputs.record import record_text
     from mailstack.outputs.reference import outputs_reference, outputs_schema
     from mailstack.settings.schema import settings_reference, stack_file_schema
@@ -39,6 +40,7 @@ def schema(
         (folder / "stack.schema.json").write_text(stack_file_schema())
         (folder / "settings.md").write_text(settings_reference())
         (folder / "verify.schema.json").write_text(report_schema())
+        (folder / "diff.schema.json").write_text(diff_schema())
     else:
         sys.stdout.write(stack_file_schema())
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import typer
 
-from cli import diagnose, env, files, policy, records, stacks, verify
+from cli import diagnose, diff, env, files, policy, records, stacks, verify
 
 __all__ = ["app", "commands", "main"]
 
@@ -22,6 +22,7 @@ app.command()(stacks.drift)
 # The files we write on hosts call it `mailstack check`, after the --check of the roles.
 app.command("check", help="The same as drift.")(stacks.drift)
 app.command()(stacks.rehearse)
+app.command(epilog=diff.EPILOG)(diff.diff)
 app.command(epilog=verify.EPILOG)(verify.verify)
 app.command(epilog=diagnose.EPILOG)(diagnose.diagnose)
 app.command(epilog=env.EPILOG)(env.env)

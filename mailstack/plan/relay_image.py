@@ -90,25 +90,28 @@ def plan_image(image: RelayImage) -> ImagePlan:
 
 
 @cache
-def image_code_digest() -> str:
-    """Return 16 hexadecimal digits that change exactly when the Dockerfile or a file it copies does."""
+def image_code_digest(root: Path = ROOT) -> str:
+    """Return 16 hexadecimal digits that change exactly when the Dockerfile or a file it copies does.
+
+    ``root`` is a project's folder.
+    """
     found = hashlib.sha256()
-    for path in code_files():
-        found.update(f"{path.relative_to(ROOT)} {path.stat().st_mode & 0o111:o}\n".encode() + path.read_bytes())
+    for path in code_files(root):
+        found.update(f"{path.relative_to(root)} {path.stat().st_mode & 0o111:o}\n".encode() + path.read_bytes())
     return found.hexdigest()[:TAG_DIGITS]
 
 
-def code_files() -> list[Path]:
+def code_files(root: Path = ROOT) -> list[Path]:
     """Return the Dockerfile and everything that .dockerignore leaves in its context, sorted."""
-    return sorted([ROOT / DOCKERFILE, *_context()])
+    return sorted([root / DOCKERFILE, *_context(root)])
 
 
-def _context() -> Iterator[Path]:
-    lines = (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines()
+def _context(root: Path) -> Iterator[Path]:
+    lines = (root / ".dockerignore").read_text(encoding="utf-8").splitlines()
     for line in lines:
         if line.startswith("!"):
             pattern = Path(line.removeprefix("!"))
-            folder = ROOT / pattern.parent
+            folder = root / pattern.parent
             yield from (path for path in folder.iterdir() if fnmatch.fnmatch(path.name, pattern.name))
 
 

@@ -58,24 +58,26 @@ BORROWED_MODULES: Mapping[str, tuple[str, ...]] = {
 
 
 @cache
-def bundle(role: str) -> bytes:
+def bundle(role: str, root: Path | None = None) -> bytes:
     """Return a tar of ``role``, compressed: its folder, ``rolelib``, shared modules and a file ROLE with its name.
 
     Names are sorted; owner, times and modes are fixed. The engine keeps a payload twice and goes through all of them
     after every step, so a fifth of the size shows in each preview. bzip2, because everybody has the same libbz2: builds
-    of zlib (zlib-ng is one) give different bytes for the same input. Raises FileNotFoundError for an unknown role.
+    of zlib (zlib-ng is one) give different bytes for the same input. ``root`` is a project's folder, absent: this one.
+    Raises FileNotFoundError for an unknown role.
     """
-    if not (ROOT / "roles" / role / "__main__.py").is_file():
+    root = root or ROOT
+    if not (root / "roles" / role / "__main__.py").is_file():
         raise FileNotFoundError(f"no role named {role}")
     members: dict[str, bytes] = {"ROLE": f"{role}\n".encode()}
     for folder in ("rolelib", role):
-        for path in (ROOT / "roles" / folder).rglob("*"):
+        for path in (root / "roles" / folder).rglob("*"):
             if path.is_file() and "__pycache__" not in path.parts:
-                members[str(path.relative_to(ROOT / "roles"))] = path.read_bytes()
+                members[str(path.relative_to(root / "roles"))] = path.read_bytes()
     for name in SHARED_MODULES.get(role, ()):
-        members[name] = (ROOT / name).read_bytes()
+        members[name] = (root / name).read_bytes()
     for name in BORROWED_MODULES.get(role, ()):
-        members[name] = (ROOT / "roles" / name).read_bytes()
+        members[name] = (root / "roles" / name).read_bytes()
     tar = io.BytesIO()
     with tarfile.open(fileobj=tar, mode="w", format=tarfile.USTAR_FORMAT) as archive:
         for name in sorted(members):
@@ -87,9 +89,9 @@ def bundle(role: str) -> bytes:
 
 
 @cache
-def code_digest(role: str) -> str:
-    """Return 12 hexadecimal digits that change exactly when the code of ``role`` does."""
-    code = (ROOT / "roles" / "bootstrap.sh").read_bytes() + bundle(role)
+def code_digest(role: str, root: Path | None = None) -> str:
+    """Return 12 hexadecimal digits that change exactly when the code of ``role`` does; ``root`` as in ``bundle``."""
+    code = ((root or ROOT) / "roles" / "bootstrap.sh").read_bytes() + bundle(role, root)
     return hashlib.sha256(code).hexdigest()[:12]
 
 

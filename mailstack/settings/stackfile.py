@@ -7,7 +7,7 @@ import subprocess
 import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import yaml
 
@@ -16,6 +16,7 @@ from mailstack.settings.problems import Location
 __all__ = [
     "PROJECT",
     "PROJECT_FOLDER",
+    "SecretKind",
     "StackFileError",
     "engine_config",
     "new_dkim_key",
@@ -24,8 +25,11 @@ __all__ = [
     "new_word",
     "read_stack_file",
     "sealed_config",
+    "secret_kind",
     "throwaway",
 ]
+
+SecretKind = Literal["ssh", "rsa", "ed25519", "sendgrid", "word"]
 
 PROJECT = "mailstack"
 PROJECT_FOLDER = Path(__file__).resolve().parents[2]
@@ -85,15 +89,26 @@ def _open(value: Any, where: Location, secret: Callable[[Location], str]) -> Any
     return value
 
 
-def throwaway(where: Location, raw: Mapping[str, Any]) -> str:
-    """Return a fresh value of the right kind for the secret at ``where``. It opens nothing anywhere."""
+def secret_kind(where: Location, raw: Mapping[str, Any]) -> SecretKind:
+    """Return what kind of value the secret at ``where`` is: a key, or a word (``sendgrid``: with the prefix it has)."""
     if where[-1] == "private_key" and where[0] in {"ssh", "hosts"}:
-        return new_ssh_key()[0]
+        return "ssh"
     beside = _beside(where, raw)
     if where[-1] in {"private_key", "signing_key"}:
-        return new_ed25519_key() if beside.get("key_type") == "ed25519" else new_dkim_key()
-    body = new_word()
-    return f"SG.{body}" if where[-1] == "password" and beside.get("preset") == "sendgrid" else body
+        return "ed25519" if beside.get("key_type") == "ed25519" else "rsa"
+    return "sendgrid" if where[-1] == "password" and beside.get("preset") == "sendgrid" else "word"
+
+
+def throwaway(where: Location, raw: Mapping[str, Any]) -> str:
+    """Return a fresh value of the right kind for the secret at ``where``. It opens nothing anywhere."""
+    makers: Mapping[SecretKind, Callable[[], str]] = {
+        "ssh": lambda: new_ssh_key()[0],
+        "rsa": new_dkim_key,
+        "ed25519": new_ed25519_key,
+        "sendgrid": lambda: f"SG.{new_word()}",
+        "word": new_word,
+    }
+    return makers[secret_kind(where, raw)]()
 
 
 def _beside(where: Location, raw: Any) -> Mapping[str, Any]:

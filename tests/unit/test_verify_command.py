@@ -395,6 +395,7 @@ def test_the_commands_are_those_that_people_know() -> None:
         "diagnose",
         "policy",
         "env",
+        "diff",
     }
     assert set(commands()) == known | {"dns", "rotate", "dmarc"}
 

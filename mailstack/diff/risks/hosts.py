@@ -1,0 +1,201 @@
+"""What a change of hosts, firewall, certificates, cluster and the Workspace rule can cost."""
+
+from collections.abc import Iterator, Mapping
+
+from mailstack.caddy.definition import Acme
+from mailstack.diff.risks.model import Risk, listed, within
+from mailstack.plan import Plan
+
+__all__ = ["host_risks"]
+
+# Roles whose hosts hold something that is not made again: what, by role.
+HELD: Mapping[str, str] = {
+    "postfix_relay": "the relay's queue",
+    "postal": "Postal's configuration and backups",
+    "mariadb": "Postal's database with queued and kept mail",
+    "caddy": "certificates and the account they were issued to",
+    "k3s": "the node's pods and their local volumes",
+}
+Opening = tuple[str, int, str]
+
+
+def host_risks(before: Plan, after: Plan) -> Iterator[Risk]:
+    """Yield them for two plans of one stack."""
+    yield from _hosts(before, after)
+    for name in (name for name in before.hosts if name in after.hosts):
+        yield from _connection(before, after, name)
+    yield from _firewall(before, after)
+    yield from _caddy(before, after)
+    yield from _workspace(before, after)
+    yield from _cluster(before, after)
+
+
+def _held(plan: Plan, host: str) -> list[str]:
+    return [HELD[run.role] for run in plan.runs() if run.host == host and run.role in HELD]
+
+
+def _hosts(before: Plan, after: Plan) -> Iterator[Risk]:
+    for name in before.hosts:
+        if name in after.hosts:
+            continue
+        held = _held(before, name)
+        yield Risk(
+            level="high" if held else "medium",
+            rule="host-removed",
+            what=f"host {name} is not declared any more",
+            reason=f"{listed(held) or 'what ran there'} stays behind; roles with on_destroy: remove are taken back "
+            "over SSH, so the machine has to answer during this update",
+            advice="empty queues and copy data first; take the machine away after the update, not before",
+        )
+
+
+def _connection(before: Plan, after: Plan, name: str) -> Iterator[Risk]:
+    old, new = before.hosts[name].connection, after.hosts[name].connection
+    held = listed(_held(before, name))
+    if old.address != new.address:
+        yield Risk(
+            level="high" if held else "medium",
+            rule="host-address-changed",
+            what=f"host {name} is {new.address}, no more {old.address}",
+            reason=f"where that is another machine, {held or 'what ran there'} stays on the old one",
+            advice="where it is the same machine nothing is lost: every role looks and finds nothing to do",
+        )
+    if old.host_key is not None and new.host_key is None:
+        yield Risk(
+            level="medium",
+            rule="host-key-unpinned",
+            what=f"the SSH key of {name} is not pinned any more",
+            reason="somebody in between can take the host's place and gets every secret of its roles",
+            advice="keep hosts.<name>.host_key",
+        )
+    elif old.host_key != new.host_key and old.host_key is not None:
+        yield Risk(
+            level="medium",
+            rule="host-key-changed",
+            what=f"another SSH key is pinned for {name}",
+            reason="either the machine is a new one, without what was on the old one, or somebody took its place",
+            advice="compare it with the key that the machine's console shows",
+        )
+
+
+def _openings(plan: Plan, host: str) -> dict[Opening, frozenset[str]] | None:
+    run = next((run for run in plan.hosts[host].runs if run.role == "firewall"), None)
+    if run is None:
+        return None
+    return {(host, int(one["port"]), str(one["protocol"])): frozenset(one["sources"]) for one in run.settings["allow"]}
+
+
+def _firewall(before: Plan, after: Plan) -> Iterator[Risk]:
+    for name in (name for name in before.hosts if name in after.hosts):
+        old, new = _openings(before, name), _openings(after, name)
+        if old is None and new is not None:
+            ports = [f"{port}/{protocol}" for _, port, protocol in new]
+            yield Risk(
+                level="medium",
+                rule="firewall-on",
+                what=f"{name} gets a firewall",
+                reason=f"every port but SSH and {listed(ports) or 'none'} is closed, other programs' included",
+                advice="declare what else has to be reached",
+            )
+        elif old is not None and new is None:
+            yield Risk(
+                level="low",
+                rule="firewall-off",
+                what=f"{name} loses its firewall",
+                reason="the rules are taken back: what listens there can be reached from everywhere again",
+                advice="make sure that something else closes the ports, such as the provider's firewall",
+            )
+        elif old is not None and new is not None:
+            for opening, sources in old.items():
+                yield from _opening(name, opening, sources, new.get(opening))
+
+
+def _opening(name: str, opening: Opening, sources: frozenset[str], now: frozenset[str] | None) -> Iterator[Risk]:
+    port = f"{opening[1]}/{opening[2]}"
+    # No source at all means anybody.
+    lost = () if not now else sorted(one for one in sources if not within(one, now))
+    if now is None or lost or (now and not sources):
+        whom = "" if now is None else f" for {listed(lost) or 'all but ' + listed(sorted(now or ()))}"
+        yield Risk(
+            level="medium",
+            rule="port-closed",
+            what=f"{name} closes port {port}{whom}",
+            reason="who connects there gets no answer, and keeps or loses its mail as it is made",
+            advice="move clients first",
+        )
+
+
+def _caddy(before: Plan, after: Plan) -> Iterator[Risk]:
+    if before.caddy is None:
+        return
+    if after.caddy is None:
+        yield Risk(
+            level="high",
+            rule="certificates-removed",
+            what="Caddy is not declared any more",
+            reason="nobody renews the certificates: web UI, API and STARTTLS fail when they expire",
+            advice="have another one issue them first",
+        )
+        return
+    old, new = before.caddy, after.caddy
+    gone = [name for name in old.definition.names if name not in new.definition.names]
+    if gone:
+        yield Risk(
+            level="medium",
+            rule="certificate-removed",
+            what=f"no certificate any more for {listed(gone)}",
+            reason="who connects by that name gets a certificate of another one, and refuses it: links, MTA-STS, SMTP",
+            advice="keep the name while anything leads there",
+        )
+    moved = old.run.host != new.run.host
+    issuers = [one.definition.certificates for one in (old, new)]
+    other = type(issuers[0]) is not type(issuers[1]) or (
+        isinstance(issuers[0], Acme) and isinstance(issuers[1], Acme) and issuers[0].directory != issuers[1].directory
+    )
+    if moved or other:
+        yield Risk(
+            level="medium",
+            rule="certificates-anew",
+            what="all certificates are issued anew",
+            reason="names have to lead to the host before they can be, issuers limit how many a week, and DANE and CAA "
+            "records have to fit",
+            advice="try it with a staging directory, and look at CAA and TLSA records first",
+        )
+
+
+def _workspace(before: Plan, after: Plan) -> Iterator[Risk]:
+    if before.relay_rule is None:
+        return
+    if after.relay_rule is None or before.relay_rule.console_steps == after.relay_rule.console_steps:
+        return
+    yield Risk(
+        level="high",
+        rule="workspace-rule-changed",
+        what="the relay rule of Google Workspace has to be changed by hand",
+        reason="until it is, Google refuses what the old rule does not cover; Google may take 24 hours for a change",
+        advice="follow output relay_rule_console_steps before the update; the probe then proves it",
+    )
+
+
+def _cluster(before: Plan, after: Plan) -> Iterator[Risk]:
+    old, new = before.settings.cluster, after.settings.cluster
+    if old is None:
+        return
+    if new is None or [name for name in old.hosts if name not in new.hosts]:
+        gone = [name for name in old.hosts if new is None or name not in new.hosts]
+        yield Risk(
+            level="high" if old.on_destroy == "remove" else "medium",
+            rule="node-removed",
+            what=f"node {listed(gone)} leaves the cluster",
+            reason="its pods end, and volumes on its disk are of no use to others"
+            + (", and are removed (remove_volumes)" if old.remove_volumes else ""),
+            advice="drain it, and empty the queues on it, first",
+        )
+    elif old.version != new.version:
+        yield Risk(
+            level="low",
+            rule="cluster-upgrade",
+            what=f"Kubernetes {old.version} becomes {new.version}",
+            reason="the API of each node is away for a while; pods go on",
+            advice="not more than one minor release at a time",
+        )

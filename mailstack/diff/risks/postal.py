@@ -1,0 +1,265 @@
+"""What a change of Postal and of what it holds can cost."""
+
+from collections.abc import Iterator
+
+from mailstack.diff.risks.model import Risk, listed
+from mailstack.plan import Plan
+from mailstack.settings.postal_model import MailServer, Postal
+
+__all__ = ["postal_risks"]
+
+# Keys of postal.yml that say how long a message is tried or held.
+LIFETIMES = frozenset({"default_maximum_delivery_attempts", "default_maximum_hold_expiry_days"})
+
+
+def postal_risks(before: Plan, after: Plan) -> Iterator[Risk]:
+    """Yield them for two plans of one stack."""
+    old, new = before.settings.postal, after.settings.postal
+    if old is None:
+        return
+    if new is None:
+        stays = "its containers and data stay on the host" if old.at_the_end == "keep" else "its containers go"
+        yield Risk(
+            level="high",
+            rule="postal-removed",
+            what="Postal is not declared any more",
+            reason=f"{stays}, and nobody looks after it: applications that send through it, and bounces, are lost",
+            advice="move applications first, and wait until its queue is empty",
+        )
+        return
+    yield from _place(old, new)
+    yield from _version(old, new)
+    yield from _servers(old, new)
+    yield from _kept(old, new)
+    yield from _names(old, new)
+
+
+def _place(old: Postal, new: Postal) -> Iterator[Risk]:
+    places = [(one.placement, one.host) for one in (old, new)]
+    if places[0] != places[1]:
+        yield Risk(
+            level="high",
+            rule="postal-moved",
+            what=f"Postal moves: {_place_of(old)} becomes {_place_of(new)}",
+            reason="its queue and messages are in the old database; the new one begins with what its database holds",
+            advice="back up and restore (docs/how-to/backup-and-restore.md), and move the names last",
+        )
+    database = [(one.database.kind, one.database_host, one.database.address, one.database.name) for one in (old, new)]
+    if database[0] != database[1]:
+        yield Risk(
+            level="high",
+            rule="database-moved",
+            what="Postal's database is another one",
+            reason="mail that is queued, held or kept is in the old one, and so are routes and keys made by hand",
+            advice="dump it, restore it at the new place, and change the setting while Postal is stopped",
+        )
+    if new.cluster is not None and new.cluster.stopped and not (old.cluster is not None and old.cluster.stopped):
+        yield Risk(
+            level="high",
+            rule="postal-stopped",
+            what="postal.kubernetes.stopped: true",
+            reason="no pod takes or sends mail until it is false again; applications get no connection",
+            advice="only for maintenance, such as a restore",
+        )
+
+
+def _place_of(postal: Postal) -> str:
+    return postal.placement if postal.host is None else f"{postal.placement} {postal.host}"
+
+
+def _version(old: Postal, new: Postal) -> Iterator[Risk]:
+    if old.image == new.image:
+        return
+    versions = old.image.tag, new.image.tag
+    back = [tuple(int(part) for part in tag.split(".") if part.isdigit()) for tag in versions]
+    if back[1] < back[0]:
+        yield Risk(
+            level="high",
+            rule="postal-downgrade",
+            what=f"Postal {versions[0]} becomes {versions[1]}, an older one",
+            reason="there is no migration back: an older Postal on a newer database fails, or loses what it cannot "
+            "read",
+            advice="restore the backup from before the upgrade instead (docs/how-to/upgrade-postal.md)",
+        )
+    else:
+        yield Risk(
+            level="medium",
+            rule="postal-upgrade",
+            what=f"Postal {versions[0]} becomes {versions[1]}"
+            if versions[0] != versions[1]
+            else "Postal gets another image of the same release",
+            reason="it is stopped for the dump and the migration; applications have to try again",
+            advice="do it when little mail is sent; a failed upgrade is taken back",
+        )
+
+
+def _servers(old: Postal, new: Postal) -> Iterator[Risk]:
+    before, after = dict(old.mail_servers), dict(new.mail_servers)
+    gone = [name for name in before if name not in after]
+    if gone:
+        yield _gone("mail-server-removed", f"mail server {listed(gone)}", new, "its keys stop working")
+    for name in (name for name in before if name in after):
+        yield from _server(name, before[name], after[name], new)
+
+
+def _gone(rule: str, what: str, new: Postal, then: str) -> Risk:
+    """Return the risk of an object that is not declared any more."""
+    if new.removal == "allow":
+        return Risk(
+            level="high",
+            rule=rule,
+            what=f"{what} goes (postal.removal: allow)",
+            reason=f"{then}; what it still has queued or keeps is deleted with it",
+            advice="wait until nobody uses it and its queue is empty",
+        )
+    return Risk(
+        level="medium",
+        rule=rule,
+        what=f"{what} is not declared any more",
+        reason="postal.removal: refuse, so nothing is deleted and the update ends with an error",
+        advice="set removal: allow for the one update that is to delete it",
+    )
+
+
+def _server(name: str, old: MailServer, new: MailServer, postal: Postal) -> Iterator[Risk]:
+    domains = [domain for domain in old.domains if domain not in new.domains]
+    if domains:
+        what = f"{listed(domains)} of {name}"
+        yield _gone("postal-domain-removed", what, postal, "Postal refuses messages from there")
+    keys = {one.identity: one for one in old.credentials}
+    now = {one.identity: one for one in new.credentials}
+    lost = [one for one in keys if one not in now]
+    if lost:
+        what = f"credential {listed(lost)} of {name}"
+        yield _gone("credential-removed", what, postal, "whoever sends with it is refused")
+    held = [one for one in keys if one in now and now[one].hold and not keys[one].hold]
+    if held:
+        yield Risk(
+            level="high",
+            rule="credential-held",
+            what=f"messages of credential {listed(held)} of {name} are held",
+            reason="they are sent only when a person releases each",
+            advice="only for a sender that is not trusted",
+        )
+    if old.mode == "Live" and new.mode == "Development":
+        yield Risk(
+            level="high",
+            rule="mail-server-held",
+            what=f"mail server {name} becomes Development",
+            reason="all its messages are held and none is sent",
+            advice="never for a server that applications use",
+        )
+    if new.send_limit is not None and (old.send_limit is None or new.send_limit < old.send_limit):
+        yield Risk(
+            level="medium",
+            rule="send-limit-lowered",
+            what=f"send limit of {name}: {old.send_limit or 'none'} becomes {new.send_limit} messages an hour",
+            reason="messages beyond it are held",
+            advice="keep it above the busiest hour",
+        )
+    routes = {(one.name, one.domain): one for one in old.routes}
+    there = {(one.name, one.domain): one for one in new.routes}
+    missing = [f"{local}@{domain}" for local, domain in routes if (local, domain) not in there]
+    if missing:
+        yield Risk(
+            level="high",
+            rule="route-removed",
+            what=f"mail to {listed(missing)} is not routed any more",
+            reason="Postal refuses mail to an address without a route",
+            advice="let nobody write there first",
+        )
+    stricter = [f"{key[0]}@{key[1]}" for key in routes if key in there and _refuses(there[key].mode, routes[key].mode)]
+    if stricter:
+        yield Risk(
+            level="high",
+            rule="route-refuses",
+            what=f"mail to {listed(stricter)} is held, bounced or rejected",
+            reason="the route's mode says so",
+            advice="tell who writes there",
+        )
+
+
+def _refuses(mode: str, before: str) -> bool:
+    refusing = ("Hold", "Bounce", "Reject")
+    return mode in refusing and before not in refusing
+
+
+def _kept(old: Postal, new: Postal) -> Iterator[Risk]:
+    backups = old.backup, new.backup
+    if backups[0].schedule is not None and backups[1].schedule is None:
+        yield Risk(
+            level="medium",
+            rule="backup-off",
+            what="backups are made no more (postal.backup.schedule: null)",
+            reason="what is queued and kept is lost with the host",
+            advice="keep them, or know who makes them",
+        )
+    elif backups[1].keep < backups[0].keep:
+        yield Risk(
+            level="medium",
+            rule="retention-lowered",
+            what=f"backups kept: {backups[0].keep} becomes {backups[1].keep}",
+            reason="the oldest ones are deleted after the next backup",
+            advice="copy them elsewhere first",
+        )
+    if backups[0].passphrase is not None and backups[1].passphrase is None:
+        yield Risk(
+            level="medium",
+            rule="backup-in-clear",
+            what="backups are not encrypted any more",
+            reason="keys and messages in them can be read by whoever gets one",
+            advice="keep postal.backup.passphrase",
+        )
+    if new.workers * new.worker_threads < old.workers * old.worker_threads:
+        yield Risk(
+            level="low",
+            rule="workers-lowered",
+            what=f"workers: {old.workers}x{old.worker_threads} threads become {new.workers}x{new.worker_threads}",
+            reason="a full queue is sent more slowly",
+            advice="look at the queue in the busiest hour",
+        )
+    if new.max_message_mb < old.max_message_mb:
+        yield Risk(
+            level="medium",
+            rule="message-size-lowered",
+            what=f"largest message of Postal: {old.max_message_mb} becomes {new.max_message_mb} MB",
+            reason="larger ones are refused",
+            advice="tell those who send attachments",
+        )
+    limits = {
+        key: (old.config.get(group, {}).get(key), value)
+        for group, keys in new.config.items()
+        for key, value in keys.items()
+        if isinstance(value, int) and key in LIFETIMES
+    }
+    lowered = [key for key, (was, now) in limits.items() if isinstance(was, int) and now < was]
+    if lowered:
+        yield Risk(
+            level="high",
+            rule="delivery-given-up-sooner",
+            what=f"postal.yml keeps or tries for less long: {listed(lowered)}",
+            reason="messages are given up, or deleted, sooner: those that are older at once",
+            advice="look at the queue and at held messages first",
+        )
+    if old.removal == "refuse" and new.removal == "allow":
+        yield Risk(
+            level="medium",
+            rule="removal-allowed",
+            what="postal.removal: allow",
+            reason="from now on what is no longer declared is deleted with its messages",
+            advice="take it back after the update that needs it",
+        )
+
+
+def _names(old: Postal, new: Postal) -> Iterator[Risk]:
+    names = {"web_hostname": "web UI and API", "smtp_hostname": "SMTP"}
+    for field, title in names.items():
+        was, now = getattr(old, field), getattr(new, field)
+        if was != now:
+            yield Risk(
+                level="medium",
+                rule="postal-name-changed",
+                what=f"{title} of Postal is at {now}, no more at {was}",
+                reason="applications and senders with the old name get no connection, or a wrong certificate",
+                advice="change applications with it; they read it from the outputs",
+            )

@@ -1,0 +1,320 @@
+"""What a change of DNS records can cost, read from the records that are published before and after."""
+
+from collections.abc import Iterator, Mapping
+
+from mailstack.diff.risks.model import Risk, listed
+from mailstack.dns import NULL_MX
+from mailstack.dns.names import holder
+from mailstack.dns.records import Address, Alias, MailExchanger, Record, Text
+from mailstack.dns.spf_read import Spf, SpfError, read_spf
+from mailstack.dns.tags import tags_of
+from mailstack.plan import Plan
+from mailstack.settings.names import postal_dkim
+
+__all__ = ["record_risks"]
+
+POLICIES = ("none", "quarantine", "reject")
+ENDINGS = ("", "+", "?", "~", "-")
+DMARC_TAGS = {
+    "p": "DMARC policy",
+    "sp": "DMARC policy of subdomains",
+    "np": "DMARC policy of names that do not exist",
+}
+DKIM_MARK = "._domainkey."
+At = Mapping[tuple[str, str], tuple[Record, ...]]
+
+
+def record_risks(before: Plan, after: Plan) -> Iterator[Risk]:
+    """Yield them for two plans of one stack."""
+    yield from _zones(before, after)
+    old, new = _at(before), _at(after)
+    names = {domain.name for domain in (*before.settings.domains, *after.settings.domains)}
+    yield from _mx(old, new)
+    yield from _spf(old, new)
+    yield from _dkim(before, after, old, new)
+    yield from _dmarc(old, new)
+    yield from _mta_sts(old, new)
+    yield from _addresses(old, new)
+    yield from _other(old, new, names)
+
+
+def _at(plan: Plan) -> At:
+    found: dict[tuple[str, str], tuple[Record, ...]] = {}
+    for record in plan.dns.records:
+        key = record.name, record.type
+        found[key] = (*found.get(key, ()), record)
+    return found
+
+
+def _zones(before: Plan, after: Plan) -> Iterator[Risk]:
+    if before.settings.dns.provider != after.settings.dns.provider:
+        yield Risk(
+            level="high",
+            rule="dns-provider-changed",
+            what=f"records move: dns.provider {before.settings.dns.provider} becomes {after.settings.dns.provider}",
+            reason="the old records are removed in the same update, while the world still asks there until the "
+            "registrar names the new servers and the old NS records have expired: no SPF, DKIM or MX meanwhile",
+            advice="serve both first: keep the old provider's records by hand until the delegation has moved",
+        )
+    gone = [zone for zone in before.dns.zones if zone not in after.dns.zones]
+    if gone:
+        yield Risk(
+            level="high",
+            rule="zone-removed",
+            what=f"zone {listed(gone)} is not declared any more",
+            reason="its records go: mail to it finds no MX, mail from it no SPF and DKIM",
+            advice="remove it once nobody sends from there any more",
+        )
+    server = before.settings.dns.server, after.settings.dns.server
+    if server[0] is not None and server[1] is not None and server[0].host != server[1].host:
+        yield Risk(
+            level="high",
+            rule="dns-server-moved",
+            what=f"the DNS server moves from {server[0].host} to {server[1].host}",
+            reason="it is removed from the old host in the same update; resolvers go on asking there",
+            advice="have both in the delegation first, then take the old one out",
+        )
+
+
+def _mx(old: At, new: At) -> Iterator[Risk]:
+    for name, kind in dict.fromkeys([*old, *new]):
+        was, now = old.get((name, kind), ()), new.get((name, kind), ())
+        if kind != "MX" or {one.data for one in was} == {one.data for one in now}:
+            continue
+        hosts = [_exchangers(one) for one in (was, now)]
+        if not was:
+            yield Risk(
+                level="low",
+                rule="mx-added",
+                what=f"{name} gets MX {listed(hosts[1])}",
+                reason="its mail goes there as soon as the record is seen",
+                advice="the mailboxes have to be there",
+            )
+        elif not now:
+            yield Risk(
+                level="high",
+                rule="mx-removed",
+                what=f"{name} has no MX any more",
+                reason="mail to it goes to its A record, and bounces where there is none: bounces of its mail too",
+                advice="keep it while anybody writes there, and while mail with it as MAIL FROM is under way",
+            )
+        elif NULL_MX in {one.data for one in now}:
+            yield Risk(
+                level="high",
+                rule="mx-removed",
+                what=f"{name} takes no mail any more (null MX)",
+                reason="mail to it bounces at once (RFC 7505), and receivers may refuse mail from it",
+                advice="only for a domain that neither gets nor sends mail",
+            )
+        elif set(hosts[0]) != set(hosts[1]):
+            yield Risk(
+                level="high" if not set(hosts[0]) & set(hosts[1]) else "medium",
+                rule="mx-changed",
+                what=f"mail to {name} goes to {listed(hosts[1])}, no more to {listed(hosts[0])}",
+                reason="both get mail until the old record has expired; a server that does not know the domain "
+                "refuses it",
+                advice="have the new server take the domain before, and let the old one take it for a TTL after",
+            )
+
+
+def _exchangers(records: tuple[Record, ...]) -> list[str]:
+    return sorted(one.data.exchange for one in records if isinstance(one.data, MailExchanger))
+
+
+def _texts(at: At, name: str, start: str) -> str | None:
+    values = (one.data.value for one in at.get((name, "TXT"), ()) if isinstance(one.data, Text))
+    return next((value for value in values if value.lower().startswith(start)), None)
+
+
+def _changed_texts(old: At, new: At, start: str) -> Iterator[tuple[str, str | None, str | None]]:
+    for name in dict.fromkeys(name for name, kind in [*old, *new] if kind == "TXT"):
+        was, now = _texts(old, name, start), _texts(new, name, start)
+        if was != now:
+            yield name, was, now
+
+
+def _spf(old: At, new: At) -> Iterator[Risk]:
+    for name, was, now in _changed_texts(old, new, "v=spf1"):
+        if was is None:
+            continue
+        if now is None:
+            yield Risk(
+                level="medium",
+                rule="spf-removed",
+                what=f"{name} has no SPF record any more",
+                reason="SPF says nothing then: mail that passed by it alone fails DMARC",
+                advice="keep it while mail is sent from there",
+            )
+            continue
+        before, after = _read(was), _read(now)
+        if before is None or after is None:
+            continue
+        kept = {term.text.lower() for term in after.reached} | {str(after.redirect)}
+        gone = [term.text for term in before.reached if term.text.lower() not in kept and term.kind != "all"]
+        gone += [f"redirect={before.redirect}"] if before.redirect and before.redirect != after.redirect else []
+        if gone:
+            yield Risk(
+                level="high",
+                rule="spf-sender-removed",
+                what=f"SPF of {name} loses {listed(gone)}",
+                reason="mail from there fails SPF, and is refused where DMARC or `-all` says so and DKIM does not "
+                "carry it",
+                advice="DMARC reports say who still sends from there (`mailstack dmarc report`)",
+            )
+        if ENDINGS.index(after.ending) > ENDINGS.index(before.ending):
+            yield Risk(
+                level="medium",
+                rule="spf-stricter",
+                what=f"SPF of {name} ends with {after.ending}all, before {before.ending or 'no '}all",
+                reason="receivers judge mail from senders that are not listed more strictly, forwarded mail too",
+                advice="DMARC reports say who would be hit (`mailstack dmarc report`)",
+            )
+
+
+def _read(text: str) -> Spf | None:
+    try:
+        return read_spf(text)
+    except SpfError:
+        return None  # a macro of the settings' own rules may be beyond it; then nothing is said
+
+
+def _dkim(before: Plan, after: Plan, old: At, new: At) -> Iterator[Risk]:
+    signing = _signed_by_postal(after)
+    was_signing = _signed_by_postal(before)
+    places = [key for key in dict.fromkeys([*old, *new]) if DKIM_MARK in key[0] and key[1] in {"TXT", "CNAME"}]
+    for name in dict.fromkeys(name for name, _kind in places):
+        was, now = ({one.data for kind in ("TXT", "CNAME") for one in at.get((name, kind), ())} for at in (old, new))
+        if not was or was == now:
+            continue
+        emptied = any(isinstance(one, Text) and (tags_of(one.value) or {}).get("p") == "" for one in now)
+        if not now or emptied:
+            still = name in signing
+            yield Risk(
+                level="high" if still or name in was_signing else "medium",
+                rule="dkim-key-removed",
+                what=f"DKIM key {name} {'is emptied' if now else 'goes'}",
+                reason="Postal still signs with it: every signature fails, and with DMARC the mail"
+                if still
+                else "mail under way that was signed with it fails DKIM; whoever still signs with it fails from then "
+                "on",
+                advice="let another key sign first, and keep this record for a week after (`mailstack rotate dkim`)",
+            )
+        else:
+            yield Risk(
+                level="high",
+                rule="dkim-key-replaced",
+                what=f"DKIM key {name} becomes another one below the same selector",
+                reason="mail under way was signed with the old key, and resolvers keep the old record for its TTL: "
+                "signatures fail until both have passed",
+                advice="give the new key a selector of its own (`mailstack rotate dkim`)",
+            )
+
+
+def _signed_by_postal(plan: Plan) -> frozenset[str]:
+    postal = plan.settings.postal
+    if postal is None:
+        return frozenset()
+    sending = [domain for domain in plan.settings.domains if domain.name in postal.sending_domains]
+    keys = ((domain, postal_dkim(postal, domain)) for domain in sending)
+    return frozenset(key.record_name(domain.name) for domain, key in keys if key is not None)
+
+
+def _dmarc(old: At, new: At) -> Iterator[Risk]:
+    for name, was, now in _changed_texts(old, new, "v=dmarc1"):
+        before, after = tags_of(was or "") or {}, tags_of(now or "") or {}
+        domain = name.removeprefix("_dmarc.")
+        if was is not None and now is None:
+            yield Risk(
+                level="low",
+                rule="dmarc-removed",
+                what=f"{domain} has no DMARC record of its own any more",
+                reason="its parent's policy holds, or none: anybody can send as it",
+                advice="keep it while the domain is yours",
+            )
+            continue
+        for tag, title in DMARC_TAGS.items():
+            stages = before.get(tag, before.get("p", "none")), after.get(tag, after.get("p", "none"))
+            if tag != "p" and tag not in before and tag not in after:
+                continue
+            if _stage(stages[1]) > _stage(stages[0]):
+                new_record = "" if was is not None else " (its first record)"
+                yield Risk(
+                    level="high" if stages[1] == "reject" else "medium",
+                    rule="dmarc-stricter",
+                    what=f"{title} of {domain}: {stages[0]} becomes {stages[1]}{new_record}",
+                    reason="receivers reject, or put into spam, mail as this domain that passes neither SPF nor DKIM "
+                    "in alignment: senders you forgot, and forwarders",
+                    advice="DMARC reports say who would be hit (`mailstack dmarc report`)",
+                )
+        for tag, title in (("adkim", "DKIM"), ("aspf", "SPF")):
+            if was is not None and before.get(tag, "r") == "r" and after.get(tag) == "s":
+                yield Risk(
+                    level="medium",
+                    rule="dmarc-alignment-stricter",
+                    what=f"DMARC of {domain} wants {title} in strict alignment",
+                    reason="what passed with a subdomain, such as a return path of Postal's, does not pass any more",
+                    advice="DMARC reports show the names that mail passes with",
+                )
+
+
+def _stage(word: str) -> int:
+    return POLICIES.index(word) if word in POLICIES else 0
+
+
+def _mta_sts(old: At, new: At) -> Iterator[Risk]:
+    for name, was, now in _changed_texts(old, new, "v=stsv1"):
+        domain = name.removeprefix("_mta-sts.")
+        if was is not None and now is None:
+            yield Risk(
+                level="high",
+                rule="mta-sts-removed",
+                what=f"MTA-STS of {domain} is not announced any more",
+                reason="senders keep the last policy for its max_age: with mode enforce they hold mail back that "
+                "does not fit it",
+                advice="set mode none first, and wait for max_age (RFC 8461 §2.6)",
+            )
+
+
+def _addresses(old: At, new: At) -> Iterator[Risk]:
+    for name, kind in dict.fromkeys([*old, *new]):
+        if kind not in {"A", "AAAA"}:
+            continue
+        was = sorted(one.data.ip for one in old.get((name, kind), ()) if isinstance(one.data, Address))
+        now = sorted(one.data.ip for one in new.get((name, kind), ()) if isinstance(one.data, Address))
+        gone = [address for address in was if address not in now]
+        if gone:
+            yield Risk(
+                level="medium",
+                rule="address-changed" if now else "address-removed",
+                what=f"{kind} of {name}: {listed(was)} becomes {listed(now) or 'nothing'}",
+                reason="who has the old answer connects there for its TTL; a sending address that is new has no PTR "
+                "record and no reputation yet",
+                advice="lower dns.ttl a TTL before, keep the old machine up for a TTL after, and set the PTR record",
+            )
+
+
+def _other(old: At, new: At, names: set[str]) -> Iterator[Risk]:
+    for (name, kind), records in old.items():
+        if kind not in {"CNAME", "TLSA"} or DKIM_MARK in name:
+            continue
+        now = new.get((name, kind), ())
+        if {one.data for one in records} == {one.data for one in now}:
+            continue
+        if kind == "TLSA" and now:
+            yield Risk(
+                level="high",
+                rule="tlsa-changed",
+                what=f"TLSA {name} changes",
+                reason="senders that check DANE hold mail back while record and certificate do not fit (RFC 7672)",
+                advice="publish old and new together for two TTLs around the change of certificate",
+            )
+        elif kind == "CNAME":
+            target = listed(one.data.target for one in records if isinstance(one.data, Alias))
+            about = holder(name, names) or name
+            yield Risk(
+                level="medium",
+                rule="alias-changed",
+                what=f"{name} is no alias of {target} any more",
+                reason="links in mail that was sent, or bounces to it, lead nowhere or elsewhere",
+                advice=f"keep it while mail of {about} with it is read or under way",
+            )

@@ -1,0 +1,318 @@
+"""What a change of the relay can cost."""
+
+from collections.abc import Iterator, Mapping
+
+from mailstack.diff.risks.model import Risk, listed, within
+from mailstack.plan import Plan, RelayPlan
+from mailstack.postfix.relay import RelayDefinition
+
+__all__ = ["relay_risks"]
+
+TLS_ORDER = ("may", "encrypt", "verify", "secure")
+# Where a queue is, by placement; for people.
+QUEUE_OF: Mapping[str, str] = {
+    "vm": "the old host's queue: its removal is refused while mail is in it, and waits for nobody otherwise",
+    "docker": "the old container's volume, which no other relay reads",
+    "kubernetes": "the volumes of the old pods, which no other relay reads",
+}
+
+
+def relay_risks(before: Plan, after: Plan) -> Iterator[Risk]:
+    """Yield them for two plans of one stack."""
+    if before.relay.placed and not after.relay.placed:
+        yield Risk(
+            level="high",
+            rule="relay-removed",
+            what="the relay goes (relay.placement: none)",
+            reason="mail in its queue is not sent by anybody else, and applications that use it are refused",
+            advice="empty the queue first, and point applications elsewhere",
+        )
+        return
+    if not before.relay.placed:
+        return
+    yield from _place(before, after)
+    yield from _acceptance(before.relay.definition, after.relay.definition)
+    yield from _patience(before.relay.definition, after.relay.definition)
+    yield from _upstreams(before.relay.definition, after.relay.definition)
+    yield from _reached(before.relay, after.relay)
+    yield from _docker(before.relay, after.relay)
+    yield from _kubernetes(before.relay, after.relay)
+
+
+def _place(before: Plan, after: Plan) -> Iterator[Risk]:
+    old, new = before.settings.relay, after.settings.relay
+    if old.placement != new.placement:
+        yield Risk(
+            level="high",
+            rule="placement-changed",
+            what=f"the relay moves: placement {old.placement} becomes {new.placement}",
+            reason=f"mail that is queued stays in {QUEUE_OF.get(old.placement, 'the old place')}",
+            advice="let both run until the old queue is empty, then remove the old one",
+        )
+        return
+    gone = [name for name in old.host_names if name not in new.host_names]
+    if gone and old.placement == "vm":
+        keeps = old.on_destroy == "keep"
+        yield Risk(
+            level="medium" if keeps or len(old.host_names) > len(gone) else "high",
+            rule="relay-host-removed",
+            what=f"the relay leaves {listed(gone)}",
+            reason="Postfix goes on there as it was, with what is queued"
+            if keeps
+            else "its removal is refused while mail is queued there, and the update then ends with an error",
+            advice="empty the queue there first: `postqueue -f`, then `postqueue -p` until it is empty",
+        )
+    elif gone:
+        yield Risk(
+            level="high",
+            rule="relay-host-removed",
+            what=f"the relay's container leaves {listed(gone)}",
+            reason="its queue is a volume of that machine's engine and does not move",
+            advice="empty the queue first, and keep the volume until it is",
+        )
+
+
+def _acceptance(old: RelayDefinition, new: RelayDefinition) -> Iterator[Risk]:
+    gone = [name for name in old.sender_domains if name not in new.sender_domains]
+    if gone:
+        yield Risk(
+            level="high",
+            rule="sender-domain-removed",
+            what=f"{listed(gone)} may not send through the relay any more",
+            reason="the relay refuses MAIL FROM of other domains with 5xx: applications do not try again",
+            advice="make sure that nobody sends from there; the relay's log names senders",
+        )
+    networks = [name for name in old.client_networks if not within(name, new.client_networks)]
+    if networks:
+        yield Risk(
+            level="high",
+            rule="client-network-removed",
+            what=f"not all of {listed(networks)} may submit mail any more",
+            reason=f"the relay then takes mail from {listed(new.client_networks) or 'its own host alone'}, and refuses "
+            "other clients with 5xx",
+            advice="move applications first; the relay's log names clients",
+        )
+    if new.message_size_limit_bytes < old.message_size_limit_bytes:
+        yield Risk(
+            level="medium",
+            rule="message-size-lowered",
+            what=f"largest message: {old.message_size_limit_bytes} becomes {new.message_size_limit_bytes} bytes",
+            reason="larger messages are refused with 5xx",
+            advice="tell those who send attachments",
+        )
+    if new.strict_envelopes and not old.strict_envelopes:
+        yield Risk(
+            level="medium",
+            rule="strict-envelopes",
+            what="strict_envelopes is on",
+            reason="old devices that write MAIL FROM without brackets are refused",
+            advice="look into the log for them first",
+        )
+    yield from _logins(old, new)
+
+
+def _logins(old: RelayDefinition, new: RelayDefinition) -> Iterator[Risk]:
+    before = old.submission.users if old.submission is not None else ()
+    after = new.submission.users if new.submission is not None else ()
+    gone = [name for name in before if name not in after]
+    if gone:
+        yield Risk(
+            level="high",
+            rule="submission-user-removed",
+            what=f"{listed(gone)} cannot log in any more",
+            reason="submission refuses the login, and what that client sends is not taken",
+            advice="give the client another login first",
+        )
+    if old.submission is None or new.submission is None:
+        return
+    was = {*old.submission.starttls_ports, *old.submission.tls_ports}
+    closed = sorted(was - {*new.submission.starttls_ports, *new.submission.tls_ports})
+    addresses = [one for one in old.submission.listen_addresses if one not in new.submission.listen_addresses]
+    if closed or addresses:
+        yield Risk(
+            level="medium",
+            rule="submission-closed",
+            what=f"submission does not answer at {listed([*map(str, closed), *addresses])} any more",
+            reason="clients that are set to it get no connection, and keep their mail",
+            advice="change the clients first",
+        )
+
+
+def _patience(old: RelayDefinition, new: RelayDefinition) -> Iterator[Risk]:
+    if new.queue_lifetime_hours < old.queue_lifetime_hours:
+        yield Risk(
+            level="high",
+            rule="queue-lifetime-lowered",
+            what=f"queue lifetime: {old.queue_lifetime_hours} becomes {new.queue_lifetime_hours} hours",
+            reason="mail that has waited longer bounces at its next try, as soon as the new value is read",
+            advice="look at the queue's age first; wait until what is old is gone",
+        )
+    elif new.bounce_lifetime_hours < old.bounce_lifetime_hours:
+        yield Risk(
+            level="medium",
+            rule="bounce-lifetime-lowered",
+            what=f"lifetime of bounces: {old.bounce_lifetime_hours} becomes {new.bounce_lifetime_hours} hours",
+            reason="senders may not hear of mail that was not delivered",
+            advice="keep it where the senders' servers are often away",
+        )
+    if old.fallback is not None and new.fallback is None:
+        yield Risk(
+            level="medium",
+            rule="fallback-removed",
+            what=f"no fallback any more ({old.fallback.host})",
+            reason="while the upstream is away, mail waits in the queue instead",
+            advice="raise queue_lifetime_hours above the longest outage you expect",
+        )
+    extra = sorted(
+        name
+        for name in {*old.extra_parameters, *new.extra_parameters}
+        if old.extra_parameters.get(name) != new.extra_parameters.get(name)
+    )
+    if extra:
+        yield Risk(
+            level="low",
+            rule="extra-parameters",
+            what=f"further parameters of main.cf change: {listed(extra)}",
+            reason="nobody here judges what they do to mail; Postfix only says whether it accepts them",
+            advice="read postconf(5) on each",
+        )
+
+
+def _upstreams(old: RelayDefinition, new: RelayDefinition) -> Iterator[Risk]:
+    if (old.next_hop, old.sasl_username) != (new.next_hop, new.sasl_username):
+        yield Risk(
+            level="medium",
+            rule="upstream-changed",
+            what=f"upstream: {_login(old)} becomes {_login(new)}",
+            reason="what it refuses for now waits in the queue, what it refuses for good bounces; it has to know the "
+            "relay (address or login), and SPF and DKIM have to be right for it",
+            advice="set it up there first; the probe of the relay rule, or relay.proof, tells before mail does",
+        )
+    routes = {one.name: (one.next_hop, one.sender_domains) for one in old.upstreams}
+    now = {one.name: (one.next_hop, one.sender_domains) for one in new.upstreams}
+    moved = [name for name in routes if routes[name] != now.get(name)]
+    if moved:
+        yield Risk(
+            level="medium",
+            rule="upstream-route-changed",
+            what=f"mail of the upstream {listed(moved)} takes another way",
+            reason="the service that takes it now has to know these domains",
+            advice="verify the domains there first",
+        )
+    if TLS_ORDER.index(new.tls_level) < TLS_ORDER.index(old.tls_level):
+        yield Risk(
+            level="medium",
+            rule="upstream-tls-weakened",
+            what=f"TLS to the upstream: {old.tls_level} becomes {new.tls_level}",
+            reason="somebody in between could take its place and read or keep mail",
+            advice="keep `secure`; with a private authority set ca_file",
+        )
+    if old.hostname != new.hostname:
+        yield Risk(
+            level="medium",
+            rule="hostname-changed",
+            what=f"the relay greets as {new.hostname}, not {old.hostname}",
+            reason="receivers hold the name against the address: without a matching PTR record mail counts as spam",
+            advice="have the PTR record changed at the hosting provider at the same time",
+        )
+
+
+def _login(definition: RelayDefinition) -> str:
+    user = "" if definition.sasl_username is None else f" as {definition.sasl_username}"
+    return f"{definition.next_hop}{user}"
+
+
+def _reached(old: RelayPlan, new: RelayPlan) -> Iterator[Risk]:
+    ports = old.definition.listen_port, new.definition.listen_port
+    gone = [address for address in old.smtp_hosts if address not in new.smtp_hosts]
+    if new.placed and (ports[0] != ports[1] or gone or old.smtp_host != new.smtp_host):
+        what = listed(gone) or f"{old.smtp_host} port {ports[0]}"
+        yield Risk(
+            level="medium",
+            rule="relay-address-changed",
+            what=f"applications reach the relay at {new.smtp_host} port {ports[1]}, no more at {what}",
+            reason="applications with the old address get no connection until they read the new outputs",
+            advice="change applications with it, or give it a name once (relay.client_name)",
+        )
+
+
+def _docker(old: RelayPlan, new: RelayPlan) -> Iterator[Risk]:
+    before, after = old.docker, new.docker
+    if before is None or after is None:
+        return
+    if before.queue_volume != after.queue_volume or before.access.endpoint != after.access.endpoint:
+        yield Risk(
+            level="high",
+            rule="queue-volume-changed",
+            what=f"the queue: volume {before.queue_volume} at {before.access.endpoint} becomes "
+            f"{after.queue_volume} at {after.access.endpoint}",
+            reason="the relay starts with an empty queue; what is in the old volume is sent by nobody"
+            + ("" if before.keep_queue else ", and goes with the volume (keep_queue: false)"),
+            advice="empty the queue first, or keep the volume's name",
+        )
+    elif before.keep_queue and not after.keep_queue:
+        yield Risk(
+            level="low",
+            rule="queue-not-kept",
+            what="keep_queue: false",
+            reason="from now on `pulumi destroy` removes the queue, with the mail in it",
+            advice="leave it true where the stack may be destroyed by mistake",
+        )
+    if after.stop_seconds < before.stop_seconds:
+        yield Risk(
+            level="low",
+            rule="grace-lowered",
+            what=f"stop_seconds: {before.stop_seconds} becomes {after.stop_seconds}",
+            reason="what is under way when it is stopped is broken off sooner, and may be delivered twice",
+            advice="keep it above the slowest delivery in the log",
+        )
+
+
+def _kubernetes(old: RelayPlan, new: RelayPlan) -> Iterator[Risk]:
+    if old.kubernetes is None or new.kubernetes is None:
+        return
+    before, after = old.kubernetes.relay, new.kubernetes.relay
+    places = [(one.access.identifier, one.relay.namespace, one.relay.name) for one in (old.kubernetes, new.kubernetes)]
+    if places[0] != places[1]:
+        yield Risk(
+            level="high",
+            rule="relay-moved-on-cluster",
+            what=f"the relay becomes {'/'.join(places[1])}, no more {'/'.join(places[0])}",
+            reason="new pods have new volumes; what is on the old ones is sent by nobody",
+            advice="drain the old volumes first (relay.kubernetes.drain_volumes)",
+        )
+    if before.durable and not after.durable:
+        yield Risk(
+            level="high",
+            rule="queue-not-durable",
+            what="ephemeral_queue: true, the pods lose their volumes",
+            reason="mail that no other pod takes in time is lost with its pod, and the old volumes are read by nobody",
+            advice="empty the queue first; keep volumes unless other pods always take over",
+        )
+    elif (before.storage_class, before.queue_size) != (after.storage_class, after.queue_size):
+        yield Risk(
+            level="high",
+            rule="stateful-set-replaced",
+            what="the queue's volumes change size or class, so the StatefulSet is made anew",
+            reason="all pods end at once; volumes that are there keep their size and class, and are used again",
+            advice="do it while no mail comes; pods start again on their volumes",
+        )
+    fewer = range(after.replicas, before.replicas)
+    if after.scaling is None and before.scaling is None and fewer and after.durable:
+        undrained = [f"pod {number}" for number in fewer if number not in after.drain_volumes]
+        if undrained:
+            yield Risk(
+                level="medium",
+                rule="pods-removed",
+                what=f"replicas: {before.replicas} becomes {after.replicas}",
+                reason=f"what {listed(undrained)} cannot hand over in its grace stays on its volume",
+                advice="name them in relay.kubernetes.drain_volumes: a job then hands that mail over",
+            )
+    if after.grace_seconds < before.grace_seconds:
+        yield Risk(
+            level="low",
+            rule="grace-lowered",
+            what=f"grace_seconds: {before.grace_seconds} becomes {after.grace_seconds}",
+            reason="a pod that goes hands less of its queue over; with volumes the rest waits there",
+            advice="keep it above the slowest hand-over in the log",
+        )
