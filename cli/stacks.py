@@ -1,10 +1,13 @@
 """Commands about one stack: init, validate, drift, rehearse."""
 
-from typing import Annotated
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 
-from cli.common import ROOT, StackOption, say, today
+from cli.common import ROOT, JsonOption, StackOption, say, today
 
 __all__ = ["drift", "init", "rehearse", "validate"]
 
@@ -12,13 +15,87 @@ __all__ = ["drift", "init", "rehearse", "validate"]
 EXIT_DRIFT = 2
 
 
-def init(stack: StackOption) -> None:
-    """Make the secrets a stack needs, encrypted into its file by Pulumi."""
-    from mailstack.settings.initialise import initialise
+def about(text: str) -> Any:
+    """Return an option that says its default in its text."""
+    return typer.Option(help=text, show_default=False)
 
-    for step in initialise(stack, ROOT, say):
-        command = f"pulumi config set --secret --path '{step.path}' --stack {stack}"
-        say(f"still needed: {step.what}. Set it with: {command}")
+
+def init(
+    stack: StackOption,
+    *,
+    domain: Annotated[list[str] | None, about("domain mail is sent from, the main one first; several times")] = None,
+    environment: Annotated[
+        str | None, about("local, staging or prod (default: by the stack's name, else prod)")
+    ] = None,
+    placement: Annotated[str | None, about("what runs the relay: vm, docker or kubernetes (default: vm)")] = None,
+    host: Annotated[str | None, about("user@address or user@address:port of the machine")] = None,
+    host_key: Annotated[str | None, about("its public SSH key: algorithm and base64")] = None,
+    host_fingerprint: Annotated[str | None, about("instead: SHA256:… that the key it shows has to have")] = None,
+    public_ipv4: Annotated[
+        str | None, about("address its mail leaves from (default: what it says, or its name has)")
+    ] = None,
+    public_ipv6: Annotated[str | None, about("the same for IPv6")] = None,
+    context: Annotated[str | None, about("placement kubernetes: context in your kubeconfig")] = None,
+    image: Annotated[str | None, about("placement kubernetes: image of the relay")] = None,
+    egress_address: Annotated[
+        list[str] | None, about("placement kubernetes: public address mail leaves the cluster from; several times")
+    ] = None,
+    upstream: Annotated[
+        str | None, about("who takes the mail: google-workspace, sendgrid, ses, mailgun or custom")
+    ] = None,
+    upstream_region: Annotated[str | None, about("region of SES or Mailgun")] = None,
+    upstream_host: Annotated[str | None, about("upstream custom: its host name")] = None,
+    upstream_user: Annotated[
+        str | None, about("login name there; for Google only where it is not to know you by address")
+    ] = None,
+    dns: Annotated[str | None, about("who publishes records: cloudflare, server (on the host) or none")] = None,
+    tls: Annotated[
+        str | None, about("certificates of Postal: acme, custom or internal; none: a relay without Postal")
+    ] = None,
+    certificate: Annotated[Path | None, about("tls custom: file with certificate and chain (PEM)")] = None,
+    certificate_key: Annotated[Path | None, about("tls custom: file with its key (PEM)")] = None,
+    contact: Annotated[
+        str | None, about("mailbox for notices and reports (default: postmaster@ the main domain)")
+    ] = None,
+    secrets_provider: Annotated[
+        str | None, about("who encrypts, as with pulumi stack init (default: passphrase)")
+    ] = None,
+    no_look: Annotated[bool, typer.Option("--no-look", help="ask no host and no DNS")] = False,
+    yes: Annotated[
+        bool, typer.Option("--yes", "-y", help="take every default; only a host key is still confirmed")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Write the file of a new stack, and make the secrets a stack needs, encrypted into its file by Pulumi.
+
+    Asks for what is not given. A file that is there is never changed, but for secrets it lacks. In a terminal it shows
+    the host's key, and goes on once you know it; without a terminal every missing flag is named at once.
+    """
+    from cli.init import Options, Real, Terminal, init_stack
+    from mailstack.reach.environment import named_resolvers
+
+    given = {
+        "domains": domain, "environment": environment, "placement": placement, "host_text": host, "context": context,
+        "image": image, "egress": egress_address, "upstream": upstream, "region": upstream_region,
+        "upstream_host": upstream_host, "username": upstream_user, "dns": dns, "tls": tls, "contact": contact,
+        "certificate_file": None if certificate is None else str(certificate),
+    }  # fmt: skip
+    options = Options(
+        stack=stack,
+        given={key: value for key, value in given.items() if value},
+        host_key=host_key,
+        host_fingerprint=host_fingerprint,
+        public_ipv4=public_ipv4,
+        public_ipv6=public_ipv6,
+        certificate_key=certificate_key,
+        secrets_provider=secrets_provider,
+        look=not no_look,
+        yes=yes,
+        as_json=as_json,
+    )
+    asker = Terminal() if sys.stdin.isatty() else None
+    looks = Real(resolvers=named_resolvers(os.environ))
+    raise typer.Exit(init_stack(options, root=ROOT, today=today(), asker=asker, looks=looks))
 
 
 def validate(stack: StackOption) -> None:
