@@ -319,9 +319,8 @@ def _public(
         seen = looks.host(place, host_key) if host_key is not None else HostSeen(why="its key is not known")
         if seen.why is None:
             rights = "" if seen.root else "; the user is not root and has no sudo without a password"
-            say(
-                f"{place.address}: {seen.system or 'unknown system'}, {', '.join(seen.addresses) or 'no'} public{rights}"
-            )
+            shown = [seen.system or "unknown system", *(seen.addresses or ["no public address of its own"])]
+            say(f"{place.address}: {', '.join(shown)}{rights}")
         else:
             say(f"{place.address} was not looked at: {seen.why}")
         found = seen.addresses or looks.addresses(place.address)

@@ -97,8 +97,8 @@ def _asked(name: str) -> list[Record]:
     """Return records of the names and types to ask for; what they say does not matter."""
     return [
         Record.of(name, PROBE_TTL, MailExchanger(preference=0, exchange=name)),
-        Record.of(name, PROBE_TTL, Text("v=spf1 -all")),
-        Record.of(f"_dmarc.{name}", PROBE_TTL, Text("v=DMARC1; p=none")),
+        Record.of(name, PROBE_TTL, Text(value="v=spf1 -all")),
+        Record.of(f"_dmarc.{name}", PROBE_TTL, Text(value="v=DMARC1; p=none")),
     ]
 
 
