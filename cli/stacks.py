@@ -7,12 +7,9 @@ from typing import Annotated, Any
 
 import typer
 
-from cli.common import ROOT, JsonOption, StackOption, say, today
+from cli.common import ROOT, JsonOption, StackOption, say, tell, today
 
 __all__ = ["drift", "init", "rehearse", "validate"]
-
-# The exit code of a role's --check, and of this command, when something differs.
-EXIT_DRIFT = 2
 
 
 def about(text: str) -> Any:
@@ -118,17 +115,32 @@ def validate(stack: StackOption) -> None:
     say(f"Pulumi.{stack}.yaml is valid. Encrypted values were not opened, so their content is unchecked.")
 
 
-def drift(stack: StackOption) -> None:
-    """Compare hosts and records with the declaration; changes nothing, exits with 2 on a difference."""
+def drift(
+    stack: StackOption,
+    *,
+    no_engine: Annotated[
+        bool, typer.Option("--no-engine", help="without `pulumi preview --refresh`, for machines without the engine")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Compare what is there with the declaration; changes nothing. Exits with 2 on a difference.
+
+    The engine's preview with a refresh compares every resource it can read, the roles' --check what is on hosts. Exits
+    with 1 where one of them could not look and the other found nothing.
+    """
+    from cli.drift import show_drift
     from mailstack.plan import load_plan
     from mailstack.reach.drift import decrypted_config, find_drift, own_kubeconfig
+    from mailstack.reach.engine_drift import engine_drift, engine_preview
 
     plan = load_plan(decrypted_config(stack, ROOT))
-    found = find_drift(plan, say, own_cluster=lambda: own_kubeconfig(stack, ROOT))
-    for difference in found:
-        say(f"drift: {difference}")
-    say(f"{len(found)} differences" if found else "hosts, objects and records are as declared")
-    raise typer.Exit(EXIT_DRIFT if found else 0)
+    looks = {
+        "engine": lambda: engine_drift(engine_preview(stack, ROOT)),
+        "hosts": lambda: find_drift(plan, tell, own_cluster=lambda: own_kubeconfig(stack, ROOT)),
+    }
+    if no_engine:
+        del looks["engine"]
+    raise typer.Exit(show_drift(stack, looks, as_json=as_json))
 
 
 def rehearse(

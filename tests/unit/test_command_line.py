@@ -6,8 +6,6 @@ from pathlib import Path
 import pytest
 
 from cli.main import main
-from mailstack import plan
-from mailstack.reach import drift
 from mailstack.settings import initialise
 from mailstack.settings.schema import stack_file_schema
 from rehearsal import rehearse
@@ -37,20 +35,6 @@ def test_rehearse_brings_up_or_takes_down(flags: list[str], called: str, monkeyp
     monkeypatch.setattr(rehearse, "tear_down", down)
     assert main(["rehearse", "--stack", "local", *flags]) == (1 if "--down" in flags else 0)
     assert calls == [called]
-
-
-@pytest.mark.parametrize("command", ["drift", "check"])
-@pytest.mark.parametrize(("found", "code"), [([], 0), (["relay1: main.cf differs"], 2)])
-def test_drift_ends_with_2_where_something_differs(
-    command: str, found: list[str], code: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr(drift, "decrypted_config", lambda _stack, _folder: {})
-    monkeypatch.setattr(plan, "load_plan", lambda _raw: None)
-    monkeypatch.setattr(drift, "find_drift", lambda _plan, _say, **_options: found)
-    assert main([command, "--stack", "local"]) == code
-    said = capsys.readouterr().out
-    assert ("drift: relay1: main.cf differs\n1 differences" in said) == bool(found)
-    assert ("are as declared" in said) != bool(found)
 
 
 def test_init_says_what_only_a_person_has(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
