@@ -16,7 +16,16 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
-__all__ = ["BORROWED_MODULES", "ROLE_TIMEOUT_SECONDS", "Action", "bundle", "code_digest", "command_line", "payload"]
+__all__ = [
+    "BORROWED_MODULES",
+    "LOADER",
+    "ROLE_TIMEOUT_SECONDS",
+    "Action",
+    "bundle",
+    "code_digest",
+    "command_line",
+    "payload",
+]
 
 Action = Literal["apply", "check", "remove"]
 
@@ -38,6 +47,16 @@ SHARED_MODULES: Mapping[str, tuple[str, ...]] = {
         "mailstack/postfix/queue_listing.py",
         "mailstack/postfix/render.py",
         "mailstack/postfix/served_certificate.py",
+    ),
+    "relay_operations": (
+        "mailstack/__init__.py",
+        "mailstack/postfix/__init__.py",
+        "mailstack/postfix/files.py",
+        "mailstack/postfix/log_lines.py",
+        "mailstack/postfix/log_search.py",
+        "mailstack/postfix/platforms.py",
+        "mailstack/postfix/queue_view.py",
+        "mailstack/postfix/render.py",
     ),
     "postal": (
         "mailstack/__init__.py",
