@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import typer
 
-from cli import diagnose, files, records, relay, stacks, verify
+from cli import diagnose, doctor, files, records, relay, stacks, verify
 
 __all__ = ["app", "commands", "main"]
 
@@ -22,6 +22,7 @@ app.command()(stacks.drift)
 # The files we write on hosts call it `mailstack check`, after the --check of the roles.
 app.command("check", help="The same as drift.")(stacks.drift)
 app.command()(stacks.rehearse)
+app.command()(doctor.doctor)
 app.command(epilog=verify.EPILOG)(verify.verify)
 app.command(epilog=diagnose.EPILOG)(diagnose.diagnose)
 app.add_typer(records.dns, name="dns")
