@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import typer
 
-from cli import diagnose, doctor, files, records, relay, stacks, verify
+from cli import diagnose, doctor, files, postal, records, relay, send, stacks, verify
 
 __all__ = ["app", "commands", "main"]
 
@@ -29,6 +29,8 @@ app.add_typer(records.dns, name="dns")
 app.add_typer(records.rotate, name="rotate")
 app.add_typer(records.dmarc, name="dmarc")
 app.add_typer(relay.relay, name="relay")
+app.add_typer(postal.postal, name="postal")
+app.command(epilog=send.EPILOG)(send.send)
 app.command()(files.schema)
 app.command()(files.monitoring)
 

@@ -22,6 +22,7 @@ from cli.verify_options import wrong_call
 
 if TYPE_CHECKING:
     from mailstack.operate.relay import Operation, QueueView
+    from mailstack.postfix.log_search import LogChoice
     from mailstack.postfix.queue_view import Choice
     from mailstack.reach.place import Place
 
@@ -132,7 +133,7 @@ def logs(
         raise wrong_call("--json is one document, and a log that is followed has no end: leave out one of them")
     places = entry_of(stack, identity).relay(host=host, pod=pod)
     if follow:
-        _follow(places, relays.follow, choice, seconds)
+        _follow(places, choice, seconds)
         return
     found = {place.name: relays.logs(place, choice, since=seconds, limit=lines) for place in places}
     if as_json:
@@ -145,18 +146,17 @@ def logs(
         progress("no line of the log is about that" if not choice.everything else "the log is empty")
 
 
-def _follow(places: "list[Place]", follow: "object", choice: object, seconds: float | None) -> None:
+def _follow(places: "list[Place]", choice: "LogChoice", seconds: float | None) -> None:
     from concurrent.futures import ThreadPoolExecutor
     from functools import partial
+
+    from mailstack.operate.relay import follow
 
     def tell(name: str, line: str) -> None:
         say(f"{name}  {line}" if len(places) > 1 else line)
 
     with ThreadPoolExecutor(max_workers=len(places)) as pool:
-        running = [
-            pool.submit(follow, place, choice, partial(tell, place.name), since=seconds)  # type: ignore[arg-type]
-            for place in places
-        ]
+        running = [pool.submit(follow, place, choice, partial(tell, place.name), since=seconds) for place in places]
         try:
             for one in running:
                 one.result()

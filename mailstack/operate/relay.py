@@ -160,8 +160,8 @@ def act(places: Sequence[Place], operation: Operation, choice: Choice, agreed: Q
         reports.append(place.run(ROLE, {"operation": operation, "choice": _asked(wanted), "limit": 1}))
     return Act(
         operation=operation,
-        done={report.place: int(report.facts.get("done", 0)) for report in reports},
-        not_done={report.place: report.facts.get("not_done", []) for report in reports},
+        done={report.place: int(report.facts["done"]) for report in reports},
+        not_done={report.place: report.facts["not_done"] for report in reports},
     )
 
 

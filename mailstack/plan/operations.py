@@ -1,5 +1,7 @@
 """From the plan to where what runs: output ``operations``, which the commands that look after a stack go by."""
 
+from typing import Any
+
 from mailstack.plan.cluster_access import ClusterAccess
 from mailstack.plan.model import Plan
 from mailstack.plan.relay_container import DockerRelay
@@ -32,7 +34,7 @@ def _host(connection: Connection) -> HostAt:
     return HostAt(**_place(connection), jump=None if jump is None else JumpAt(**_place(jump)))
 
 
-def _place(place: Jump) -> dict[str, str | int | None]:
+def _place(place: Jump) -> dict[str, Any]:
     return {"address": place.address, "port": place.port, "user": place.user, "host_key": place.host_key}
 
 
@@ -41,7 +43,7 @@ def _relay(plan: Plan) -> RelayAt:
     listen = {run.host: run.settings["listen"] for run in relay.runs} or {"": role_settings(relay.definition)["listen"]}
     placed = relay.kubernetes
     return RelayAt(
-        placement=settings.relay.placement,
+        placement="docker" if relay.docker is not None else "kubernetes" if placed is not None else "vm",
         hosts=tuple(run.host for run in relay.runs),
         container=None if relay.docker is None else _container(relay.docker),
         pods=None
@@ -64,7 +66,7 @@ def _container(docker: DockerRelay) -> ContainerAt:
     return ContainerAt(endpoint=docker.access.endpoint, name=docker.name, host=docker.host)
 
 
-def _cluster(plan: Plan, access: ClusterAccess) -> dict[str, str | bool | None]:
+def _cluster(plan: Plan, access: ClusterAccess) -> dict[str, Any]:
     own = plan.cluster is not None and access.kubeconfig is None and access.context is None
     return {"cluster": access.identifier, "context": access.context, "own": own}
 

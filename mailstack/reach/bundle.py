@@ -65,6 +65,12 @@ SHARED_MODULES: Mapping[str, tuple[str, ...]] = {
         "mailstack/postal/config_keys.py",
         "mailstack/postal/render.py",
     ),
+    "postal_operations": (
+        "mailstack/__init__.py",
+        "mailstack/postal/__init__.py",
+        "mailstack/postal/compose.py",
+        "mailstack/postal/overview.py",
+    ),
     "mariadb": ("mailstack/__init__.py", "mailstack/postal/__init__.py", "mailstack/postal/mariadb.py"),
 }
 
@@ -72,6 +78,15 @@ SHARED_MODULES: Mapping[str, tuple[str, ...]] = {
 BORROWED_MODULES: Mapping[str, tuple[str, ...]] = {
     "k3s_members": ("k3s/__init__.py", "k3s/node.py", "k3s/paths.py"),
     "k3s_kubeconfig": ("k3s/__init__.py", "k3s/paths.py"),
+    "postal_operations": (
+        "postal/__init__.py",
+        "postal/paths.py",
+        "postal/backup_setup.py",
+        "postal/backup/__init__.py",
+        "postal/backup/archive.py",
+        "postal/backup/databases.py",
+        "postal/backup/dump.py",
+    ),
     "host_facts": ("preflight/__init__.py", "preflight/checks.py", "preflight/ready.py"),
 }
 

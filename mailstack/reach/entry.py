@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from mailstack.plan import Plan, load_plan
 from mailstack.reach.connection import Connection, Jump
@@ -134,5 +135,5 @@ class Entry:
         )
 
 
-def _place(at: JumpAt) -> dict[str, str | int | None]:
+def _place(at: JumpAt) -> dict[str, Any]:
     return {"address": at.address, "port": at.port, "user": at.user, "host_key": at.host_key}

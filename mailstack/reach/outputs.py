@@ -1,9 +1,11 @@
 """What a stack tells, read with the Pulumi CLI."""
 
+import json
 import subprocess
 from pathlib import Path
+from typing import Any
 
-__all__ = ["OutputError", "stack_output"]
+__all__ = ["OutputError", "secret_output", "stack_output"]
 
 LONGEST_SECONDS = 120
 
@@ -14,7 +16,16 @@ class OutputError(RuntimeError):
 
 def stack_output(name: str, stack: str, folder: Path) -> str:
     """Return a stack's output as text. Raises OutputError without a CLI, a stack or such an output."""
-    command = ["pulumi", "stack", "output", name, "--stack", stack, "--non-interactive"]
+    return _told(["pulumi", "stack", "output", name, "--stack", stack, "--non-interactive"], name, stack, folder)
+
+
+def secret_output(name: str, stack: str, folder: Path) -> Any:
+    """Return a stack's output as data, with its secrets: treat all of it as one. Raises OutputError."""
+    command = ["pulumi", "stack", "output", name, "--json", "--show-secrets", "--stack", stack, "--non-interactive"]
+    return json.loads(_told(command, name, stack, folder))
+
+
+def _told(command: list[str], name: str, stack: str, folder: Path) -> str:
     try:
         done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=LONGEST_SECONDS)
     except FileNotFoundError:

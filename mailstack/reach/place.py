@@ -110,10 +110,10 @@ class ContainerPlace:
 
     def log(self, since: float | None, tail: int | None = None) -> list[str]:
         """Return the container's log from ``since`` on, in seconds since 1970; at most the last ``tail`` lines."""
-        query = {"stdout": "1", "stderr": "1", **({} if since is None else {"since": str(int(since))})}
-        if tail is not None:
-            query["tail"] = str(tail)
-        stdout, stderr = frames(self.api.call("GET", f"/containers/{self.name}/logs", raw=True, **query))
+        first = "0" if since is None else str(int(since))
+        last = "all" if tail is None else str(tail)
+        place = f"/containers/{self.name}/logs"
+        stdout, stderr = frames(self.api.call("GET", place, raw=True, stdout="1", stderr="1", since=first, tail=last))
         return [*stdout.splitlines(), *stderr.splitlines()]
 
     def follow(self, since: float, on_line: Callable[[str], None]) -> None:

@@ -27,10 +27,7 @@ class Cause:
     curable: bool
 
 
-_NETWORK = (
-    "allow outgoing connections to the upstream in the firewall of the host and of its provider; look: "
-    "`mailstack verify --stack <stack> --only outbound-smtp --probe-outbound`"
-)
+_NETWORK = "allow outgoing connections to the upstream in the firewall of the host and of its provider"
 # In order: the first pattern that matches explains the reason.
 CAUSES: tuple[tuple[str, Cause], ...] = (
     (

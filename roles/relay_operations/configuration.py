@@ -56,13 +56,14 @@ def _declared(settings: Dict[str, Any], log_file: Any) -> Dict[str, str]:
         for file in made.files:
             if file.name in ("main.cf", "master.cf"):
                 _write(directory, file.name, file.text)
-        found = parameters_of(run(["postconf", "-c", directory, "-n"]).out)
-        found.pop("config_directory", None)  # said only because it is not the usual one
-        return found
+        text = run(["postconf", "-c", directory, "-n"]).out
     except RenderError as error:
         raise RoleError("configuration", str(error)) from None
     finally:
         shutil.rmtree(directory)
+    found = parameters_of(text)
+    found.pop("config_directory", None)  # said only because it is not the usual one
+    return found
 
 
 def _write(directory: str, name: str, text: str) -> None:

@@ -45,6 +45,9 @@ def act(role: Role) -> Plan:
         raise RoleError("settings", str(error)) from None
     found = [message for message in chosen(read(), choice, now) if _concerns(operation, message)]
     _tell(role, found, now)
+    there = {message.id for message in found}
+    # Of what was named: a message that was delivered before we came is not there to be held.
+    role.facts["done"], role.facts["not_done"] = 0, [one for one in choice.ids if one not in there]
     if not found:
         return []
     whole = operation == "flush" and choice.everything
@@ -79,8 +82,7 @@ def _do(role: Role, operation: str, ids: List[str], whole: bool) -> None:
         "delete": [one for one in ids if one not in left],
     }.get(operation, ids)
     role.facts["done"] = len(done)
-    # A message that was delivered while we looked at it is not there to be held.
-    role.facts["not_done"] = [one for one in ids if one not in set(done)]
+    role.facts["not_done"] += [one for one in ids if one not in set(done)]
 
 
 def _try(ids: Sequence[str], whole: bool) -> None:
