@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import typer
 
-from cli import diagnose, doctor, files, postal, records, relay, send, stacks, verify
+from cli import diagnose, doctor, files, postal, records, relay, send, stacks, status, verify
 
 __all__ = ["app", "commands", "main"]
 
@@ -23,6 +23,7 @@ app.command()(stacks.drift)
 app.command("check", help="The same as drift.")(stacks.drift)
 app.command()(stacks.rehearse)
 app.command()(doctor.doctor)
+app.command()(status.status)
 app.command(epilog=verify.EPILOG)(verify.verify)
 app.command(epilog=diagnose.EPILOG)(diagnose.diagnose)
 app.add_typer(records.dns, name="dns")

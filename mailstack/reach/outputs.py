@@ -5,7 +5,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-__all__ = ["OutputError", "secret_output", "stack_output"]
+__all__ = ["OutputError", "secret_output", "stack_output", "stack_outputs"]
 
 LONGEST_SECONDS = 120
 
@@ -23,6 +23,13 @@ def secret_output(name: str, stack: str, folder: Path) -> Any:
     """Return a stack's output as data, with its secrets: treat all of it as one. Raises OutputError."""
     command = ["pulumi", "stack", "output", name, "--json", "--show-secrets", "--stack", stack, "--non-interactive"]
     return json.loads(_told(command, name, stack, folder))
+
+
+def stack_outputs(stack: str, folder: Path) -> dict[str, Any]:
+    """Return all of a stack's outputs, secret ones as ``[secret]``. Raises OutputError."""
+    command = ["pulumi", "stack", "output", "--json", "--stack", stack, "--non-interactive"]
+    found: dict[str, Any] = json.loads(_told(command, "(all of them)", stack, folder) or "{}")
+    return found
 
 
 def _told(command: list[str], name: str, stack: str, folder: Path) -> str:

@@ -3,7 +3,7 @@
 import sys
 from typing import Callable, Dict
 
-from relay_operations import configuration, log, queue, submission
+from relay_operations import answering, configuration, log, queue, submission
 from rolelib.host import RoleError
 from rolelib.protocol import Plan, Role, main
 
@@ -14,6 +14,7 @@ OPERATIONS: Dict[str, Callable[[Role], Plan]] = {
     "release": queue.act,
     "delete": queue.act,
     "configuration": configuration.look,
+    "greeting": answering.look,
     "log": log.search,
     "submit": submission.submit,
 }
