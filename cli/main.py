@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import typer
 
-from cli import diagnose, doctor, files, postal, records, relay, send, stacks, status, verify
+from cli import diagnose, doctor, files, postal, records, relay, rotation, send, stacks, status, verify
 
 __all__ = ["app", "commands", "main"]
 
@@ -27,7 +27,7 @@ app.command()(status.status)
 app.command(epilog=verify.EPILOG)(verify.verify)
 app.command(epilog=diagnose.EPILOG)(diagnose.diagnose)
 app.add_typer(records.dns, name="dns")
-app.add_typer(records.rotate, name="rotate")
+app.add_typer(rotation.rotate, name="rotate")
 app.add_typer(records.dmarc, name="dmarc")
 app.add_typer(relay.relay, name="relay")
 app.add_typer(postal.postal, name="postal")
