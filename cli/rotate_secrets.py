@@ -283,7 +283,7 @@ def certificate(rotation: Rotation, name: str, *, chain: Path | None, key: Path 
     rotation.set(f"{PROJECT}:caddy.custom.certificate", chain.read_text())
     rotation.set(f"{PROJECT}:caddy.custom.private_key", key.read_text(), secret=True)
     say(f"2. Written. next: pulumi up --stack {rotation.stack}, which keeps the old one where the new one is refused")
-    say(f"3. Prove it: mailstack verify --stack {rotation.stack} --only tls; only then have the old one revoked")
+    say(f"3. Prove it: mailstack verify --stack {rotation.stack} --only certificate; only then have the old one revoked")
     return 0
 
 
