@@ -72,7 +72,7 @@ class Machine:
     run: Callable[..., tuple[int, str, str]] = _run
     opened: Callable[[str, Path], Mapping[str, Any]] = decrypted_config
     version_of: Callable[[str], str] = metadata.version
-    python: Sequence[int] = sys.version_info
+    python: tuple[int, ...] = tuple(sys.version_info[:3])
     cloudflare_url: str = CLOUDFLARE_API
 
 
@@ -101,8 +101,8 @@ def examine(machine: Machine, stack: str | None) -> Iterator[Check]:
 
 
 def _python(machine: Machine) -> Check:
-    version = ".".join(map(str, machine.python[:3]))
-    if tuple(machine.python[:2]) < OLDEST_PYTHON:
+    version = ".".join(map(str, machine.python))
+    if machine.python[:2] < OLDEST_PYTHON:
         oldest = ".".join(map(str, OLDEST_PYTHON))
         return Check(name="Python", state="fail", found=version, fix=f"use {oldest} or newer, then run `make setup`")
     return Check(name="Python", state="ok", found=version)

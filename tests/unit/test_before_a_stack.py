@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from mailstack.reach import before, host_key
+from mailstack.reach import before
 from mailstack.reach.before import look_at_domains, look_at_host, provider_of
 from mailstack.reach.connection import Connection
 from mailstack.reach.host_key import HostKeyError, scan_host_key
@@ -95,7 +95,7 @@ def keyscan(monkeypatch: pytest.MonkeyPatch, stdout: str, stderr: str = "") -> N
         assert command[-2:] == ["--", "mail.example.com"]
         return subprocess.CompletedProcess(command, 0, stdout, stderr)
 
-    monkeypatch.setattr(host_key.subprocess, "run", run)
+    monkeypatch.setattr(subprocess, "run", run)
 
 
 def test_of_several_host_keys_the_best_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -82,7 +82,7 @@ def test_reasons_of_a_preview_that_failed_are_those_of_its_document(monkeypatch:
         assert command[:4] == ["pulumi", "preview", "--refresh", "--json"]
         return subprocess.CompletedProcess(command, 255, said, "noise")
 
-    monkeypatch.setattr(engine_drift.subprocess, "run", run)
+    monkeypatch.setattr(subprocess, "run", run)
     with pytest.raises(DriftError, match=r"could not look:\nno login$"):
         engine_preview("prod", Path())
 
