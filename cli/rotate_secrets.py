@@ -120,7 +120,7 @@ def relay_password(
         rotation.set(f"{PROJECT}:{place}.username", username)
     rotation.set(f"{PROJECT}:{place}.password", password, secret=True)
     say(f"3. Written. next: pulumi up --stack {rotation.stack}")
-    say(f"4. Prove it: mailstack relay test --stack {rotation.stack} sends a message through it")
+    say(f"4. Prove it: mailstack relay test --stack {rotation.stack} --to ADDRESS sends a message through it")
     say(f"5. Only then: {OLD[found.preset]}. Until then the way back is to set the old one again")
     return 0
 
@@ -283,7 +283,9 @@ def certificate(rotation: Rotation, name: str, *, chain: Path | None, key: Path 
     rotation.set(f"{PROJECT}:caddy.custom.certificate", chain.read_text())
     rotation.set(f"{PROJECT}:caddy.custom.private_key", key.read_text(), secret=True)
     say(f"2. Written. next: pulumi up --stack {rotation.stack}, which keeps the old one where the new one is refused")
-    say(f"3. Prove it: mailstack verify --stack {rotation.stack} --only certificate; only then have the old one revoked")
+    say(
+        f"3. Prove it: mailstack verify --stack {rotation.stack} --only certificate; only then have the old one revoked"
+    )
     return 0
 
 
