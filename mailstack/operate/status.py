@@ -99,7 +99,7 @@ def gather(asked: Mapping[str, Look], seconds: float, done: Callable[[str], None
 def looks(entry: Entry, outputs: Outputs, last_verify: Past | None, now: datetime) -> dict[str, Look]:
     """Return the looks at everything the stack's outputs tell of, by the name of the part."""
     at = entry.operations
-    asked: dict[str, Look] = {}
+    asked: dict[str, Look] = {"components": lambda: _components(entry, outputs)}
     for name in at.hosts:
         asked[f"host {name}"] = lambda name=name: _host(entry, name)  # type: ignore[misc]
     if at.relay is not None:
@@ -115,6 +115,24 @@ def looks(entry: Entry, outputs: Outputs, last_verify: Past | None, now: datetim
         asked["relay rule"] = lambda: _rule(outputs)
     asked["DNS"] = lambda: _dns(last_verify, outputs, entry.stack, now)
     return asked
+
+
+def _components(entry: Entry, outputs: Outputs) -> Part:
+    """Say what the stack is made of, as its outputs tell."""
+    at, told = entry.operations, []
+    if at.relay is not None:
+        where = {"docker": "a container", "kubernetes": "pods"}.get(at.relay.placement) or ", ".join(at.relay.hosts)
+        told.append(f"relay on {where} to {at.relay.upstream}")
+    if at.postal is not None:
+        told.append(f"Postal {at.postal.image.rpartition(':')[2]} on {at.postal.host or 'pods'}")
+    if outputs.get("certificates"):
+        told.append(f"Caddy with {len(outputs['certificates'])} certificates")
+    if outputs.get("kubernetes_version"):
+        told.append(f"Kubernetes {outputs['kubernetes_version']}")
+    zones = list(outputs.get("dns_zones") or ())
+    told.append(f"zones {', '.join(zones)}" if zones else "no zones")
+    details = {"outputs": outputs.get("contract_version"), "zones": zones, "hosts": list(at.hosts)}
+    return Part(name="components", state="ok", told="; ".join(told), details=details)
 
 
 def _opened(entry: Entry) -> Entry:
@@ -203,6 +221,7 @@ def time_of(line: str) -> str:
 def _told(one: Mapping[str, Any], *, alone: bool) -> str:
     queue = one["queue"]
     answers = "answers" if one["greeting"] is not None else f"does not answer ({one['reason']})"
+    answers = f"Postfix {one['postfix']} {answers}"
     waiting = ", ".join(f"{count} {name}" for name, count in queue["by_queue"].items())
     held = f"queue: {waiting}, oldest {_age(queue['oldest_seconds'])}" if queue["messages"] else "queue empty"
     last = (

@@ -136,11 +136,13 @@ def past(**counts: int) -> Past:
 
 
 def test_a_stack_that_is_well_is_ok_and_says_what_runs(entry: Entry) -> None:
-    found = seen(entry, last=past(ok=20))
+    found = seen(entry, {"dns_zones": {"example.com": ""}}, last=past(ok=20))
+    components = "relay on mail1, mail2 to smtp-relay.gmail.com:587; Postal 3.3.7 on mail1; zones example.com"
+    assert found["components"].told == components
     assert {name: part.state for name, part in found.items()} == dict.fromkeys(
-        ["host mail1", "host mail2", "relay mail1", "relay mail2", "Postal", "DNS"], "ok"
+        ["components", "host mail1", "host mail2", "relay mail1", "relay mail2", "Postal", "DNS"], "ok"
     )
-    assert found["relay mail1"].told == "answers, queue empty, last delivery Nov 29 10:00:00"
+    assert found["relay mail1"].told == "Postfix 3.7.11 answers, queue empty, last delivery Nov 29 10:00:00"
     assert found["host mail1"].told == "Debian GNU/Linux 12 (bookworm)"
     assert found["Postal"].told == "3 processes, 0 waiting, 0 held"
     assert "2 h ago: 20 ok" in found["DNS"].told
