@@ -1,16 +1,17 @@
 """Commands about what DNS holds: dns list, dns diff, dns flatten, rotate dkim, dmarc report."""
 
-from collections.abc import Collection, Sequence
+import json
+from collections.abc import Callable, Collection, Sequence
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
 from cli.common import ROOT, JsonOption, StackOption, say, today
 from cli.verify_options import wrong_call
 
-__all__ = ["dmarc", "dns", "rotate"]
+__all__ = ["dmarc", "dns", "finish", "rotate"]
 
 dns = typer.Typer(help="What the zones hold already, and the addresses behind SPF includes.", no_args_is_help=True)
 rotate = typer.Typer(help="Say and take the next step of a rotation.", no_args_is_help=True)
@@ -42,6 +43,15 @@ def _zone_files(given: Sequence[str], zones: Collection[str]) -> dict[str, Path]
     if unknown:
         raise wrong_call(f"--zone-file: {unknown[0]} is none of the stack's zones ({', '.join(zones)})")
     return files
+
+
+def finish(stack: str, step: Callable[[Callable[[str], None]], int], *, check: bool, as_json: bool) -> NoReturn:
+    """Take a step of a rotation and end with its code; with ``as_json`` what it says is one document."""
+    said: list[str] = []
+    code = step(said.append if as_json else say)
+    if as_json:
+        say(json.dumps({"stack": stack, "code": code, "taken": code == 0 and not check, "said": said}, indent=2))
+    raise typer.Exit(code)
 
 
 @dns.command("list")
@@ -96,23 +106,26 @@ def dkim(
     check: Annotated[
         bool, typer.Option("--check", help="only say it; exits with 2 where it may not be taken yet")
     ] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Say the next step of a DKIM key rotation, and write it into the stack file where it may be taken."""
     from cli.dkim import rotate as step
     from mailstack.verify.around import Around
     from mailstack.verify.asking import Dns
 
-    code = step(
-        stack,
-        domain.lower(),
-        check=check,
-        root=ROOT,
-        today=today(),
-        say=say,
-        asking=lambda: Dns(Around()),
-        key_type=key_type.value,
-    )
-    raise typer.Exit(code)
+    def take(tell: Callable[[str], None]) -> int:
+        return step(
+            stack,
+            domain.lower(),
+            check=check,
+            root=ROOT,
+            today=today(),
+            say=tell,
+            asking=lambda: Dns(Around()),
+            key_type=key_type.value,
+        )
+
+    finish(stack, take, check=check, as_json=as_json)
 
 
 @dmarc.command()

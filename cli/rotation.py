@@ -1,6 +1,7 @@
 """Commands of ``mailstack rotate`` beside ``dkim``: relay-password, postal-credential, certificate."""
 
 import sys
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
@@ -8,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli.common import ROOT, StackOption, say, today
-from cli.records import rotate
+from cli.common import ROOT, JsonOption, StackOption, today
+from cli.records import finish, rotate
 
 if TYPE_CHECKING:
     from cli.rotate_secrets import Rotation
@@ -26,7 +27,7 @@ class CredentialType(StrEnum):
     API = "API"
 
 
-def _rotation(stack: str, *, check: bool) -> "Rotation":
+def _rotation(stack: str, say: Callable[[str], None], *, check: bool) -> "Rotation":
     from cli.rotate_secrets import Rotation
 
     return Rotation(stack=stack, root=ROOT, today=today(), say=say, check=check)
@@ -53,6 +54,7 @@ def relay_password(
         bool, typer.Option("--untried", help="store it though the upstream could not be asked from here")
     ] = False,
     check: CheckOption = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Store a new password of the relay at its upstream, once the upstream has taken it.
 
@@ -60,8 +62,11 @@ def relay_password(
     """
     from cli.rotate_secrets import relay_password as step
 
-    rotation = _rotation(stack, check=check)
-    raise typer.Exit(step(rotation, upstream=upstream, username=username, ask=_typed, untried=untried))
+    def take(say: Callable[[str], None]) -> int:
+        rotation = _rotation(stack, say, check=check)
+        return step(rotation, upstream=upstream, username=username, ask=_typed, untried=untried)
+
+    finish(stack, take, check=check, as_json=as_json)
 
 
 @rotate.command("postal-credential")
@@ -80,6 +85,7 @@ def postal_credential(
         bool, typer.Option("--unseen", help="do not ask Postal when the keys were last used: you answer for it")
     ] = False,
     check: CheckOption = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Add a second key beside one of Postal's, or remove the old one once nobody uses it.
 
@@ -89,16 +95,18 @@ def postal_credential(
     from cli.rotate_secrets import postal_credential as step
     from mailstack.operate.postal import Postal
 
-    code = step(
-        _rotation(stack, check=check),
-        name,
-        server=server,
-        kind=None if kind is None else kind.value,
-        used=None if unseen else lambda: Postal(entry=entry_of(stack)).credentials(),
-        quiet=timedelta(hours=quiet_hours),
-        now=datetime.now(UTC),
-    )
-    raise typer.Exit(code)
+    def take(say: Callable[[str], None]) -> int:
+        return step(
+            _rotation(stack, say, check=check),
+            name,
+            server=server,
+            kind=None if kind is None else kind.value,
+            used=None if unseen else lambda: Postal(entry=entry_of(stack)).credentials(),
+            quiet=timedelta(hours=quiet_hours),
+            now=datetime.now(UTC),
+        )
+
+    finish(stack, take, check=check, as_json=as_json)
 
 
 @rotate.command()
@@ -111,6 +119,7 @@ def certificate(
     ] = None,
     key: Annotated[Path | None, typer.Option("--key", exists=True, help="its key (PEM)")] = None,
     check: CheckOption = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Put a new certificate of your own in place, once it is fit; say how Caddy's are renewed.
 
@@ -118,5 +127,8 @@ def certificate(
     """
     from cli.rotate_secrets import certificate as step
 
-    code = step(_rotation(stack, check=check), name, chain=certificate_file, key=key, now=datetime.now(UTC))
-    raise typer.Exit(code)
+    def take(say: Callable[[str], None]) -> int:
+        rotation = _rotation(stack, say, check=check)
+        return step(rotation, name, chain=certificate_file, key=key, now=datetime.now(UTC))
+
+    finish(stack, take, check=check, as_json=as_json)

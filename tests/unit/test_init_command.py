@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from cli.init import Options, init_stack
+from cli.init import Options, Terminal, init_stack
 from cli.verify_options import WrongCallError
 from mailstack.reach.before import HostSeen
 from mailstack.reach.host_key import HostKeyError, fingerprint
@@ -273,3 +273,20 @@ def test_the_fingerprint_is_the_one_ssh_shows() -> None:
     with pytest.raises(ValueError, match="algorithm and base64"):
         fingerprint("ssh-ed25519")
     assert SHOWN == "SHA256:rl74ssPlo6Rt1UNjkNui1dUPjT8rXcGYSnYctRJBmRg"
+
+
+def test_a_person_is_asked_again_until_the_answer_is_one_of_the_choices(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    typed = iter(["bogus", "server"])
+    shown: list[str] = []
+
+    def prompt(text: str, **options: Any) -> str:
+        assert options["err"], "standard output is for the one document"
+        shown.append(text)
+        return next(typed)
+
+    monkeypatch.setattr("typer.prompt", prompt)
+    assert Terminal().ask("Who publishes", ("server", "none"), None) == "server"
+    assert shown == ["Who publishes (server, none)"] * 2
+    assert capsys.readouterr().err == "one of server, none\n"

@@ -1,5 +1,6 @@
 """Rotations of passwords, keys and certificates: the old one stays until the new one is proven."""
 
+import json
 import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
@@ -348,3 +349,14 @@ def test_the_command_line_tells_of_a_stack_that_is_not_there(
 ) -> None:
     assert main(["rotate", *arguments, "--stack", "nowhere"]) == 1
     assert "Pulumi.nowhere.yaml does not exist" in capsys.readouterr().err
+
+
+def test_json_is_one_document_with_what_was_said(
+    postal: Stack, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("cli.rotation.ROOT", postal.folder)
+    arguments = ["postal-credential", "shop", "--type", "SMTP", "--check", "--json", "--stack", "prod"]
+    assert main(["rotate", *arguments]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert (document["stack"], document["code"], document["taken"]) == ("prod", 0, False)
+    assert document["said"][-1] == "it may be taken now"
