@@ -154,10 +154,9 @@ def restore_told(before: Mapping[str, Any], *, with_config: bool) -> list[str]:
     """Return what a restore brings and what is lost by it."""
     manifest, now = before["archive"]["manifest"], before["now"]
     counts = manifest["counts"]
-    lines = [
-        f"comes: {before['archive']['file']}, made {manifest['created']} by {manifest['postal_image']}: "
-        f"{counts['messages']} messages, {counts['servers']} mail servers, {counts['credentials']} keys",
-    ]
+    held = f"{counts['messages']} messages, {counts['servers']} mail servers, {counts['credentials']} keys"
+    made = f"made {manifest['created']} by {manifest['postal_image']}"
+    lines = [f"comes: {before['archive']['file']}, {made}: {held}"]
     if now["messages"] is None:
         lines.append(f"goes: what could not be counted, since the database does not answer: {now['error']}")
     else:
@@ -190,7 +189,7 @@ def show_upgrade(report: Mapping[str, Any], stack: str) -> None:
     for step in (
         "read Postal's changelog between the two releases",
         f"pulumi preview --stack {stack}   # one command changes: postal",
-        f"pulumi up --stack {stack}        # pulls, tries, dumps, migrates, starts; goes back by itself when that fails",
+        f"pulumi up --stack {stack}        # pulls, tries, dumps, migrates, starts; goes back when that fails",
         f"mailstack postal status --stack {stack}",
     ):
         console.print(Text(f"next: {step}"), soft_wrap=True)

@@ -32,6 +32,7 @@ credential = typer.Typer(help="The keys that applications send with.", no_args_i
 postal.add_typer(user, name="user")
 postal.add_typer(credential, name="credential")
 
+NOTHING_YET = "Nothing on the host changes until `pulumi up`."
 ServerOption = Annotated[
     str | None, typer.Option("--server", help="only this mail server, such as company/apps", show_default=False)
 ]
@@ -187,14 +188,9 @@ def upgrade(
         problem = upgrade_problem(running, to)
         if problem is not None:
             raise UpgradeError(f"--to {problem}")
-        agree(
-            [
-                *(f"wrong now: {text}" for text in report["problems"]),
-                f"Postal {running} -> {to}: " + ("a backup is made, then " if backup_first else "WITHOUT a backup, ")
-                + f"postal.image.tag becomes {to} in Pulumi.{stack}.yaml. Nothing on the host changes until `pulumi up`.",
-            ],
-            yes=yes,
-        )  # fmt: skip
+        first = "a backup is made, then " if backup_first else "WITHOUT a backup, "
+        what = f"Postal {running} -> {to}: {first}postal.image.tag becomes {to} in Pulumi.{stack}.yaml."
+        agree([*(f"wrong now: {text}" for text in report["problems"]), what, NOTHING_YET], yes=yes)
         if backup_first and found.at.host is not None:
             report["backup"] = found.backup(progress)
         _set_tag(stack, to)

@@ -107,7 +107,7 @@ class QueueView:
 
 def queues(places: Sequence[Place], choice: Choice | None = None, limit: int = MOST_SHOWN) -> QueueView:
     """Return the queue of each place, or what of it ``choice`` means."""
-    settings = {"operation": "list", "limit": limit, "choice": None if choice is None else _asked(choice)}
+    settings = {"operation": "list", "limit": limit, "choice": None if choice is None or choice.empty else _asked(choice)}
     return _view(_everywhere(places, settings, "check"))
 
 
@@ -175,7 +175,7 @@ def configurations(places: Sequence[Place], plan: Plan | None) -> list[dict[str,
         settings: dict[str, Any] = {"operation": "configuration"}
         if plan is not None:
             settings["declared"] = _declared(plan, place.name)
-            settings["log_file"] = None if isinstance(place, HostPlace) else CONTAINER_LOG
+            settings["log_file"] = CONTAINER_LOG if isinstance(place, ContainerPlace | PodPlace) else None
         facts = place.run(ROLE, settings, "check").facts
         found.append(
             {
@@ -203,11 +203,10 @@ def _declared(plan: Plan, place: str) -> Mapping[str, Any]:
 
 def logs(place: Place, choice: LogChoice, *, since: float | None, limit: int) -> list[str]:
     """Return the last ``limit`` lines that ``choice`` means. ``since`` is in seconds before now."""
-    if isinstance(place, HostPlace):
+    if not isinstance(place, ContainerPlace | PodPlace):
         settings = {"operation": "log", "choice": choice._asdict(), "limit": limit, "since": _from(since)}
         lines: list[str] = list(place.run(ROLE, settings, "check").facts["lines"])
         return lines
-    assert isinstance(place, ContainerPlace | PodPlace)  # noqa: S101 - there are no others
     finder = LogSearch(choice)
     everything = place.log(_from(since), limit if choice.everything and since is None else None)
     return [found for line in everything for found in finder.feed(line)][-limit:]
