@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from cli.operate_show import age, table_of
+from cli.operate_show import age, console_of, table_of
 
 __all__ = [
     "restore_told",
@@ -23,7 +23,6 @@ GIGABYTE = 1024**3
 LEAST_FREE = 0.1
 # The timer makes one a day; two missed ones are no accident.
 OLD_BACKUP_SECONDS = 2 * 86400
-MOST_SHOWN = 20
 
 
 def status_problems(found: Mapping[str, Any]) -> list[str]:
@@ -60,10 +59,9 @@ def status_problems(found: Mapping[str, Any]) -> list[str]:
 
 def show_status(found: Mapping[str, Any], stack: str) -> None:
     """Print the whole of it on one screen."""
-    from rich.console import Console
     from rich.text import Text
 
-    console = Console()
+    console = console_of()
     console.print(Text(f"Postal of {stack}: {found['image']}", style="bold"))
     table = table_of("process", "health", "restarts", "since", "image")
     for one in found["processes"]:
@@ -101,10 +99,9 @@ def _print_counts(console: Any, servers: Sequence[Mapping[str, Any]]) -> None:
 
 def show_servers(servers: Sequence[Mapping[str, Any]]) -> None:
     """Print counts, reasons and messages of each mail server."""
-    from rich.console import Console
     from rich.text import Text
 
-    console = Console()
+    console = console_of()
     _print_counts(console, servers)
     for one in servers:
         if not one["messages"]:
@@ -125,18 +122,16 @@ def show_servers(servers: Sequence[Mapping[str, Any]]) -> None:
 
 def show_backup(made: Mapping[str, Any]) -> None:
     """Print where a backup is and what is in it."""
-    from rich.console import Console
 
     counts = (made["manifest"] or {}).get("counts", {})
     held = ", ".join(f"{count} {name}" for name, count in counts.items())
-    Console().print(f"{made['file']}, {made['bytes'] / 1024**2:.1f} MB: {held}", soft_wrap=True)
+    console_of().print(f"{made['file']}, {made['bytes'] / 1024**2:.1f} MB: {held}", soft_wrap=True)
 
 
 def show_backups(found: Sequence[Mapping[str, Any]]) -> None:
     """Print the backups that are there."""
-    from rich.console import Console
 
-    console = Console()
+    console = console_of()
     if not found:
         console.print("there is no backup yet")
         return
@@ -173,10 +168,9 @@ def restore_told(before: Mapping[str, Any], *, with_config: bool) -> list[str]:
 
 def show_upgrade(report: Mapping[str, Any], stack: str) -> None:
     """Print what is, what is wrong, and the next steps."""
-    from rich.console import Console
     from rich.text import Text
 
-    console = Console()
+    console = console_of()
     console.print(f"running: {report['running']}; declared: {report['to'] or report['declared']}")
     for problem in report["problems"]:
         console.print(Text(f"wrong now, mend it before: {problem}", style="red"))
@@ -197,7 +191,6 @@ def show_upgrade(report: Mapping[str, Any], stack: str) -> None:
 
 def show_users(users: Sequence[Mapping[str, Any]], stack: str) -> None:
     """Print who may log in."""
-    from rich.console import Console
     from rich.text import Text
 
     table = table_of("email", "name", "administrator", "declared", "since (UTC)")
@@ -206,13 +199,12 @@ def show_users(users: Sequence[Mapping[str, Any]], stack: str) -> None:
             Text(one["email"]), Text(one["name"]), "yes" if one["admin"] else "", "yes" if one["declared"] else "",
             one["created"][:19],
         )  # fmt: skip
-    Console().print(table)
-    Console().print(f"a further one: mailstack postal user create --stack {stack} EMAIL", style="dim")
+    console_of().print(table)
+    console_of().print(f"a further one: mailstack postal user create --stack {stack} EMAIL", style="dim")
 
 
 def show_credentials(found: Sequence[Mapping[str, Any]]) -> None:
     """Print the keys by name."""
-    from rich.console import Console
     from rich.text import Text
 
     table = table_of("mail server", "name", "type", "hold", "declared", "last used (UTC)")
@@ -221,4 +213,4 @@ def show_credentials(found: Sequence[Mapping[str, Any]]) -> None:
             one["server"], Text(one["name"]), one["type"], "yes" if one["hold"] else "",
             "yes" if one["declared"] else Text("no", style="yellow"), (one["last_used"] or "never")[:19],
         )  # fmt: skip
-    Console().print(table)
+    console_of().print(table)

@@ -1,6 +1,7 @@
 """Commands about a running Postal: status, queue, logs, backup, restore, upgrade, user, credential."""
 
 import sys
+from subprocess import run as set_config
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -198,14 +199,12 @@ def upgrade(
 
 
 def _set_tag(stack: str, tag: str) -> None:
-    import subprocess
-
     from mailstack.operate.postal import UpgradeError
     from mailstack.settings.stackfile import PROJECT
 
     command = ["pulumi", "config", "set", "--path", f"{PROJECT}:postal.image.tag", tag, "--stack", stack]
     try:
-        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+        done = set_config(command, cwd=ROOT, capture_output=True, text=True, check=False)
     except FileNotFoundError:
         raise UpgradeError("the Pulumi CLI is not on PATH: run scripts/install-pulumi.sh") from None
     if done.returncode:

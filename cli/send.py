@@ -144,10 +144,11 @@ def _by_relay(
 
 
 def _show(told: list[dict[str, Any]], stack: str) -> None:
-    from rich.console import Console
     from rich.text import Text
 
-    console = Console()
+    from cli.operate_show import console_of
+
+    console = console_of()
     for one in told:
         line = Text(f"{one['recipient']}: ").append(one["outcome"], style=STYLES.get(one["outcome"], "red"))
         line.append(f", {one['message_id']}" + (f", message {one['number']}" if one["number"] else ""))

@@ -107,7 +107,8 @@ class QueueView:
 
 def queues(places: Sequence[Place], choice: Choice | None = None, limit: int = MOST_SHOWN) -> QueueView:
     """Return the queue of each place, or what of it ``choice`` means."""
-    settings = {"operation": "list", "limit": limit, "choice": None if choice is None or choice.empty else _asked(choice)}
+    asked = None if choice is None or choice.empty else _asked(choice)
+    settings = {"operation": "list", "limit": limit, "choice": asked}
     return _view(_everywhere(places, settings, "check"))
 
 
