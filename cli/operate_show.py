@@ -48,6 +48,10 @@ def show_queue(view: "QueueView", limit: int) -> None:
     from rich.text import Text
 
     console, total = console_of(), view.total()
+    for name, why in view.unseen.items():
+        console.print(Text(f"{name} could not be asked: {why}", style="red"))
+    if view.unseen and not view.summaries:
+        return
     if not view.count:
         console.print("nothing waits in the queue" + (f" of {', '.join(view.summaries)}" if view.summaries else ""))
         return
@@ -83,8 +87,8 @@ def show_tried(tried: "Sequence[Tried]", stack: str) -> None:
         line.append(f" after {one.seconds:.1f} s" + (f", {one.queue_id}" if one.queue_id else ""))
         console.print(line)
         if one.reply:
-            by = "the relay" if one.state == "refused" else (one.relay or "the upstream")
-            console.print(Text(f"  {by}: {one.reply}"))
+            by = "the relay: " if one.state == "refused" else f"{one.relay or 'the upstream'}: "
+            console.print(Text(f"  {'' if one.state == 'unreachable' else by}{one.reply}"))
         if one.cause is not None:
             console.print(Text(f"  cause: {one.cause.cause}"))
             console.print(Text(f"  fix: {one.cause.fix}".replace("<stack>", stack)))

@@ -188,13 +188,17 @@ def list_(
     identity: IdentityOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """List what waits: counts by queue, age, domain and reason, and the oldest messages."""
+    """List what waits: counts by queue, age, domain and reason, and the oldest messages.
+
+    Exits with 1 where a host or pod could not be asked.
+    """
     from cli.operate_show import show_queue
     from mailstack.operate.relay import queues
 
     choice = _choice(ids, sender, recipient, older_than, everything=False)
     found = queues(entry_of(stack, identity).relay(host=host, pod=pod), choice, limit)
     print_json(found.document()) if as_json else show_queue(found, limit)
+    raise typer.Exit(1 if found.unseen else 0)
 
 
 @queue.command("flush")

@@ -16,6 +16,7 @@ from mailstack.plan.operations import operations_text
 from mailstack.postfix.queue_view import Choice
 from mailstack.reach import operations
 from mailstack.reach.entry import Entry
+from mailstack.reach.ssh import SshError
 from tests.unit.postfix_beside import MadeUpPostfix
 from tests.unit.stack_examples import example
 
@@ -71,6 +72,27 @@ def test_an_empty_queue_says_so(call: Call, places: list[MadeUpPostfix]) -> None
     assert "nothing waits" in call("queue", "list")[1]
     code, text, _ = call("queue", "delete", "--all", "--json")
     assert (code, json.loads(text)["done"]) == (0, 0)
+
+
+def test_a_host_that_is_away_hides_no_other_and_is_named(
+    call: Call, places: list[MadeUpPostfix], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(*_: object, **__: object) -> None:
+        raise SshError("relay2 was not reached over SSH: timed out")
+
+    monkeypatch.setattr(places[1], "run", away, raising=False)
+    code, text, _ = call("queue", "list")
+    assert code == 1
+    assert "relay2 could not be asked: relay2 was not reached" in text
+    assert "AAAAAAAAAAA1" in text
+    assert json.loads(call("queue", "list", "--json")[1])["unseen"] == {
+        "relay2": "relay2 was not reached over SSH: timed out"
+    }
+    told = json.loads(call("test", "--to", "x@y.test", "--from", "app@example.com", "--json")[1])
+    assert [one["state"] for one in told] == ["sent", "unreachable"]
+    result = CliRunner().invoke(app, ["relay", "queue", "delete", "--all", "--yes", "--stack", "prod"])
+    assert isinstance(result.exception, SshError), "nothing is deleted anywhere before all were asked"
+    assert left(places) == {"1", "2", "3"}
 
 
 @pytest.mark.parametrize("operation", ["hold", "delete"])
