@@ -78,7 +78,9 @@ def queue(
 @postal.command("logs")
 def logs(
     stack: StackOption,
-    process: Annotated[str | None, typer.Argument(help="web, smtp or worker [all]", show_default=False)] = None,
+    process: Annotated[
+        str | None, typer.Argument(help="web, smtp or worker (default: all)", show_default=False)
+    ] = None,
     *,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="go on with what comes, until Ctrl-C")] = False,
     since: SinceOption = None,
@@ -128,7 +130,7 @@ def backup(
 @postal.command("restore")
 def restore(
     stack: StackOption,
-    file: Annotated[str, typer.Argument(help="path of the backup on Postal's host [the newest]")] = "",
+    file: Annotated[str, typer.Argument(help="path of the backup on Postal's host (default: the newest)")] = "",
     *,
     with_config: Annotated[
         bool, typer.Option("--with-config", help="also bring back configuration and keys; else the host's stay")

@@ -78,7 +78,8 @@ def try_out(
     to: Annotated[str, typer.Option("--to", help="recipient", show_default=False)],
     *,
     sender: Annotated[
-        str | None, typer.Option("--from", help="sender [the relay's own, output smtp_environment]", show_default=False)
+        str | None,
+        typer.Option("--from", help="sender (default: the relay's own, output smtp_environment)", show_default=False),
     ] = None,
     deadline: Annotated[str, typer.Option("--deadline", help="how long it is followed")] = "2m",
     host: HostOption = None,
@@ -119,7 +120,9 @@ def logs(
     recipient: RecipientOption = None,
     since: Annotated[
         str | None,
-        typer.Option("--since", help="how far back, such as 15m or 6h [1d; with --follow: now]", show_default=False),
+        typer.Option(
+            "--since", help="how far back, such as 15m or 6h (default: 1d; with --follow: now)", show_default=False
+        ),
     ] = None,
     lines: Annotated[int, typer.Option("--lines", "-n", min=1, max=100_000, help="at most so many, the last")] = 200,
     host: HostOption = None,
