@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from cli.operate_show import age, table_of
+from cli.operate_show import age, console_of, table_of
 
 __all__ = [
     "restore_told",
@@ -23,7 +23,6 @@ GIGABYTE = 1024**3
 LEAST_FREE = 0.1
 # The timer makes one a day; two missed ones are no accident.
 OLD_BACKUP_SECONDS = 2 * 86400
-MOST_SHOWN = 20
 
 
 def status_problems(found: Mapping[str, Any]) -> list[str]:
@@ -60,10 +59,9 @@ def status_problems(found: Mapping[str, Any]) -> list[str]:
 
 def show_status(found: Mapping[str, Any], stack: str) -> None:
     """Print the whole of it on one screen."""
-    from rich.console import Console
     from rich.text import Text
 
-    console = Console()
+    console = console_of()
     console.print(Text(f"Postal of {stack}: {found['image']}", style="bold"))
     table = table_of("process", "health", "restarts", "since", "image")
     for one in found["processes"]:
@@ -101,10 +99,9 @@ def _print_counts(console: Any, servers: Sequence[Mapping[str, Any]]) -> None:
 
 def show_servers(servers: Sequence[Mapping[str, Any]]) -> None:
     """Print counts, reasons and messages of each mail server."""
-    from rich.console import Console
     from rich.text import Text
 
-    console = Console()
+    console = console_of()
     _print_counts(console, servers)
     for one in servers:
         if not one["messages"]:
@@ -125,18 +122,16 @@ def show_servers(servers: Sequence[Mapping[str, Any]]) -> None:
 
 def show_backup(made: Mapping[str, Any]) -> None:
     """Print where a backup is and what is in it."""
-    from rich.console import Console
 
     counts = (made["manifest"] or {}).get("counts", {})
     held = ", ".join(f"{count} {name}" for name, count in counts.items())
-    Console().print(f"{made['file']}, {made['bytes'] / 1024**2:.1f} MB: {held}", soft_wrap=True)
+    console_of().print(f"{made['file']}, {made['bytes'] / 1024**2:.1f} MB: {held}", soft_wrap=True)
 
 
 def show_backups(found: Sequence[Mapping[str, Any]]) -> None:
     """Print the backups that are there."""
-    from rich.console import Console
 
-    console = Console()
+    console = console_of()
     if not found:
         console.print("there is no backup yet")
         return
@@ -154,10 +149,9 @@ def restore_told(before: Mapping[str, Any], *, with_config: bool) -> list[str]:
     """Return what a restore brings and what is lost by it."""
     manifest, now = before["archive"]["manifest"], before["now"]
     counts = manifest["counts"]
-    lines = [
-        f"comes: {before['archive']['file']}, made {manifest['created']} by {manifest['postal_image']}: "
-        f"{counts['messages']} messages, {counts['servers']} mail servers, {counts['credentials']} keys",
-    ]
+    held = f"{counts['messages']} messages, {counts['servers']} mail servers, {counts['credentials']} keys"
+    made = f"made {manifest['created']} by {manifest['postal_image']}"
+    lines = [f"comes: {before['archive']['file']}, {made}: {held}"]
     if now["messages"] is None:
         lines.append(f"goes: what could not be counted, since the database does not answer: {now['error']}")
     else:
@@ -174,10 +168,9 @@ def restore_told(before: Mapping[str, Any], *, with_config: bool) -> list[str]:
 
 def show_upgrade(report: Mapping[str, Any], stack: str) -> None:
     """Print what is, what is wrong, and the next steps."""
-    from rich.console import Console
     from rich.text import Text
 
-    console = Console()
+    console = console_of()
     console.print(f"running: {report['running']}; declared: {report['to'] or report['declared']}")
     for problem in report["problems"]:
         console.print(Text(f"wrong now, mend it before: {problem}", style="red"))
@@ -190,7 +183,7 @@ def show_upgrade(report: Mapping[str, Any], stack: str) -> None:
     for step in (
         "read Postal's changelog between the two releases",
         f"pulumi preview --stack {stack}   # one command changes: postal",
-        f"pulumi up --stack {stack}        # pulls, tries, dumps, migrates, starts; goes back by itself when that fails",
+        f"pulumi up --stack {stack}        # pulls, tries, dumps, migrates, starts; goes back when that fails",
         f"mailstack postal status --stack {stack}",
     ):
         console.print(Text(f"next: {step}"), soft_wrap=True)
@@ -198,7 +191,6 @@ def show_upgrade(report: Mapping[str, Any], stack: str) -> None:
 
 def show_users(users: Sequence[Mapping[str, Any]], stack: str) -> None:
     """Print who may log in."""
-    from rich.console import Console
     from rich.text import Text
 
     table = table_of("email", "name", "administrator", "declared", "since (UTC)")
@@ -207,13 +199,12 @@ def show_users(users: Sequence[Mapping[str, Any]], stack: str) -> None:
             Text(one["email"]), Text(one["name"]), "yes" if one["admin"] else "", "yes" if one["declared"] else "",
             one["created"][:19],
         )  # fmt: skip
-    Console().print(table)
-    Console().print(f"a further one: mailstack postal user create --stack {stack} EMAIL", style="dim")
+    console_of().print(table)
+    console_of().print(f"a further one: mailstack postal user create --stack {stack} EMAIL", style="dim")
 
 
 def show_credentials(found: Sequence[Mapping[str, Any]]) -> None:
     """Print the keys by name."""
-    from rich.console import Console
     from rich.text import Text
 
     table = table_of("mail server", "name", "type", "hold", "declared", "last used (UTC)")
@@ -222,4 +213,4 @@ def show_credentials(found: Sequence[Mapping[str, Any]]) -> None:
             one["server"], Text(one["name"]), one["type"], "yes" if one["hold"] else "",
             "yes" if one["declared"] else Text("no", style="yellow"), (one["last_used"] or "never")[:19],
         )  # fmt: skip
-    Console().print(table)
+    console_of().print(table)

@@ -1,17 +1,20 @@
 """How the answers of the day-2 commands look to people."""
 
+import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from rich.console import Console
     from rich.table import Table
 
     from mailstack.operate.relay import QueueView, Tried
 
-__all__ = ["age", "show_configurations", "show_queue", "show_tried", "table_of"]
+__all__ = ["age", "console_of", "show_configurations", "show_queue", "show_tried", "table_of"]
 
 COUNTS = (("by_queue", "queue"), ("by_age", "age"), ("by_domain", "recipient's domain"), ("by_reason", "reason"))
 MOST_COUNTS = 10
+PIPE_WIDTH = 240
 STATES = {"sent": "green", "deferred": "yellow", "unknown": "magenta"}
 
 
@@ -23,22 +26,32 @@ def age(seconds: float) -> str:
     return f"{int(seconds)} s"
 
 
+def console_of() -> "Console":
+    """Return where people read: as wide as their terminal; in a pipe wide enough for a path and a reason."""
+    from rich.console import Console
+
+    return Console(width=None if sys.stdout.isatty() else PIPE_WIDTH)
+
+
 def table_of(*columns: str) -> "Table":
     """Return an empty table in the one style."""
     from rich.table import Table
 
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
     for column in columns:
-        table.add_column(column)
+        table.add_column(column, overflow="fold")
     return table
 
 
 def show_queue(view: "QueueView", limit: int) -> None:
     """Print counts, then messages."""
-    from rich.console import Console
     from rich.text import Text
 
-    console, total = Console(), view.total()
+    console, total = console_of(), view.total()
+    for name, why in view.unseen.items():
+        console.print(Text(f"{name} could not be asked: {why}", style="red"))
+    if view.unseen and not view.summaries:
+        return
     if not view.count:
         console.print("nothing waits in the queue" + (f" of {', '.join(view.summaries)}" if view.summaries else ""))
         return
@@ -66,17 +79,16 @@ def show_queue(view: "QueueView", limit: int) -> None:
 
 def show_tried(tried: "Sequence[Tried]", stack: str) -> None:
     """Print what became of each test message."""
-    from rich.console import Console
     from rich.text import Text
 
-    console = Console()
+    console = console_of()
     for one in tried:
         line = Text(f"{one.place}: ").append(one.state, style=STATES.get(one.state, "red"))
         line.append(f" after {one.seconds:.1f} s" + (f", {one.queue_id}" if one.queue_id else ""))
         console.print(line)
         if one.reply:
-            by = "the relay" if one.state == "refused" else (one.relay or "the upstream")
-            console.print(Text(f"  {by}: {one.reply}"))
+            by = "the relay: " if one.state == "refused" else f"{one.relay or 'the upstream'}: "
+            console.print(Text(f"  {'' if one.state == 'unreachable' else by}{one.reply}"))
         if one.cause is not None:
             console.print(Text(f"  cause: {one.cause.cause}"))
             console.print(Text(f"  fix: {one.cause.fix}".replace("<stack>", stack)))
@@ -94,10 +106,9 @@ def show_tried(tried: "Sequence[Tried]", stack: str) -> None:
 
 def show_configurations(found: Sequence[Mapping[str, Any]], stack: str) -> None:
     """Print main.cf of each place as postconf -n does, then what is not as declared."""
-    from rich.console import Console
     from rich.text import Text
 
-    console = Console()
+    console = console_of()
     for one in found:
         console.print(Text(f"# {one['place']}, Postfix {one['postfix']}", style="bold"))
         for name, value in one["configuration"].items():

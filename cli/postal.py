@@ -1,6 +1,7 @@
 """Commands about a running Postal: status, queue, logs, backup, restore, upgrade, user, credential."""
 
 import sys
+from subprocess import run as set_config
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -32,6 +33,7 @@ credential = typer.Typer(help="The keys that applications send with.", no_args_i
 postal.add_typer(user, name="user")
 postal.add_typer(credential, name="credential")
 
+NOTHING_YET = "Nothing on the host changes until `pulumi up`."
 ServerOption = Annotated[
     str | None, typer.Option("--server", help="only this mail server, such as company/apps", show_default=False)
 ]
@@ -76,7 +78,9 @@ def queue(
 @postal.command("logs")
 def logs(
     stack: StackOption,
-    process: Annotated[str | None, typer.Argument(help="web, smtp or worker [all]", show_default=False)] = None,
+    process: Annotated[
+        str | None, typer.Argument(help="web, smtp or worker (default: all)", show_default=False)
+    ] = None,
     *,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="go on with what comes, until Ctrl-C")] = False,
     since: SinceOption = None,
@@ -126,7 +130,7 @@ def backup(
 @postal.command("restore")
 def restore(
     stack: StackOption,
-    file: Annotated[str, typer.Argument(help="path of the backup on Postal's host [the newest]")] = "",
+    file: Annotated[str, typer.Argument(help="path of the backup on Postal's host (default: the newest)")] = "",
     *,
     with_config: Annotated[
         bool, typer.Option("--with-config", help="also bring back configuration and keys; else the host's stay")
@@ -187,14 +191,9 @@ def upgrade(
         problem = upgrade_problem(running, to)
         if problem is not None:
             raise UpgradeError(f"--to {problem}")
-        agree(
-            [
-                *(f"wrong now: {text}" for text in report["problems"]),
-                f"Postal {running} -> {to}: " + ("a backup is made, then " if backup_first else "WITHOUT a backup, ")
-                + f"postal.image.tag becomes {to} in Pulumi.{stack}.yaml. Nothing on the host changes until `pulumi up`.",
-            ],
-            yes=yes,
-        )  # fmt: skip
+        first = "a backup is made, then " if backup_first else "WITHOUT a backup, "
+        what = f"Postal {running} -> {to}: {first}postal.image.tag becomes {to} in Pulumi.{stack}.yaml."
+        agree([*(f"wrong now: {text}" for text in report["problems"]), what, NOTHING_YET], yes=yes)
         if backup_first and found.at.host is not None:
             report["backup"] = found.backup(progress)
         _set_tag(stack, to)
@@ -202,14 +201,12 @@ def upgrade(
 
 
 def _set_tag(stack: str, tag: str) -> None:
-    import subprocess
-
     from mailstack.operate.postal import UpgradeError
     from mailstack.settings.stackfile import PROJECT
 
     command = ["pulumi", "config", "set", "--path", f"{PROJECT}:postal.image.tag", tag, "--stack", stack]
     try:
-        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+        done = set_config(command, cwd=ROOT, capture_output=True, text=True, check=False)
     except FileNotFoundError:
         raise UpgradeError("the Pulumi CLI is not on PATH: run scripts/install-pulumi.sh") from None
     if done.returncode:

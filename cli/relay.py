@@ -10,7 +10,6 @@ from cli.operate_options import (
     IdentityOption,
     JsonOption,
     PodOption,
-    SinceOption,
     YesOption,
     agree,
     duration,
@@ -50,6 +49,8 @@ OlderOption = Annotated[
 AllOption = Annotated[bool, typer.Option("--all", help="every message")]
 LimitOption = Annotated[int, typer.Option("--limit", min=1, max=1000, help="how many messages to show")]
 FIRST_SHOWN = 5
+CLEARING_SECONDS = 5
+LOG_SECONDS = 86400.0
 
 
 @relay.command("show-config")
@@ -77,7 +78,8 @@ def try_out(
     to: Annotated[str, typer.Option("--to", help="recipient", show_default=False)],
     *,
     sender: Annotated[
-        str | None, typer.Option("--from", help="sender [the relay's own, output smtp_environment]", show_default=False)
+        str | None,
+        typer.Option("--from", help="sender (default: the relay's own, output smtp_environment)", show_default=False),
     ] = None,
     deadline: Annotated[str, typer.Option("--deadline", help="how long it is followed")] = "2m",
     host: HostOption = None,
@@ -116,7 +118,12 @@ def logs(
     ids: IdOption = None,
     sender: SenderOption = None,
     recipient: RecipientOption = None,
-    since: SinceOption = None,
+    since: Annotated[
+        str | None,
+        typer.Option(
+            "--since", help="how far back, such as 15m or 6h (default: 1d; with --follow: now)", show_default=False
+        ),
+    ] = None,
     lines: Annotated[int, typer.Option("--lines", "-n", min=1, max=100_000, help="at most so many, the last")] = 200,
     host: HostOption = None,
     pod: PodOption = None,
@@ -129,6 +136,8 @@ def logs(
 
     choice = LogChoice(ids=tuple(ids or ()), senders=tuple(sender or ()), recipients=tuple(recipient or ()))
     seconds = duration("--since", since)
+    if seconds is None:
+        seconds = 0.0 if follow else LOG_SECONDS
     if follow and as_json:
         raise wrong_call("--json is one document, and a log that is followed has no end: leave out one of them")
     places = entry_of(stack, identity).relay(host=host, pod=pod)
@@ -146,8 +155,9 @@ def logs(
         progress("no line of the log is about that" if not choice.everything else "the log is empty")
 
 
-def _follow(places: "list[Place]", choice: "LogChoice", seconds: float | None) -> None:
-    from concurrent.futures import ThreadPoolExecutor
+def _follow(places: "list[Place]", choice: "LogChoice", seconds: float) -> None:
+    import os
+    from concurrent.futures import ThreadPoolExecutor, wait
     from functools import partial
 
     from mailstack.operate.relay import follow
@@ -161,9 +171,9 @@ def _follow(places: "list[Place]", choice: "LogChoice", seconds: float | None) -
             for one in running:
                 one.result()
         except KeyboardInterrupt:
-            # What reads on in other threads would keep the process: its connections end with it.
-            import os
-
+            # The ssh programs were interrupted too and are given time to clear away what they logged in with. What
+            # still reads in other threads would keep the process: its connections end with it.
+            wait(running, timeout=CLEARING_SECONDS)
             os._exit(130)
 
 
@@ -181,13 +191,17 @@ def list_(
     identity: IdentityOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """List what waits: counts by queue, age, domain and reason, and the oldest messages."""
+    """List what waits: counts by queue, age, domain and reason, and the oldest messages.
+
+    Exits with 1 where a host or pod could not be asked.
+    """
     from cli.operate_show import show_queue
     from mailstack.operate.relay import queues
 
     choice = _choice(ids, sender, recipient, older_than, everything=False)
     found = queues(entry_of(stack, identity).relay(host=host, pod=pod), choice, limit)
     print_json(found.document()) if as_json else show_queue(found, limit)
+    raise typer.Exit(1 if found.unseen else 0)
 
 
 @queue.command("flush")

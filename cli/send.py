@@ -44,13 +44,18 @@ def send(
     sender: Annotated[str, typer.Option("--from", help="sender", show_default=False)],
     to: Annotated[list[str], typer.Option("--to", help="recipient; may be repeated", show_default=False)],
     *,
-    via: Annotated[Via, typer.Option("--via", help="Postal by SMTP or HTTP API, or the relay beside it")] = Via.SMTP,
+    via: Annotated[
+        Via | None,
+        typer.Option("--via", help="Postal by SMTP or HTTP API, or the relay (default: smtp; without Postal: relay)"),
+    ] = None,
     server: Annotated[
         str | None,
-        typer.Option("--server", help="mail server of Postal, such as company/apps [the sender's]", show_default=False),
+        typer.Option(
+            "--server", help="mail server of Postal, such as company/apps (default: the sender's)", show_default=False
+        ),
     ] = None,
     credential: Annotated[
-        str | None, typer.Option("--credential", help="which of its keys [the first]", show_default=False)
+        str | None, typer.Option("--credential", help="which of its keys (default: the first)", show_default=False)
     ] = None,
     subject: Annotated[str, typer.Option("--subject")] = "Test message",
     body: Annotated[str, typer.Option("--body")] = "mailstack send sent this message.",
@@ -72,6 +77,8 @@ def send(
     from mailstack.operate.sending import compose
 
     seconds = duration("--wait", wait) or 0.0
+    if via is None:
+        via = Via.RELAY if entry_of(stack).operations.postal is None else Via.SMTP
     if eml is not None:
         try:
             message = eml.read_bytes()
@@ -144,10 +151,11 @@ def _by_relay(
 
 
 def _show(told: list[dict[str, Any]], stack: str) -> None:
-    from rich.console import Console
     from rich.text import Text
 
-    console = Console()
+    from cli.operate_show import console_of
+
+    console = console_of()
     for one in told:
         line = Text(f"{one['recipient']}: ").append(one["outcome"], style=STYLES.get(one["outcome"], "red"))
         line.append(f", {one['message_id']}" + (f", message {one['number']}" if one["number"] else ""))

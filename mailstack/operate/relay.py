@@ -7,7 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from email.message import EmailMessage
 from email.policy import SMTP
 from email.utils import formatdate
@@ -71,10 +71,14 @@ def _everywhere(
 
 @dataclass(frozen=True, kw_only=True)
 class QueueView:
-    """The queue of each place: ``summaries`` as ``queue_view.summary``, ``messages`` as ``queue_view.shown``."""
+    """The queue of each place: ``summaries`` as ``queue_view.summary``, ``messages`` as ``queue_view.shown``.
+
+    ``unseen`` are the places that could not be asked, with the reason.
+    """
 
     summaries: Mapping[str, Mapping[str, Any]]
     messages: Mapping[str, Sequence[Mapping[str, Any]]]
+    unseen: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def count(self) -> int:
@@ -99,6 +103,7 @@ class QueueView:
         """Return it as JSON has it."""
         return {
             "total": self.total(),
+            "unseen": dict(self.unseen),
             "places": {
                 name: {"queue": self.summaries[name], "messages": list(self.messages[name])} for name in self.summaries
             },
@@ -106,9 +111,21 @@ class QueueView:
 
 
 def queues(places: Sequence[Place], choice: Choice | None = None, limit: int = MOST_SHOWN) -> QueueView:
-    """Return the queue of each place, or what of it ``choice`` means."""
-    settings = {"operation": "list", "limit": limit, "choice": None if choice is None else _asked(choice)}
-    return _view(_everywhere(places, settings, "check"))
+    """Return the queue of each place, or what of it ``choice`` means; a place that is away hides no other."""
+    asked = None if choice is None or choice.empty else _asked(choice)
+    settings = {"operation": "list", "limit": limit, "choice": asked}
+    unseen: dict[str, str] = {}
+
+    def ask(place: Place) -> list[Report]:
+        try:
+            return [place.run(ROLE, settings, "check")]
+        except RuntimeError as error:
+            unseen[place.name] = str(error)
+            return []
+
+    with ThreadPoolExecutor(max_workers=AT_ONCE) as pool:
+        told = [report for reports in pool.map(ask, places) for report in reports]
+    return replace(_view(told), unseen=unseen)
 
 
 def _view(reports: Iterable[Report]) -> QueueView:
@@ -175,7 +192,7 @@ def configurations(places: Sequence[Place], plan: Plan | None) -> list[dict[str,
         settings: dict[str, Any] = {"operation": "configuration"}
         if plan is not None:
             settings["declared"] = _declared(plan, place.name)
-            settings["log_file"] = None if isinstance(place, HostPlace) else CONTAINER_LOG
+            settings["log_file"] = CONTAINER_LOG if isinstance(place, ContainerPlace | PodPlace) else None
         facts = place.run(ROLE, settings, "check").facts
         found.append(
             {
@@ -203,11 +220,10 @@ def _declared(plan: Plan, place: str) -> Mapping[str, Any]:
 
 def logs(place: Place, choice: LogChoice, *, since: float | None, limit: int) -> list[str]:
     """Return the last ``limit`` lines that ``choice`` means. ``since`` is in seconds before now."""
-    if isinstance(place, HostPlace):
+    if not isinstance(place, ContainerPlace | PodPlace):
         settings = {"operation": "log", "choice": choice._asdict(), "limit": limit, "since": _from(since)}
         lines: list[str] = list(place.run(ROLE, settings, "check").facts["lines"])
         return lines
-    assert isinstance(place, ContainerPlace | PodPlace)  # noqa: S101 - there are no others
     finder = LogSearch(choice)
     everything = place.log(_from(since), limit if choice.everything and since is None else None)
     return [found for line in everything for found in finder.feed(line)][-limit:]
@@ -247,11 +263,12 @@ class Tried:
     """What became of a test message through one place.
 
     ``state``: sent, deferred, bounced or expired; refused by the relay itself; unknown when the deadline passed first.
-    ``reply`` is what the upstream (or, where refused, the relay) said; ``lines`` are the log's.
+    unreachable when the place itself was not reached. ``reply`` is what the upstream (or, where refused, the relay)
+    said, or why nothing was; ``lines`` are the log's.
     """
 
     place: str
-    state: Literal["sent", "deferred", "bounced", "expired", "refused", "unknown"]
+    state: Literal["sent", "deferred", "bounced", "expired", "refused", "unknown", "unreachable"]
     message_id: str
     seconds: float
     queue_id: str | None = None
@@ -285,8 +302,23 @@ def deliver(
 ) -> Tried:
     """Hand a message to the relay beside it and follow it in the log to its first outcome, at most for ``seconds``.
 
-    ``content`` is a whole message instead of our own. Raises PlaceError where the relay does not answer.
+    ``content`` is a whole message instead of our own. A place that cannot be asked is an outcome, too.
     """
+    try:
+        return _delivered(place, at, sender, recipient, seconds, content, say)
+    except RuntimeError as error:
+        return Tried(place=place.name, state="unreachable", message_id="", seconds=0.0, reply=str(error))
+
+
+def _delivered(
+    place: Place,
+    at: RelayAt,
+    sender: str,
+    recipient: str,
+    seconds: float,
+    content: str | None,
+    say: Callable[[str], None],
+) -> Tried:
     started = time.monotonic()
     message, identity = _message(sender, recipient) if content is None else (content, "")
     listen = [list(one) for one in at.listen.get(place.name, at.listen.get("", ()))]

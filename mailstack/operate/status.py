@@ -16,7 +16,7 @@ from mailstack.operate.relay import logs, queues
 from mailstack.operate.served import days_left
 from mailstack.postfix.log_search import LogChoice
 from mailstack.reach.entry import Entry
-from mailstack.reach.place import Place
+from mailstack.reach.place import Place, PlaceError
 from mailstack.settings.stackfile import StackFileError
 from mailstack.verify.history import Past
 from mailstack.verify.host import HostFacts, read_facts
@@ -183,14 +183,22 @@ def _relay(entry: Entry, name: str, host: str | None) -> Part:
     assert at is not None  # noqa: S101 - the caller has looked
     if at.container is None or not at.container.endpoint.startswith("unix://"):
         _opened(entry)
-    seen = [_place(place, at.listen.get(place.name, at.listen.get("", ()))) for place in entry.relay(host=host)]
+    seen: list[dict[str, Any]] = []
+    unseen: dict[str, str] = {}
+    for place in entry.relay(host=host):
+        try:
+            seen.append(_place(place, at.listen.get(place.name, at.listen.get("", ()))))
+        except (RuntimeError, OSError) as error:
+            unseen[place.name] = str(error).splitlines()[0]
     late = [one for one in seen if one["queue"]["oldest_seconds"] >= LATE_SECONDS]
     silent = [one for one in seen if one["greeting"] is None]
-    state: State = "fail" if silent else "warn" if late else "ok"
-    said = [_told(one, alone=len(seen) == 1) for one in seen]
+    state: State = "fail" if silent else "unknown" if unseen else "warn" if late else "ok"
+    alone = len(seen) + len(unseen) == 1
+    said = [_told(one, alone=alone) for one in seen]
+    said += [reason if alone else f"{place}: {reason}" for place, reason in unseen.items()]
     return Part(
         name=name, state=state, told="; ".join(said),
-        details={"placement": at.placement, "upstream": at.upstream, "places": seen},
+        details={"placement": at.placement, "upstream": at.upstream, "places": seen, "unseen": unseen},
     )  # fmt: skip
 
 
@@ -198,7 +206,10 @@ def _place(place: Place, listen: Sequence[tuple[str, int]]) -> dict[str, Any]:
     asked = {"operation": "greeting", "listen": [list(one) for one in listen]}
     answer = place.run(RELAY_ROLE, asked, "check", LOOK_SECONDS).facts
     version = place.run(RELAY_ROLE, {"operation": "configuration"}, "check", LOOK_SECONDS).facts["version"]
-    queue = queues([place], limit=1).summaries[place.name]
+    view = queues([place], limit=1)
+    if place.name in view.unseen:
+        raise PlaceError(view.unseen[place.name])
+    queue = view.summaries[place.name]
     lines = logs(place, LogChoice(), since=None, limit=LOG_LINES)
     delivered = next((line for line in reversed(lines) if "status=sent" in line), None)
     return {

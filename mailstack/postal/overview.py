@@ -79,7 +79,7 @@ def queue(query: Query, main: str, prefix: str, limit: int) -> list[dict[str, An
 def _message(row: list[str]) -> dict[str, Any]:
     identity, held, sender, recipient, age, status, details, output = row
     # What Postal says of it, then what the other server said.
-    reason = " ".join(" ".join(part.replace("\\n", " ").split()) for part in (details, output) if part)
+    words = f"{details} {output}".replace("\\n", " ").replace("\\t", " ")
     return {
         "id": int(identity),
         "held": _yes(held),
@@ -87,7 +87,7 @@ def _message(row: list[str]) -> dict[str, Any]:
         "to": recipient,
         "age_seconds": max(0, int(float(age))),
         "status": status or "Pending",
-        "reason": reason,
+        "reason": " ".join(words.split()),
     }
 
 

@@ -21,6 +21,8 @@ EXIT_CHANGE = 2
 SHOWN_LINES = 12
 # Docker's streams: eight bytes before each piece, the first says which stream, the last four how long it is.
 FRAME = 8
+# Linux takes no longer argument than 128 KB (MAX_ARG_STRLEN).
+LONGEST_ARGUMENT = 120 * 1024
 STDERR = 2
 
 
@@ -98,8 +100,14 @@ class ContainerPlace:
         What it is told goes as an argument, since an engine behind TLS cannot be told that standard input has ended:
         so no secret may ever be in it.
         """
+        told = payload(role, settings, {})
+        if len(told) > LONGEST_ARGUMENT:
+            raise PlaceError(
+                f"{self.name}: {len(told) // 1024} KB are more than a container's engine takes this way "
+                f"({LONGEST_ARGUMENT // 1024} KB); send a smaller message, or through Postal"
+            )
         script = f'printf %s "$1" | bash -c {shlex.quote(LOADER)} mailstack {action} {seconds}'
-        command = ["bash", "-c", script, "mailstack", payload(role, settings, {})]
+        command = ["bash", "-c", script, "mailstack", told]
         made = self.api.call(
             "POST", f"/containers/{self.name}/exec", {"Cmd": command, "AttachStdout": True, "AttachStderr": True}
         )

@@ -9,8 +9,8 @@ from mailstack.postal import overview
 from mailstack.postal.compose import PROJECT
 from postal import backup_setup, paths
 from postal.backup import databases
+from postal.backup.archive import BackupError, archives
 from postal.backup.archive import Plan as BackupPlan
-from postal.backup.archive import archives
 from rolelib.containers import containers
 from rolelib.host import RoleError
 from rolelib.protocol import Plan, Role
@@ -51,7 +51,7 @@ def status(role: Role) -> Plan:
         }
         servers = overview.queue(ask, main, prefix, DEFAULT_SHOWN)
         role.facts["servers"] = [{**server, "messages": len(server["messages"])} for server in servers]
-    except databases.BackupError as error:
+    except BackupError as error:
         role.facts["database"], role.facts["servers"] = {"error": str(error)}, None
     return []
 

@@ -1,13 +1,17 @@
 """What the relay promises, wherever it runs. These tests run unchanged against every placement."""
 
+import contextlib
+import threading
 import time
 from typing import Any
 
 import pytest
 
+from mailstack.operate import relay as operating
 from mailstack.operate.relay import Tried, act, configurations, deliver, logs, queues, trial
 from mailstack.postfix.log_search import LogChoice
 from mailstack.postfix.queue_view import Choice
+from mailstack.reach.place import Place as Where
 from tests.behaviour.place import PASSWORD, USER, Place, login
 
 pytestmark = pytest.mark.hosts
@@ -252,3 +256,22 @@ def test_a_test_message_is_followed_to_its_end_and_a_refusal_names_cause_and_fix
     assert (foreign.state, foreign.reply[:3]) == ("refused", "554")
     [told, *_] = configurations(entry.relay(), entry.plan)
     assert (told["configuration"]["myhostname"], told["differences"]) == ("relay.mailstack.test", [])
+
+
+def test_the_log_is_followed_as_it_grows(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(operating, "FOLLOW_SECONDS", 30)
+    seen: list[str] = []
+    choice = LogChoice(recipients=("followed@recipient.test",))
+
+    def watch(one: Where) -> None:
+        with contextlib.suppress(RuntimeError):  # it ends with the place
+            operating.follow(one, choice, seen.append, since=0.0)
+
+    for one in place.entry().relay():
+        threading.Thread(target=watch, args=(one,), daemon=True).start()
+    time.sleep(2)
+    for subject, recipient in (("other", "someone@recipient.test"), ("followed", "followed@recipient.test")):
+        assert place.send(subject, recipient=recipient).outcome == "accepted"
+    place.wait(lambda: any("status=sent" in line for line in seen), "the line to be told")
+    assert not [line for line in seen if "someone@" in line]
+    assert any("from=<app@mailstack.test>" in line for line in seen), "lines of before it was known are told too"

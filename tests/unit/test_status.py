@@ -174,6 +174,16 @@ def test_a_relay_that_listens_no_more_is_a_failure_with_its_queue(entry: Entry) 
     assert "does not answer (127.0.0.1 port 2525: Connection refused), queue: 3 deferred" in part.told
 
 
+def test_a_pod_that_is_away_hides_no_other_pod(entry: Entry, monkeypatch: pytest.MonkeyPatch) -> None:
+    pods = AT.relay.model_copy(update={"placement": "kubernetes", "hosts": ()}) if AT.relay is not None else None
+    entry.operations = AT.model_copy(update={"relay": pods})
+    entry.hosts["mail2"].answers["list"] = PlaceError("mail2: the queue cannot be read")
+    part = seen(entry)["relay"]
+    assert part.state == "unknown"
+    assert "mail1: Postfix 3.7.11 answers" in part.told
+    assert "mail2: the queue cannot be read" in part.told
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [
