@@ -75,7 +75,9 @@ def gather(asked: Mapping[str, Look], seconds: float, done: Callable[[str], None
             part = look()
         except (RuntimeError, OSError, StackFileError, ValueError, LookupError) as error:
             reason = (str(error).strip() or type(error).__name__).splitlines()
-            part = Part(name=name, state="unknown", told=reason[0], details={"reason": "\n".join(reason)})
+            # A heading says nothing without the first line below it.
+            told = " ".join(line.strip() for line in reason[: 2 if reason[0].endswith(":") else 1])
+            part = Part(name=name, state="unknown", told=told, details={"reason": "\n".join(reason)})
         with ready:
             found[name] = part
             ready.notify()
@@ -275,7 +277,8 @@ def _postal(entry: Entry, outputs: Outputs) -> Part:
     said = [f"{one['service']} {one['health'] or 'stopped'}" for one in bad] or [f"{len(facts['processes'])} processes"]
     said += [f"database: {database}"] if database else []
     said += [f"{waiting} waiting, {held} held" + (f", oldest {_age(oldest)}" if oldest else "")]
-    said += [missing_backup] if missing_backup else []
+    made = (facts.get("backup") or {}).get("age_seconds")
+    said += [missing_backup] if missing_backup else [f"last backup {_age(made)} ago"] if made is not None else []
     return Part(name="Postal", state=state, told=", ".join(said), details=facts)
 
 

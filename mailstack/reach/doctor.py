@@ -9,6 +9,7 @@ import re
 import shutil
 import subprocess
 import sys
+import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
@@ -38,6 +39,7 @@ PLUGINS = ("command", "cloudflare", "docker", "kubernetes")
 PASSPHRASE = ("PULUMI_CONFIG_PASSPHRASE", "PULUMI_CONFIG_PASSPHRASE_FILE")
 REFUSED = re.compile(r"answered 4\d\d")
 NEAR_LIMIT = 0.8
+SHOWN_CHARACTERS = 120
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -321,7 +323,7 @@ def _cloudflare(machine: Machine, token: str, zones: Sequence[str]) -> Check:
         seen = CloudflareApi(machine.cloudflare_url, token, seconds=API_SECONDS).zones(zones)
     except CloudflareError as error:
         refused = REFUSED.search(str(error)) is not None
-        text = str(error).splitlines()[0]
+        text = textwrap.shorten(str(error), SHOWN_CHARACTERS, placeholder="…")
         return Check(name=name, state="fail" if refused else "unknown", found=text, fix=fix if refused else "")
     hidden = [zone for zone in zones if zone not in seen]
     if hidden:

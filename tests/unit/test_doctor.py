@@ -194,7 +194,8 @@ def test_secrets_that_are_missing_are_a_failure(world: World) -> None:
 
 def test_a_large_configuration_is_told_before_it_is_too_large(world: World) -> None:
     raw = example()
-    raw["domains"] += [{"name": f"{'a' * 50}{number}.example.org"} for number in range(1400)]
+    long = f"{'a' * 60}.{'b' * 60}.{'c' * 60}.example.org"
+    raw["domains"] += [{"name": f"x{number}.{long}"} for number in range(500)]
     raw["dns"] = {"provider": "none"}
     world.write(raw)
     check = world.examine()["configuration size"]

@@ -144,7 +144,7 @@ def test_a_stack_that_is_well_is_ok_and_says_what_runs(entry: Entry) -> None:
     )
     assert found["relay mail1"].told == "Postfix 3.7.11 answers, queue empty, last delivery Nov 29 10:00:00"
     assert found["host mail1"].told == "Debian GNU/Linux 12 (bookworm)"
-    assert found["Postal"].told == "3 processes, 0 waiting, 0 held"
+    assert found["Postal"].told == "3 processes, 0 waiting, 0 held, last backup 1 h ago"
     assert "2 h ago: 20 ok" in found["DNS"].told
 
 
@@ -284,6 +284,15 @@ def test_a_look_that_hangs_keeps_nobody_waiting() -> None:
     assert time.monotonic() - began < 5
     assert [(part.name, part.state) for part in found] == [("slow", "unknown"), ("quick", "ok")]
     assert "no answer within" in found[0].told
+
+
+def test_a_reason_of_several_lines_is_told_with_the_first_that_says_something() -> None:
+    def refused() -> Part:
+        raise ValueError("1 mistake in the settings:\n  - mailstack:relay: is required\n  - more")
+
+    (part,) = gather({"host": refused}, 5)
+    assert part.told == "1 mistake in the settings: - mailstack:relay: is required"
+    assert part.details["reason"].endswith("- more")
 
 
 def test_keys_are_opened_one_look_after_the_other(entry: Entry) -> None:
