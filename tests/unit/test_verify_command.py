@@ -384,6 +384,7 @@ def test_diagnose_names_the_symptoms_there_are(world: World, capsys: pytest.Capt
 
 def test_the_commands_are_those_that_people_know() -> None:
     known = {"init", "validate", "drift", "check", "rehearse", "schema", "monitoring", "verify", "diagnose"}
+    known |= {"status", "doctor", "relay", "postal", "send"}
     assert set(commands()) == known | {"dns", "rotate", "dmarc"}
 
 
