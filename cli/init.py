@@ -196,7 +196,8 @@ def _answers(options: Options, today: date, asker: Asker | None, looks: Looks, s
         missing.append("--certificate-key")
     if missing:
         raise wrong_call(f"there is nobody to ask, and these are missing: {', '.join(missing)}")
-    host_key = _host_key(options, place, asker, looks, say) if place is not None and (pinned or options.look) else None
+    wanted = pinned or options.look or options.host_key is not None
+    host_key = _host_key(options, place, asker, looks, say) if place is not None and wanted else None
     ipv4, ipv6 = _public(options, place, host_key, asker, looks, say)
     domains = tuple(values["domains"])
     in_dns = looks.domains(domains) if options.look else {}
@@ -282,6 +283,10 @@ def _host_key(
         except ValueError as error:
             raise wrong_call(f"--host-key: {error}") from None
         return options.host_key
+    if not options.look:
+        if options.host_fingerprint is not None:
+            raise wrong_call("--host-fingerprint is compared with what the host shows, and --no-look asks no host")
+        return None if asker is None else asker.ask("Host key, algorithm and base64", (), None)
     try:
         shown = looks.host_key(place)
     except HostKeyError as error:

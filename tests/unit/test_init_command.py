@@ -184,6 +184,18 @@ def test_a_host_whose_key_is_not_known_is_not_logged_in_to(tmp_path: Path) -> No
     assert config(tmp_path)["mailstack:hosts"]["mail1"]["public_ipv4"] == "93.184.216.35"
 
 
+def test_without_a_look_no_host_is_asked_and_a_given_key_is_kept(tmp_path: Path) -> None:
+    world = World()
+    given = {"environment": "local"}
+    assert init(tmp_path, given=given, host_key=HOST_KEY, public_ipv4="93.184.216.34", look=False, looks=world) == 0
+    assert config(tmp_path)["mailstack:hosts"]["mail1"]["host_key"] == HOST_KEY
+    with pytest.raises(WrongCallError, match="--no-look asks no host"):
+        init(tmp_path, stack="other", host_fingerprint=SHOWN, public_ipv4="93.184.216.34", look=False, looks=world)
+    person = Person({"Host key": HOST_KEY})
+    assert init(tmp_path, stack="third", asker=person, public_ipv4="93.184.216.34", look=False, looks=world) == 0
+    assert world.asked == []
+
+
 def test_a_host_behind_nat_has_the_address_of_its_name(tmp_path: Path) -> None:
     world = World(seen=HostSeen(system="Debian 12", root=True), named=("2606:2800:220:1::1", "93.184.216.36"))
     assert init(tmp_path, host_key=HOST_KEY, looks=world) == 0
