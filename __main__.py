@@ -15,6 +15,7 @@ from components.postfix_relay import PostfixRelay, PostfixRelayArgs
 from components.remote_host import RemoteHost
 from components.verification import verify_afterwards
 from components.workspace_relay_rule import WorkspaceRelayRule, WorkspaceRelayRuleArgs
+from mailstack.plan.operations import operations_text
 from mailstack.plan.verification import target_text
 
 plan = read_plan()
@@ -75,3 +76,4 @@ verify_afterwards(plan, after=[*ready, *dns.names, *rest])
 export_plan(plan)
 pulumi.export("dns_zones", dns.zones)
 pulumi.export("verify", target_text(plan))
+pulumi.export("operations", operations_text(plan))

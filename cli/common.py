@@ -7,17 +7,25 @@ from typing import Annotated
 
 import typer
 
-__all__ = ["ROOT", "StackOption", "say", "today"]
+__all__ = ["ROOT", "JsonOption", "StackOption", "say", "tell", "today"]
 
 ROOT = Path(__file__).resolve().parent.parent
 
 StackOption = Annotated[str, typer.Option("--stack", help="stack name: reads Pulumi.<stack>.yaml", show_default=False)]
+
+JsonOption = Annotated[bool, typer.Option("--json", help="one JSON document on standard output")]
 
 
 def say(text: str) -> None:
     """Print a line at once, so that who waits sees it."""
     sys.stdout.write(f"{text}\n")
     sys.stdout.flush()
+
+
+def tell(text: str) -> None:
+    """Print a line for people where standard output is for machines."""
+    sys.stderr.write(f"{text}\n")
+    sys.stderr.flush()
 
 
 def today() -> date:

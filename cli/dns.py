@@ -10,7 +10,7 @@ from mailstack.reach.look import Look, look_at_cloudflare, look_by_dns
 from mailstack.reach.zone_file import read_zone_file
 from mailstack.reach.zone_ids import api_and_ids
 
-__all__ = ["list_zones"]
+__all__ = ["list_zones", "look_at_zones"]
 
 
 def list_zones(
@@ -28,7 +28,7 @@ def list_zones(
     ``zone_files`` maps zones to exports in BIND format, which list all. ``ours`` are the IDs of records that the stack
     has made. ``only_entries``: nothing but YAML. Returns 0, or 1 where a zone could not be looked at.
     """
-    look = _look(plan, zone_files, url)
+    look = look_at_zones(plan, zone_files, url)
     found = sort_records(plan.dns.records, look.existing, ours)
     if not only_entries:
         for zone in plan.dns.zones:
@@ -43,7 +43,8 @@ def list_zones(
     return 1 if look.not_seen else 0
 
 
-def _look(plan: Plan, zone_files: Mapping[str, Path], url: str) -> Look:
+def look_at_zones(plan: Plan, zone_files: Mapping[str, Path], url: str) -> Look:
+    """Return what the stack's zones hold: by Cloudflare's API, from their name servers, or from an export."""
     held = {zone: read_zone_file(zone, path) for zone, path in zone_files.items()}
     unread = {zone: records for zone, records in plan.dns.zones.items() if zone not in held}
     told = tuple(record for records in held.values() for record in records)

@@ -5,7 +5,22 @@ from collections.abc import Sequence
 
 import typer
 
-from cli import diagnose, diff, env, files, policy, records, stacks, verify
+from cli import (
+    diagnose,
+    diff,
+    doctor,
+    env,
+    files,
+    policy,
+    postal,
+    records,
+    relay,
+    rotation,
+    send,
+    stacks,
+    status,
+    verify,
+)
 
 __all__ = ["app", "commands", "main"]
 
@@ -23,13 +38,18 @@ app.command()(stacks.drift)
 app.command("check", help="The same as drift.")(stacks.drift)
 app.command()(stacks.rehearse)
 app.command(epilog=diff.EPILOG)(diff.diff)
+app.command()(doctor.doctor)
+app.command()(status.status)
 app.command(epilog=verify.EPILOG)(verify.verify)
 app.command(epilog=diagnose.EPILOG)(diagnose.diagnose)
 app.command(epilog=env.EPILOG)(env.env)
 app.command()(policy.policy)
 app.add_typer(records.dns, name="dns")
-app.add_typer(records.rotate, name="rotate")
+app.add_typer(rotation.rotate, name="rotate")
 app.add_typer(records.dmarc, name="dmarc")
+app.add_typer(relay.relay, name="relay")
+app.add_typer(postal.postal, name="postal")
+app.command(epilog=send.EPILOG)(send.send)
 app.command()(files.schema)
 app.command()(files.monitoring)
 

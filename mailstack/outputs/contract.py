@@ -115,6 +115,14 @@ class Outputs(_Told):
         always=True,
     )
 
+    operations: str = _output(
+        "stack",
+        "every stack",
+        "where what runs, as JSON without secrets (`mailstack/reach/operations.py`): hosts with address, port, user, "
+        "host key and jump host, the relay's hosts, container or pods, Postal's host or pods; day-2 commands go by it",
+        always=True,
+    )
+
     smtp_host: str | None = _output(
         "smtp",
         "a relay",

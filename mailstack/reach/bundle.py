@@ -16,7 +16,16 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
-__all__ = ["BORROWED_MODULES", "ROLE_TIMEOUT_SECONDS", "Action", "bundle", "code_digest", "command_line", "payload"]
+__all__ = [
+    "BORROWED_MODULES",
+    "LOADER",
+    "ROLE_TIMEOUT_SECONDS",
+    "Action",
+    "bundle",
+    "code_digest",
+    "command_line",
+    "payload",
+]
 
 Action = Literal["apply", "check", "remove"]
 
@@ -39,12 +48,28 @@ SHARED_MODULES: Mapping[str, tuple[str, ...]] = {
         "mailstack/postfix/render.py",
         "mailstack/postfix/served_certificate.py",
     ),
+    "relay_operations": (
+        "mailstack/__init__.py",
+        "mailstack/postfix/__init__.py",
+        "mailstack/postfix/files.py",
+        "mailstack/postfix/log_lines.py",
+        "mailstack/postfix/log_search.py",
+        "mailstack/postfix/platforms.py",
+        "mailstack/postfix/queue_view.py",
+        "mailstack/postfix/render.py",
+    ),
     "postal": (
         "mailstack/__init__.py",
         "mailstack/postal/__init__.py",
         "mailstack/postal/compose.py",
         "mailstack/postal/config_keys.py",
         "mailstack/postal/render.py",
+    ),
+    "postal_operations": (
+        "mailstack/__init__.py",
+        "mailstack/postal/__init__.py",
+        "mailstack/postal/compose.py",
+        "mailstack/postal/overview.py",
     ),
     "mariadb": ("mailstack/__init__.py", "mailstack/postal/__init__.py", "mailstack/postal/mariadb.py"),
 }
@@ -53,6 +78,15 @@ SHARED_MODULES: Mapping[str, tuple[str, ...]] = {
 BORROWED_MODULES: Mapping[str, tuple[str, ...]] = {
     "k3s_members": ("k3s/__init__.py", "k3s/node.py", "k3s/paths.py"),
     "k3s_kubeconfig": ("k3s/__init__.py", "k3s/paths.py"),
+    "postal_operations": (
+        "postal/__init__.py",
+        "postal/paths.py",
+        "postal/backup_setup.py",
+        "postal/backup/__init__.py",
+        "postal/backup/archive.py",
+        "postal/backup/databases.py",
+        "postal/backup/dump.py",
+    ),
     "host_facts": ("preflight/__init__.py", "preflight/checks.py", "preflight/ready.py"),
 }
 

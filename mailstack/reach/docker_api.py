@@ -25,6 +25,8 @@ TIMEOUT_SECONDS = 660.0
 DIAL_SECONDS = 30
 TLS_PORT = 2376
 NOT_FOUND = 404
+# Bytes before each piece of a stream without a terminal: which stream, and in the last four how long the piece is.
+FRAME = 8
 
 
 class DockerError(RuntimeError):
@@ -115,6 +117,25 @@ class DockerApi:
         if response.status >= http.HTTPStatus.BAD_REQUEST:
             raise DockerError(_message(text) or f"{response.status} {response.reason}", response.status)
         return content if raw else _parsed(text)
+
+    def stream(self, place: str, /, **query: str) -> Iterator[bytes]:
+        """Yield what an answer without an end says, piece by piece, without the frames around them.
+
+        Raises DockerError.
+        """
+        target = f"{place}?{urllib.parse.urlencode(query)}" if query else place
+        with self._connection() as connection:
+            connection.sock.settimeout(None)
+            try:
+                connection.request("GET", target, headers={"Host": "docker", "Connection": "close"})
+                response = connection.getresponse()
+                if response.status >= http.HTTPStatus.BAD_REQUEST:
+                    text = response.read().decode(errors="replace")
+                    raise DockerError(_message(text) or f"{response.status} {response.reason}", response.status)
+                while len(head := response.read(FRAME)) == FRAME:
+                    yield response.read(int.from_bytes(head[4:], "big"))
+            except (OSError, http.client.HTTPException) as error:
+                raise DockerError(f"no answer from {self._access.endpoint}: {error}") from None
 
     @contextlib.contextmanager
     def _connection(self) -> Iterator[http.client.HTTPConnection]:

@@ -13,6 +13,7 @@ from mailstack.reach.bundle import command_line, payload
 from mailstack.reach.cloudflare import CLOUDFLARE_API, CloudflareError
 from mailstack.reach.docker_api import DockerApi
 from mailstack.reach.docker_drift import docker_drift
+from mailstack.reach.errors import DriftError
 from mailstack.reach.kubectl import Kubectl
 from mailstack.reach.kubernetes_drift import kubernetes_drift
 from mailstack.reach.ssh import run_over_ssh
@@ -25,10 +26,6 @@ __all__ = ["DriftError", "decrypted_config", "find_drift", "made_records", "own_
 EXIT_DRIFT = 2
 SHOWN_ERROR_LINES = 12
 RECORD_TYPE = "cloudflare:index/dnsRecord:DnsRecord"
-
-
-class DriftError(RuntimeError):
-    """A host's check could not run; the text names it and carries the last lines of its output."""
 
 
 def find_drift(

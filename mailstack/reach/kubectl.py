@@ -29,9 +29,16 @@ class Kubectl:
 
     def run(self, *arguments: str, stdin: str = "", seconds: float = SECONDS) -> str:
         """Run ``kubectl ARGUMENTS`` and return what it prints. Raises KubectlError."""
+        done = self.finish(*arguments, stdin=stdin, seconds=seconds)
+        if done.returncode != 0:
+            raise KubectlError((done.stderr or done.stdout).strip())
+        return done.stdout
+
+    def finish(self, *arguments: str, stdin: str = "", seconds: float = SECONDS) -> "subprocess.CompletedProcess[str]":
+        """Run ``kubectl ARGUMENTS`` and return how it ended. Raises KubectlError where it did not."""
         with self._login() as login:
             try:
-                done = subprocess.run(
+                return subprocess.run(
                     [self._program, *login, *arguments],
                     input=stdin, capture_output=True, text=True, timeout=seconds, check=False,
                 )  # fmt: skip
@@ -39,9 +46,21 @@ class Kubectl:
                 raise KubectlError("kubectl is not on PATH; see https://kubernetes.io/docs/tasks/tools/") from None
             except subprocess.TimeoutExpired:
                 raise KubectlError(f"kubectl {arguments[0]} did not end within {seconds:.0f} s") from None
-        if done.returncode != 0:
-            raise KubectlError((done.stderr or done.stdout).strip())
-        return done.stdout
+
+    def lines(self, *arguments: str) -> Iterator[str]:
+        """Run ``kubectl ARGUMENTS`` and yield its lines as they come; it ends with whoever reads them."""
+        with self._login() as login:
+            try:
+                process = subprocess.Popen(
+                    [self._program, *login, *arguments], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True
+                )
+            except FileNotFoundError:
+                raise KubectlError("kubectl is not on PATH; see https://kubernetes.io/docs/tasks/tools/") from None
+            with process:
+                try:
+                    yield from (line.rstrip("\n") for line in process.stdout or ())
+                finally:
+                    process.terminate()
 
     @contextmanager
     def _login(self) -> Iterator[list[str]]:

@@ -5,7 +5,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-__all__ = ["OutputError", "opened_outputs", "parse_outputs", "stack_output"]
+__all__ = ["OutputError", "opened_outputs", "parse_outputs", "secret_output", "stack_output", "stack_outputs"]
 
 LONGEST_SECONDS = 120
 
@@ -17,6 +17,20 @@ class OutputError(RuntimeError):
 def stack_output(name: str, stack: str, folder: Path) -> str:
     """Return a stack's output as text. Raises OutputError without a CLI, a stack or such an output."""
     return _ask(["pulumi", "stack", "output", name], f"output `{name}`", stack, folder, "--from-file").strip()
+
+
+def secret_output(name: str, stack: str, folder: Path) -> Any:
+    """Return a stack's output as data, with its secrets: treat all of it as one. Raises OutputError."""
+    command = ["pulumi", "stack", "output", name, "--json", "--show-secrets"]
+    return json.loads(_ask(command, f"output `{name}`", stack, folder))
+
+
+def stack_outputs(stack: str, folder: Path) -> dict[str, Any]:
+    """Return all of a stack's outputs, secret ones as ``[secret]``. Raises OutputError."""
+    found: dict[str, Any] = json.loads(
+        _ask(["pulumi", "stack", "output", "--json"], "the outputs", stack, folder) or "{}"
+    )
+    return found
 
 
 def opened_outputs(stack: str, folder: Path) -> dict[str, Any]:
@@ -49,7 +63,7 @@ def _printed() -> str:
     return "`pulumi stack output --json --show-secrets --stack NAME`"
 
 
-def _ask(command: list[str], what: str, stack: str, folder: Path, instead: str) -> str:
+def _ask(command: list[str], what: str, stack: str, folder: Path, instead: str | None = None) -> str:
     """Return what the CLI prints. ``instead`` is the option that does without it."""
     command = [*command, "--stack", stack, "--non-interactive"]
     ways = {
@@ -61,7 +75,7 @@ def _ask(command: list[str], what: str, stack: str, folder: Path, instead: str) 
     except FileNotFoundError:
         raise OutputError(
             "the outputs of a stack are read with the Pulumi CLI, and there is none on PATH; run "
-            f"scripts/install-pulumi.sh, or {ways[instead]}"
+            "scripts/install-pulumi.sh" + ("" if instead is None else f", or {ways[instead]}")
         ) from None
     except subprocess.TimeoutExpired:
         raise OutputError(f"`{' '.join(command)}` did not end within {LONGEST_SECONDS} seconds") from None
@@ -69,6 +83,7 @@ def _ask(command: list[str], what: str, stack: str, folder: Path, instead: str) 
         said = done.stderr.strip().splitlines()
         raise OutputError(
             f"{what} of stack {stack} cannot be read: {said[-1] if said else 'no reason was given'}; "
-            f"a stack tells it once `pulumi up` went through, until then use {instead}"
+            "a stack tells it once `pulumi up` went through"
+            + ("" if instead is None else f", until then use {instead}")
         )
     return done.stdout

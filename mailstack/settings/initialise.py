@@ -171,38 +171,49 @@ def _cluster_secrets(cluster: Mapping[str, Any]) -> Iterator[Step]:
 
 
 def rehearsal_config(path: Path) -> dict[str, Any]:
-    """Return a stack file's configuration with throw-away secrets, those included that `mailstack init` would make.
+    """Return a stack file's configuration with throw-away secrets, those included that are still missing.
 
     Nothing of the real stack is opened. Raises StackFileError for a bad file.
     """
     raw = read_stack_file(path, throwaway)
     for step in missing_secrets(raw, path.parent):
-        if step.make is not None and step.path != SSH_KEY:
-            _set(raw, step.path.removeprefix(f"{PROJECT}:"), step.make())
+        if step.path != SSH_KEY:
+            _fill(raw, step)
     return raw
 
 
-def _set(raw: dict[str, Any], path: str, value: str) -> None:
-    """Put ``value`` at a path such as ``domains[0].dkim[1].private_key``."""
-    *parents, last = [int(part) if part.isdigit() else part for part in re.findall(r"[^.\[\]]+", path)]
+def _fill(raw: dict[str, Any], step: Step) -> None:
+    """Put a throw-away secret at a path such as ``domains[0].dkim[1].private_key``."""
+    path = step.path.removeprefix(f"{PROJECT}:")
+    where = tuple(int(part) if part.isdigit() else part for part in re.findall(r"[^.\[\]]+", path))
     place: Any = raw
-    for part in parents:
-        place = place.setdefault(part, {}) if isinstance(place, dict) else place[part]
-    place[last] = value
+    for part in where[:-1]:
+        if isinstance(place, dict) and place.get(part) is None:
+            place[part] = {}
+        place = place[part]
+    place[where[-1]] = throwaway(where, raw) if step.make is None else step.make()
 
 
-def initialise(stack: str, folder: Path, say: Callable[[str], None], run: Run | None = None) -> list[Step]:
+def initialise(
+    stack: str,
+    folder: Path,
+    say: Callable[[str], None],
+    run: Run | None = None,
+    *,
+    secrets_provider: str | None = None,
+) -> list[Step]:
     """Make every missing secret that can be made here and return those only a person has.
 
     A second run makes nothing: existing secrets are never replaced, since losing a DKIM key or changing an SSH key
     breaks what already trusts it. ``run`` starts the Pulumi CLI; the value travels on its standard input.
+    ``secrets_provider`` is who encrypts in a stack that is new to the back end, as `pulumi stack init` has it.
     Raises InitError when the CLI is missing or refuses, StackFileError for a bad file.
     """
     run = run or (lambda argv, stdin: run_pulumi(argv, stdin, folder))
     raw = read_stack_file(folder / f"Pulumi.{stack}.yaml", lambda _where, _raw: "encrypted")
     steps = missing_secrets(raw, folder)
     if any(step.ours for step in steps):
-        _ensure_stack(stack, run)
+        _ensure_stack(stack, run, secrets_provider)
     for step in (step for step in steps if step.ours):
         if step.path == SSH_KEY:
             value, public = new_ssh_key(f"{PROJECT}-{stack}")
@@ -214,9 +225,10 @@ def initialise(stack: str, folder: Path, say: Callable[[str], None], run: Run | 
     return [step for step in steps if not step.ours]
 
 
-def _ensure_stack(stack: str, run: Run) -> None:
+def _ensure_stack(stack: str, run: Run, secrets_provider: str | None) -> None:
+    provider = [] if secrets_provider is None else ["--secrets-provider", secrets_provider]
     try:
-        run(["stack", "init", stack, "--no-select"], "")
+        run(["stack", "init", stack, "--no-select", *provider], "")
     except InitError as error:
         if "already exists" not in str(error):
             raise

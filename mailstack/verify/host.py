@@ -36,7 +36,7 @@ class HostFacts:
     ``certificates`` maps a port to the file it is served from. ``disks`` maps a mount point to its free part, 0 to 1,
     and ``memory`` is the available part. ``last_backup`` is the age of the newest backup in seconds, ``backups`` tells
     whether there are to be any. ``updates`` counts packages, ``security_updates`` those of them that mend holes.
-    ``password_login`` is sshd's PasswordAuthentication.
+    ``password_login`` is sshd's PasswordAuthentication, ``system`` the distribution with its version.
     """
 
     certificates: Mapping[int, CertificateFile] = field(default_factory=dict)
@@ -49,6 +49,7 @@ class HostFacts:
     updates: int | None = None
     security_updates: int | None = None
     password_login: bool | None = None
+    system: str | None = None
 
 
 class HostAccess(Protocol):

@@ -28,6 +28,7 @@ class HostFacts(Role):
             backups=folder is not None,
             last_backup=look.newest(folder) if folder else None,
             reboot_required=look.reboot_required(),
+            system=look.system(),
             updates=updates,
             security_updates=security,
             password_login=look.password_login(),

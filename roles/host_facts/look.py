@@ -12,7 +12,17 @@ from preflight.ready import clock_answer
 from rolelib.commands import CommandError, run
 from rolelib.files import read
 
-__all__ = ["certificate", "clock", "disks", "memory", "newest", "password_login", "reboot_required", "updates"]
+__all__ = [
+    "certificate",
+    "clock",
+    "disks",
+    "memory",
+    "newest",
+    "password_login",
+    "reboot_required",
+    "system",
+    "updates",
+]
 
 FIRST = re.compile("-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
 # Where mail, databases and logs grow; those on one file system count once.
@@ -79,6 +89,12 @@ def reboot_required() -> Optional[bool]:
         return os.path.exists(REBOOT_FLAG)
     answer = run(["needs-restarting", "-r"], check=False, timeout=COMMAND_SECONDS)
     return bool(answer.code) if answer.code in (0, 1) else None
+
+
+def system() -> Optional[str]:
+    """Return the distribution with its version, as it calls itself."""
+    found = re.search('^PRETTY_NAME="?([^"\n]+)', read("/etc/os-release") or "", re.MULTILINE)
+    return found.group(1) if found else None
 
 
 def updates() -> Tuple[Optional[int], Optional[int]]:

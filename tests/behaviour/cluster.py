@@ -7,6 +7,7 @@ from typing import Any
 from mailstack.settings.stackfile import engine_config
 from rehearsal.cluster_place import ClusterPlace
 from rehearsal.in_process import InProcessBackend, run_program
+from rehearsal.plugins.kubernetes import find_kubectl
 from tests.behaviour.place import READ_METRICS, RELAY, Place, stack_of
 
 __all__ = ["ClusterRelay"]
@@ -35,6 +36,10 @@ class ClusterRelay(Place):
     @property
     def egress(self) -> str:
         return f"{self.place.address}/32"
+
+    @property
+    def kubectl(self) -> str:
+        return str(find_kubectl())
 
     @property
     def addresses(self) -> list[str]:

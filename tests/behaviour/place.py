@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from mailstack.plan import Plan, load_plan
+from mailstack.plan.operations import operations
+from mailstack.reach.entry import Entry
 from mailstack.settings.initialise import rehearsal_config
 from rehearsal.ground import Ground
 from rehearsal.pki import PrivateCa, ServerPki, make_server_pki
@@ -251,6 +253,19 @@ class Place(ABC):
     def cut_sessions(self) -> None:
         """End what is open between relay and upstream: the next delivery makes a connection of its own."""
         self.google.remove_fault(self.google.take_down().id)
+
+    @property
+    def kubectl(self) -> str:
+        """The program that reaches a cluster."""
+        return "kubectl"
+
+    def entry(self) -> Entry:
+        """Return the ways in that an operator's commands have, by what the stack's outputs would tell."""
+        plan = self.plan()
+        return Entry(
+            operations=operations(plan), stack="behaviour", folder=LOCAL.parent, open_plan=lambda: plan,
+            kubectl=self.kubectl,
+        )  # fmt: skip
 
     def retry_now(self) -> None:
         """Try what was put off, as an operator does once the upstream is back."""

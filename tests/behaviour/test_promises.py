@@ -1,9 +1,17 @@
 """What the relay promises, wherever it runs. These tests run unchanged against every placement."""
 
+import contextlib
+import threading
 import time
+from typing import Any
 
 import pytest
 
+from mailstack.operate import relay as operating
+from mailstack.operate.relay import Tried, act, configurations, deliver, logs, queues, trial
+from mailstack.postfix.log_search import LogChoice
+from mailstack.postfix.queue_view import Choice
+from mailstack.reach.place import Place as Where
 from tests.behaviour.place import PASSWORD, USER, Place, login
 
 pytestmark = pytest.mark.hosts
@@ -175,3 +183,95 @@ def test_a_stop_under_load_loses_nothing_and_doubles_only_what_it_cut_off(place:
     unsure = {one.subject for one in sent if one.unsure}
     doubled = {subject for subject, times in place.arrived().items() if times > 1} - unsure
     assert len(doubled) <= place.cut_off_by_stop, doubled
+
+
+def waiting(place: Place) -> dict[str, Any]:
+    """Return what an operator is told of the queue."""
+    return queues(place.entry().relay()).total()
+
+
+def test_an_operator_sees_why_mail_waits_and_sends_it_off_once_the_upstream_is_back(place: Place) -> None:
+    places = place.entry().relay()
+    place.google.take_down()
+    subjects = [f"waiting {number}" for number in range(4)]
+    assert {sent.outcome for sent in place.messages(subjects)} == {"accepted"}
+    place.wait(lambda: waiting(place)["by_queue"] == {"deferred": 4}, "the queue to be told")
+    told = waiting(place)
+    assert (told["messages"], told["by_domain"], told["by_age"]) == (4, {"recipient.test": 4}, {"under 5 min": 4})
+    assert all("smtp-relay.gmail.com" in reason for reason in told["by_reason"]), told
+    place.google.clear_faults()
+    everything = Choice(everything=True)
+    agreed = trial(places, "flush", everything)
+    assert agreed.count == 4
+    assert sum(act(places, "flush", everything, agreed).done.values()) == 4
+    place.wait(lambda: place.arrived() == dict.fromkeys(subjects, 1), "the mail")
+    assert waiting(place)["messages"] == 0
+
+
+def test_an_operator_holds_releases_and_deletes_exactly_what_was_named(place: Place) -> None:
+    places = place.entry().relay()
+    place.google.take_down()
+    for name in ("kept", "held", "deleted"):
+        assert place.send(name, recipient=f"someone@{name}.test").outcome == "accepted"
+    place.wait(lambda: waiting(place)["by_queue"] == {"deferred": 3}, "deliveries to fail")
+    held, deleted = (Choice(recipients=(f"@{name}.test",)) for name in ("held", "deleted"))
+    assert sum(act(places, "hold", held, trial(places, "hold", held)).done.values()) == 1
+    agreed = trial(places, "delete", deleted)
+    [message] = [one for told in agreed.messages.values() for one in told]
+    assert message["recipients"][0]["address"] == "someone@deleted.test"
+    assert sum(act(places, "delete", deleted, agreed).done.values()) == 1
+    again = act(places, "delete", deleted, agreed)
+    assert (sum(again.done.values()), [*again.not_done.values()]) == (0, [[message["id"]]]), "it is gone already"
+    place.google.clear_faults()
+    place.retry_now()
+    place.wait(lambda: place.arrived() == {"kept": 1}, "what is not on hold")
+    assert waiting(place)["by_queue"] == {"hold": 1}
+    assert sum(act(places, "release", held, trial(places, "release", held)).done.values()) == 1
+    place.wait(lambda: place.arrived() == {"kept": 1, "held": 1}, "what was released")
+    assert waiting(place)["messages"] == 0
+
+
+def test_a_test_message_is_followed_to_its_end_and_a_refusal_names_cause_and_fix(place: Place) -> None:
+    entry = place.entry()
+    first, at = entry.relay()[0], entry.operations.relay
+    assert at is not None
+
+    def tried() -> Tried:
+        return deliver(first, at, sender="app@mailstack.test", recipient="someone@recipient.test", seconds=60)
+
+    sent = tried()
+    assert (sent.state, sent.cause) == ("sent", None), sent
+    assert place.google.messages()[0].header("Message-ID") == sent.message_id
+    assert any("status=sent" in line for line in logs(first, LogChoice(ids=(str(sent.queue_id),)), since=60, limit=50))
+    place.google.refuse("mail-sending-denied", count=1)
+    refused = tried()
+    assert (refused.state, refused.reply[:9]) == ("bounced", "550 5.7.0"), refused
+    assert refused.cause is not None
+    assert refused.cause.name == "sending-denied"
+    place.google.take_down()
+    put_off = tried()
+    assert put_off.state == "deferred", put_off
+    assert put_off.cause is not None
+    foreign = deliver(first, at, sender="a@elsewhere.test", recipient="someone@recipient.test", seconds=60)
+    assert (foreign.state, foreign.reply[:3]) == ("refused", "554")
+    [told, *_] = configurations(entry.relay(), entry.plan)
+    assert (told["configuration"]["myhostname"], told["differences"]) == ("relay.mailstack.test", [])
+
+
+def test_the_log_is_followed_as_it_grows(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(operating, "FOLLOW_SECONDS", 30)
+    seen: list[str] = []
+    choice = LogChoice(recipients=("followed@recipient.test",))
+
+    def watch(one: Where) -> None:
+        with contextlib.suppress(RuntimeError):  # it ends with the place
+            operating.follow(one, choice, seen.append, since=0.0)
+
+    for one in place.entry().relay():
+        threading.Thread(target=watch, args=(one,), daemon=True).start()
+    time.sleep(2)
+    for subject, recipient in (("other", "someone@recipient.test"), ("followed", "followed@recipient.test")):
+        assert place.send(subject, recipient=recipient).outcome == "accepted"
+    place.wait(lambda: any("status=sent" in line for line in seen), "the line to be told")
+    assert not [line for line in seen if "someone@" in line]
+    assert any("from=<app@mailstack.test>" in line for line in seen), "lines of before it was known are told too"

@@ -22,7 +22,10 @@ class VmPlace(Place):
         )
 
     def placed(self, relay: Mapping[str, Any]) -> dict[str, Any]:
-        host = {"address": self._host.address, "public_ipv4": "192.0.2.10"}
+        host = {
+            "address": self._host.ssh_host, "port": self._host.ssh_port, "user": self._host.user,
+            "host_key": self._host.host_key, "private_key": self._host.private_key, "public_ipv4": "192.0.2.10",
+        }  # fmt: skip
         listening = {
             "host": "mail1",
             "listen_addresses": ["127.0.0.1", self._host.address],

@@ -1,7 +1,10 @@
 """A stack of nothing but a relay in containers or pods, with a login at the upstream, on the real engine."""
 
 import copy
+import json
 import secrets
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +15,12 @@ from tests.engine.stage import DONE
 
 __all__ = ["PASSWORD", "PlacedStack", "with_login"]
 
+ROOT = Path(__file__).resolve().parents[2]
+# The folder of the stack stands for the checkout's, which has stacks of its own.
+COMMAND = (
+    "import sys, pathlib, cli.common; cli.common.ROOT = pathlib.Path(sys.argv.pop(1)); "
+    "from cli.main import main; sys.exit(main(sys.argv[1:]))"
+)
 USER, PASSWORD = "relay@mailstack.test", "planted-first-81c2"
 
 
@@ -57,6 +66,16 @@ class PlacedStack:
         code, text = self.run("up", raw, "--yes", "--skip-preview")
         assert code == 0, text
         return {name: what for _, name, what in DONE.findall(text)}
+
+    def command(self, *arguments: str) -> tuple[int, Any]:
+        """Run a `mailstack` command for this stack, as its user would; its exit code, and the document of --json."""
+        asked = (*arguments, "--stack", self.engine.stack, "--json")
+        done = subprocess.run(
+            [sys.executable, "-c", COMMAND, str(self.engine.folder), *asked],
+            cwd=ROOT, env=self.engine.environment, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert done.stdout, done.stderr
+        return done.returncode, json.loads(done.stdout)
 
     def join(self, password: str) -> None:
         """Bring relay and upstream together; the upstream wants this password."""

@@ -65,6 +65,20 @@ def test_a_second_up_changes_nothing_and_mail_is_delivered(stack: Stack) -> None
     assert stack.rehearsal.drift() == []
 
 
+def test_an_operators_commands_find_the_relay_by_the_stacks_outputs(stack: Stack) -> None:
+    code, [tried] = stack.command("relay", "test", "--to", "someone@recipient.test")
+    assert (code, tried["state"], tried["place"]) == (0, "sent", stack.place.container), tried
+    code, [shown] = stack.command("relay", "show-config")
+    assert (code, shown["differences"]) == (0, [])
+    assert PASSWORD not in str(shown)
+    code, lines = stack.command("relay", "logs", "--id", tried["queue_id"])
+    assert any("status=sent" in line for line in lines[stack.place.container])
+    sent = ("--from", "app@mailstack.test", "--to", "someone@recipient.test", "--subject", "by send")
+    code, [told] = stack.command("send", "--via", "relay", *sent)
+    assert (code, told["outcome"]) == (0, "sent")
+    assert stack.rehearsal.google.wait_for_subject("by send", timeout_seconds=ARRIVAL_SECONDS) is not None
+
+
 def test_secrets_are_in_no_environment_argument_image_log_or_state(stack: Stack) -> None:
     looked = [
         stack.place.log(),
@@ -118,6 +132,7 @@ def test_a_configuration_that_postfix_refuses_leaves_the_relay_as_it_is(stack: S
 def test_the_queue_outlives_a_replacement(stack: Stack) -> None:
     fault = stack.rehearsal.google.take_down()
     token = stack.submit()
+    assert stack.command("relay", "queue", "list")[1]["total"]["messages"] == 1
     before = stack.identity()
     raw = stack.changed(concurrency=5)
     stack.up(raw)
@@ -126,7 +141,7 @@ def test_the_queue_outlives_a_replacement(stack: Stack) -> None:
     assert "stay in the queue" not in stack.place.log(), "a new container, a new log"
     stack.join(NEXT_PASSWORD)
     stack.rehearsal.google.remove_fault(fault.id)
-    stack.place.run(["postqueue", "-f"])
+    assert stack.command("relay", "queue", "flush", "--all")[1]["done"] == 1
     assert stack.rehearsal.google.wait_for_subject(token, timeout_seconds=ARRIVAL_SECONDS) is not None
 
 

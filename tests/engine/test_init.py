@@ -3,16 +3,21 @@
 import json
 import subprocess
 from collections.abc import Sequence
+from datetime import date
 from pathlib import Path
 
 import pytest
 import yaml
 
+from cli.init import Options, Real, init_stack
 from mailstack.plan import load_plan
 from mailstack.settings import initialise as initialise_module
 from mailstack.settings.initialise import initialise
 from mailstack.settings.stackfile import read_stack_file
+from mailstack.settings.written import Written
 from rehearsal.engine import Engine
+from tests.engine.stage import PLANNED
+from tests.unit.stack_examples import HOST_KEY
 
 pytestmark = pytest.mark.engine
 
@@ -93,3 +98,33 @@ def test_a_second_init_replaces_no_key(folder: Path) -> None:
     initialise("fresh", folder, said.append)
     assert said == []
     assert (folder / "Pulumi.fresh.yaml").read_text() == before
+
+
+def test_a_stack_begun_from_nothing_keeps_its_comments_and_is_one_the_engine_previews(
+    cli: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = Engine("begun", tmp_path, lambda _line: None)
+    for name, value in engine.environment.items():
+        monkeypatch.setenv(name, value)
+    given = {
+        "domains": ["example.com", "shop.example.com"], "host_text": "admin@mail.example.com",
+        "upstream": "google-workspace", "dns": "server", "tls": "acme",
+    }  # fmt: skip
+    options = Options(stack="begun", given=given, host_key=HOST_KEY, public_ipv4="93.184.216.34", look=False)
+    drafts: list[str] = []
+
+    def run(argv: Sequence[str], stdin: str) -> None:
+        drafts.append((tmp_path / "Pulumi.begun.yaml").read_text())
+        initialise_module.run_pulumi(argv, stdin, tmp_path)
+
+    init_stack(options, root=tmp_path, today=date(2026, 11, 29), asker=None, looks=Real(resolvers=()), run=run)
+    text = (tmp_path / "Pulumi.begun.yaml").read_text()
+    comments = [line.partition("#")[2] for line in drafts[0].splitlines() if "#" in line]
+    kept = [line.partition("#")[2] for line in text.splitlines() if "#" in line]
+    assert kept == comments, "Pulumi writes the file anew with each secret"
+    assert text.startswith("# yaml-language-server: $schema=")
+    assert text.count("secure:") == 10
+    load_plan(initialise_module.rehearsal_config(engine.config_file), written=[Written.in_file(engine.config_file)])
+    planned = {name: what for _, name, what in PLANNED.findall(engine.preview())}
+    assert set(planned.values()) == {"create"}
+    assert {"mail1-preflight", "relay-postfix", "postal", "caddy", "dns-server"} <= {*planned}

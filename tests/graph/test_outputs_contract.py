@@ -291,7 +291,8 @@ def test_what_is_added_breaks_nothing() -> None:
 
 @pytest.mark.parametrize("wrong", [{"smtp_port": "25"}, {"surprise": 1}, {"smtp_hosts": "10.0.0.1"}])
 def test_outputs_that_are_no_contract_are_refused_by_models_and_schema_alike(wrong: dict[str, Any]) -> None:
-    good = {"contract_version": 1, "verify": "{}", "dns_zones": {}, "health_urls": {}, "metrics_urls": {}}
+    good = {"contract_version": 1, "verify": "{}", "operations": "{}", "dns_zones": {}, "health_urls": {},
+            "metrics_urls": {}}  # fmt: skip
     schema = json.loads(outputs_schema())
     Outputs.model_validate_json(json.dumps(good))
     jsonschema.validate(good, schema)

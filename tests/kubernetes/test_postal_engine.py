@@ -6,8 +6,11 @@ from typing import Any
 
 import pytest
 
+from mailstack.operate.postal import Postal
 from mailstack.plan.make import load_plan
 from mailstack.reach.drift import find_drift
+from mailstack.reach.entry import Entry
+from mailstack.reach.operations import Operations
 from rehearsal.engine import Engine, find_cli
 from rehearsal.images import ensure_images
 from rehearsal.kubernetes import Cluster, missing
@@ -68,6 +71,17 @@ def test_a_stack_comes_up_takes_mail_stays_as_it_is_and_goes(site: PostalOnNode,
     assert {path.rpartition("/")[2] for path in outputs["postal_domains"]} == {"example.com", "example.org"}
     site.send(["by-the-engine"])
     site.eventually(lambda: "by-the-engine" in site.arrived())
+    plan = load_plan(declared)
+    entry = Entry(
+        operations=Operations.model_validate_json(outputs["operations"]), stack="postal", folder=tmp_path,
+        open_plan=lambda: plan, kubectl=find_kubectl(),
+    )  # fmt: skip
+    seen = Postal(entry=entry)
+    status = seen.status()
+    assert {one["service"]: one["health"] for one in status["processes"]} == outputs["postal_health"]
+    assert {(one["server"], one["waiting"], one["held"]) for one in status["servers"]} == {("example/apps", 0, 0)}
+    assert all(one["declared"] for one in (*seen.users(), *seen.credentials()))
+    assert any(seen.logs("worker", since=None, limit=20).values())
     before = site.versions()
     again = engine.up()
     assert "updated" not in again

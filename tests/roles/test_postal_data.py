@@ -2,11 +2,14 @@
 
 import json
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
+from mailstack.reach.bundle import Action
 from rehearsal.images import POSTAL_VERSION_BROKEN, POSTAL_VERSION_NEXT
-from tests.roles.postal_site import ADMIN_PASSWORD, DATABASE_PASSWORD, PostalSite, postal_ground
+from tests.roles.postal_site import ADMIN_PASSWORD, API_KEY, DATABASE_PASSWORD, PostalSite, postal_ground
+from tests.roles.support import run_role
 
 pytestmark = pytest.mark.hosts
 
@@ -41,6 +44,15 @@ def newest(site: PostalSite) -> str:
     return site.sh(f"ls -1 {DIRECTORY}/postal-*.tar* | sort | tail -n 1").strip()
 
 
+def operate(site: PostalSite, operation: str, action: Action = "check", **settings: Any) -> dict[str, Any]:
+    """Return what role ``postal_operations`` tells, as `mailstack postal` asks it."""
+    run = run_role(site.ground, site.host, "postal_operations", {"operation": operation, **settings}, action=action)
+    assert run.code in {0, 2}, run.progress
+    for secret in (DATABASE_PASSWORD, API_KEY, ADMIN_PASSWORD):
+        assert secret not in json.dumps(run.summary) + run.progress
+    return dict(run.summary["facts"])
+
+
 def test_a_backup_is_made_by_the_timer_and_reported(site: PostalSite) -> None:
     assert "mailstack-postal-backup.timer" in site.sh("systemctl list-timers --all --no-pager")
     site.sh("systemctl start mailstack-postal-backup.service")
@@ -56,6 +68,57 @@ def test_a_backup_is_made_by_the_timer_and_reported(site: PostalSite) -> None:
     shown = site.sh("journalctl --no-pager -u mailstack-postal-backup; ls -a /var/backups/mailstack-postal")
     assert DATABASE_PASSWORD not in shown
     assert ".work" not in shown
+
+
+def test_an_operator_sees_why_mail_waits_while_the_relay_is_away(site: PostalSite) -> None:
+    way_out = "FORWARD -p tcp --dport 2525 -j REJECT --reject-with tcp-reset"
+    site.sh(f"iptables -I {way_out}")
+    try:
+        number = site.send("waits for the relay")
+        site.wait(lambda: "refused" in str(operate(site, "queue")["servers"][0]["reasons"]).lower(), "a try to fail")
+        [server] = operate(site, "queue")["servers"]
+        assert (server["server"], server["waiting"], server["held"]) == ("acme/mail", 1, 0)
+        [message] = server["messages"]
+        assert (message["id"], message["to"], message["status"]) == (number, "someone@recipient.test", "SoftFail")
+    finally:
+        site.sh(f"iptables -D {way_out}")
+    site.sql("UPDATE postal.queued_messages SET retry_after = NULL, attempts = 0;")
+    site.wait(lambda: operate(site, "queue")["servers"][0]["waiting"] == 0, "the message to leave")
+
+
+def test_an_operator_sees_processes_room_keys_and_logins(site: PostalSite) -> None:
+    site.sh(f"docker stop {site.container('worker')}")
+    stopped = operate(site, "status")
+    site.sh("docker start $(docker ps -aq --filter label=com.docker.compose.service=worker)")
+    assert {one["service"]: one["running"] for one in stopped["processes"]} == {
+        "web": True, "smtp": True, "worker": False,
+    }  # fmt: skip
+    assert "MariaDB" in stopped["database"]["version"]
+    assert stopped["image"].endswith("postal:3.3.7")
+    assert all(0 < disk["free"] <= disk["bytes"] for disk in stopped["disk"])
+    assert [user["email"] for user in operate(site, "users")["users"]] == ["admin@example.com"]
+    told = operate(site, "credentials")["credentials"]
+    assert {(one["name"], one["type"], one["hold"]) for one in told} == {
+        ("app", "SMTP", False), ("app over HTTP", "API", False),
+    }  # fmt: skip
+    lines = operate(site, "log", process="web")["lines"]
+    assert any(lines.values())
+    assert all("web" in name for name in lines)
+
+
+def test_an_operator_makes_a_backup_and_is_told_what_a_restore_replaces(site: PostalSite) -> None:
+    made = operate(site, "backup", "apply")["backup"]
+    assert made["file"] == newest(site) == operate(site, "backups")["backups"][0]["file"]
+    held = made["manifest"]["counts"]["messages"]
+    late = site.send("after that backup")
+    before = operate(site, "restore")
+    assert before["archive"]["file"] == made["file"]
+    assert before["now"]["messages"] == held + 1
+    assert [str(late)] in site.sql("SELECT id FROM `postal-server-1`.messages;"), "a look changes nothing"
+    restored = operate(site, "restore", "apply", file=made["file"])["restored"]
+    assert restored["counts"]["messages"] == held
+    assert [str(late)] not in site.sql("SELECT id FROM `postal-server-1`.messages;")
+    assert site.postal().code == 0
 
 
 def test_old_backups_go_and_the_newest_stay(site: PostalSite) -> None:

@@ -1,0 +1,103 @@
+"""What the day-2 commands share: their options, the way into the stack, and how they ask before they do."""
+
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from cli.common import ROOT
+from cli.verify_options import wrong_call
+
+if TYPE_CHECKING:
+    from mailstack.reach.entry import Entry
+
+__all__ = [
+    "HostOption",
+    "IdentityOption",
+    "JsonOption",
+    "PodOption",
+    "SinceOption",
+    "YesOption",
+    "agree",
+    "duration",
+    "entry_of",
+    "print_json",
+    "progress",
+]
+
+HostOption = Annotated[str | None, typer.Option("--host", help="only this host of the stack", show_default=False)]
+PodOption = Annotated[str | None, typer.Option("--pod", help="only this pod", show_default=False)]
+IdentityOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--identity",
+        help="file with a private key for SSH, instead of the stack's own; without either, the SSH agent",
+        show_default=False,
+    ),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="one JSON document on standard output, nothing else there")]
+YesOption = Annotated[bool, typer.Option("--yes", help="do not ask: do what is said")]
+SinceOption = Annotated[
+    str | None, typer.Option("--since", help="how far back, such as 90s, 15m, 6h or 2d", show_default=False)
+]
+
+
+def entry_of(stack: str, identity: Path | None = None) -> "Entry":
+    """Return the ways into a stack, from its outputs. Raises OutputError where it tells none."""
+    from mailstack.reach.entry import Entry
+    from mailstack.reach.operations import read_operations
+
+    key = None
+    if identity is not None:
+        try:
+            key = identity.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise wrong_call(f"--identity {identity} cannot be read: {error}") from None
+    return Entry(operations=read_operations(stack, ROOT), stack=stack, folder=ROOT, identity=key)
+
+
+def duration(flag: str, text: str | None) -> float | None:
+    """Return the seconds of an option such as ``15m``; a wrong one is a wrong call."""
+    from mailstack.operate.relay import seconds_of
+
+    if text is None:
+        return None
+    try:
+        return seconds_of(text)
+    except ValueError as error:
+        raise wrong_call(f"{flag} {error}") from None
+
+
+def print_json(document: Any) -> None:
+    """Print the one document."""
+    sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=False, sort_keys=True) + "\n")
+
+
+def progress(line: str) -> None:
+    """Tell on standard error what goes on."""
+    sys.stderr.write(f"{line}\n")
+    sys.stderr.flush()
+
+
+def agree(told: Sequence[str], *, yes: bool, word: str | None = None) -> None:
+    """Say what goes, and return only when a person, or ``--yes``, agrees. Without a terminal and ``--yes``: refuse.
+
+    ``word`` has to be typed where a mere y is too little. Raises a wrong call for a refusal by the rules, exits with 1
+    for a person's no.
+    """
+    for line in told:
+        progress(line)
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise wrong_call("nobody is here to be asked, and nothing was done: say --yes")
+    if word is None:
+        agreed = typer.confirm("Go on?", default=False, err=True)
+    else:
+        agreed = str(typer.prompt(f"Type {word!r} to go on", err=True, default="", show_default=False)).strip() == word
+    if not agreed:
+        progress("nothing was done")
+        raise typer.Exit(1)

@@ -1,0 +1,336 @@
+"""Commands about a running Postal: status, queue, logs, backup, restore, upgrade, user, credential."""
+
+import sys
+from subprocess import run as set_config
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from cli.common import ROOT, StackOption, say
+from cli.operate_options import (
+    IdentityOption,
+    JsonOption,
+    SinceOption,
+    YesOption,
+    agree,
+    duration,
+    entry_of,
+    print_json,
+    progress,
+)
+from cli.verify_options import wrong_call
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from mailstack.operate.postal import Postal
+
+__all__ = ["postal"]
+
+postal = typer.Typer(help="The running Postal: processes, queue, log, backups, logins and keys.", no_args_is_help=True)
+user = typer.Typer(help="Who may log in to the web UI.", no_args_is_help=True)
+credential = typer.Typer(help="The keys that applications send with.", no_args_is_help=True)
+postal.add_typer(user, name="user")
+postal.add_typer(credential, name="credential")
+
+NOTHING_YET = "Nothing on the host changes until `pulumi up`."
+ServerOption = Annotated[
+    str | None, typer.Option("--server", help="only this mail server, such as company/apps", show_default=False)
+]
+
+
+def _postal(stack: str, identity: "Path | None") -> "Postal":
+    from mailstack.operate.postal import Postal
+
+    return Postal(entry=entry_of(stack, identity))
+
+
+@postal.command("status")
+def status(stack: StackOption, *, identity: IdentityOption = None, as_json: JsonOption = False) -> None:
+    """Show processes, versions, queue, room on the disk and the last backup. Exits with 1 where something is wrong."""
+    from cli.operate_postal_show import show_status, status_problems
+
+    found = _postal(stack, identity).status()
+    found["problems"] = status_problems(found)
+    print_json(found) if as_json else show_status(found, stack)
+    raise typer.Exit(1 if found["problems"] else 0)
+
+
+@postal.command("queue")
+def queue(
+    stack: StackOption,
+    *,
+    server: ServerOption = None,
+    limit: Annotated[int, typer.Option("--limit", min=1, max=1000, help="how many messages of each server")] = 20,
+    identity: IdentityOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List what waits and what is held in each mail server, and why."""
+    from cli.operate_postal_show import show_servers
+
+    found = _postal(stack, identity).queue(limit)
+    chosen = [one for one in found if server in {None, one["server"]}]
+    if server is not None and not chosen:
+        raise wrong_call(f"--server {server}: the mail servers are {', '.join(one['server'] for one in found)}")
+    print_json(chosen) if as_json else show_servers(chosen)
+
+
+@postal.command("logs")
+def logs(
+    stack: StackOption,
+    process: Annotated[
+        str | None, typer.Argument(help="web, smtp or worker (default: all)", show_default=False)
+    ] = None,
+    *,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="go on with what comes, until Ctrl-C")] = False,
+    since: SinceOption = None,
+    lines: Annotated[int, typer.Option("--lines", "-n", min=1, max=100_000, help="the last of each process")] = 100,
+    identity: IdentityOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Print the log of Postal's processes."""
+    if follow and as_json:
+        raise wrong_call("--json is one document, and a log that is followed has no end: leave out one of them")
+    found, seconds = _postal(stack, identity), duration("--since", since)
+    if follow:
+        try:
+            found.follow(process, say, since=seconds, limit=lines)
+        except KeyboardInterrupt:
+            raise typer.Exit(130) from None
+        return
+    told = found.logs(process, since=seconds, limit=lines)
+    if as_json:
+        print_json(told)
+        return
+    for name, texts in told.items():
+        for line in texts:
+            say(f"{name}  {line}" if len(told) > 1 else line)
+
+
+@postal.command("backup")
+def backup(
+    stack: StackOption,
+    *,
+    list_only: Annotated[bool, typer.Option("--list", help="only list those that are there")] = False,
+    identity: IdentityOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Make a backup now: every database, configuration and keys, in one file on Postal's host."""
+    from cli.operate_postal_show import show_backup, show_backups
+
+    found = _postal(stack, identity)
+    if list_only:
+        told = found.backups()
+        print_json(told) if as_json else show_backups(told)
+        return
+    made = found.backup(progress)
+    print_json(made) if as_json else show_backup(made)
+
+
+@postal.command("restore")
+def restore(
+    stack: StackOption,
+    file: Annotated[str, typer.Argument(help="path of the backup on Postal's host (default: the newest)")] = "",
+    *,
+    with_config: Annotated[
+        bool, typer.Option("--with-config", help="also bring back configuration and keys; else the host's stay")
+    ] = False,
+    identity: IdentityOption = None,
+    yes: YesOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Replace all of Postal's mail by that of a backup; what is there is dumped first. Mail stops meanwhile."""
+    from cli.operate_postal_show import restore_told
+
+    found = _postal(stack, identity)
+    before = found.restore(file, with_config=with_config, say=progress, agreed=False)
+    path = str(before["archive"]["file"])
+    agree(restore_told(before, with_config=with_config), yes=yes, word="restore")
+    done = found.restore(path, with_config=with_config, say=progress, agreed=True)
+    if as_json:
+        print_json({"archive": done["archive"], "before": before["now"], "restored": done["restored"]})
+        return
+    say(f"restored {path}, made {done['restored']['restored']}: {done['restored']['counts']['messages']} messages")
+    say(f"next: pulumi up --stack {stack} compares what is declared with what came back")
+
+
+@postal.command("upgrade")
+def upgrade(
+    stack: StackOption,
+    to: Annotated[
+        str | None, typer.Option("--to", help="release, such as 3.3.8; without it nothing changes", show_default=False)
+    ] = None,
+    *,
+    backup_first: Annotated[
+        bool, typer.Option("--backup/--no-backup", help="make a backup before the setting changes")
+    ] = True,
+    identity: IdentityOption = None,
+    yes: YesOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Check what an upgrade meets, and with --to prepare it: a backup, then the setting. `pulumi up` performs it.
+
+    An upgrade is a change of the declaration (postal.image.tag): this command never runs `pulumi up` itself.
+    """
+    from cli.operate_postal_show import show_upgrade, status_problems
+    from mailstack.operate.postal import UpgradeError, upgrade_problem
+
+    found = _postal(stack, identity)
+    now = found.status()
+    declared = found.entry.plan.settings.postal
+    if declared is None:
+        raise wrong_call(f"the settings of stack {stack} declare no Postal any more")
+    running = str(now["image"]).rpartition(":")[2]
+    report: dict[str, Any] = {
+        "running": now["image"], "declared": declared.image.tag, "to": to, "problems": status_problems(now),
+        "backup": None,
+    }  # fmt: skip
+    if to is not None:
+        if declared.image.digest is not None:
+            raise UpgradeError("postal.image.digest pins the image: change tag and digest together in the stack file")
+        problem = upgrade_problem(running, to)
+        if problem is not None:
+            raise UpgradeError(f"--to {problem}")
+        first = "a backup is made, then " if backup_first else "WITHOUT a backup, "
+        what = f"Postal {running} -> {to}: {first}postal.image.tag becomes {to} in Pulumi.{stack}.yaml."
+        agree([*(f"wrong now: {text}" for text in report["problems"]), what, NOTHING_YET], yes=yes)
+        if backup_first and found.at.host is not None:
+            report["backup"] = found.backup(progress)
+        _set_tag(stack, to)
+    print_json(report) if as_json else show_upgrade(report, stack)
+
+
+def _set_tag(stack: str, tag: str) -> None:
+    from mailstack.operate.postal import UpgradeError
+    from mailstack.settings.stackfile import PROJECT
+
+    command = ["pulumi", "config", "set", "--path", f"{PROJECT}:postal.image.tag", tag, "--stack", stack]
+    try:
+        done = set_config(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    except FileNotFoundError:
+        raise UpgradeError("the Pulumi CLI is not on PATH: run scripts/install-pulumi.sh") from None
+    if done.returncode:
+        raise UpgradeError(f"`{' '.join(command)}` failed: {done.stderr.strip()}")
+
+
+@user.command("list")
+def user_list(stack: StackOption, *, identity: IdentityOption = None, as_json: JsonOption = False) -> None:
+    """List who may log in to the web UI, and who of them is declared."""
+    from cli.operate_postal_show import show_users
+
+    found = _postal(stack, identity).users()
+    print_json(found) if as_json else show_users(found, stack)
+
+
+@user.command("create")
+def user_create(
+    stack: StackOption, email: Annotated[str, typer.Argument(help="address, which is the login name")], *,
+    as_json: JsonOption = False,
+) -> None:  # fmt: skip
+    """Say how a further login comes about: by an invitation in the web UI. Changes nothing."""
+    at = entry_of(stack).operations.postal
+    if at is None:
+        raise wrong_call(f"stack {stack} has no Postal")
+    told = {
+        "email": email,
+        "link": f"{at.web_url}/users/new",
+        "declared": email in at.users,
+        "how": "log in as the declared administrator and make the user there. The stack declares one administrator "
+        "(postal.admin) and leaves every further user alone; nothing of it is undone by `pulumi up`.",
+    }
+    if as_json:
+        print_json(told)
+        return
+    say(f"{told['link']}\n{told['how']}")
+
+
+@user.command("reset-password")
+def user_reset(
+    stack: StackOption, email: Annotated[str, typer.Argument(help="login name")], *, as_json: JsonOption = False
+) -> None:
+    """Say where a new password is made: Postal's own link for a person, the setting for the declared administrator."""
+    at = entry_of(stack).operations.postal
+    if at is None:
+        raise wrong_call(f"stack {stack} has no Postal")
+    if email in at.users:
+        how = f"pulumi config set --secret --path mailstack:postal.admin.password --stack {stack}, then pulumi up"
+        told = {"email": email, "declared": True, "link": None, "how": how}
+    else:
+        how = "Postal sends a link to that address, by its own mail"
+        told = {"email": email, "declared": False, "link": f"{at.web_url}/login/reset", "how": how}
+    if as_json:
+        print_json(told)
+        return
+    say(f"{told['link']}: {how}" if told["link"] else f"{email} is declared (postal.admin): {how}")
+
+
+@credential.command("list")
+def credential_list(
+    stack: StackOption, *, server: ServerOption = None, identity: IdentityOption = None, as_json: JsonOption = False
+) -> None:
+    """List the keys by name: kind, held or not, last used, declared or not. Never a key itself."""
+    from cli.operate_postal_show import show_credentials
+
+    found = [one for one in _postal(stack, identity).credentials() if server in {None, one["server"]}]
+    print_json(found) if as_json else show_credentials(found)
+
+
+@credential.command("show")
+def credential_show(
+    stack: StackOption,
+    server: Annotated[str, typer.Option("--server", help="mail server, such as company/apps")],
+    name: Annotated[str, typer.Option("--credential", help="its name")],
+    *,
+    show_secret: Annotated[bool, typer.Option("--show-secret", help="print the key, to a pipe or a terminal")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Show how an application uses a declared key; the key itself only with --show-secret."""
+    from mailstack.reach.outputs import secret_output
+
+    servers = secret_output("mail_servers", stack, ROOT)
+    if server not in servers:
+        raise wrong_call(f"--server {server}: the mail servers are {', '.join(servers)}")
+    told = servers[server]
+    kinds = {"SMTP": told["smtp_keys"], "API": told["api_keys"]}
+    found = [
+        {
+            "server": server, "name": name, "type": kind, "key": keys[name] if show_secret else None,
+            **({"smtp_host": told["smtp_host"], "smtp_port": told["smtp_port"], "smtp_user": told["smtp_user"]}
+               if kind == "SMTP" else {"api_url": told["api_url"]}),
+        }
+        for kind, keys in kinds.items() if name in keys
+    ]  # fmt: skip
+    if not found:
+        known = sorted({*told["smtp_keys"], *told["api_keys"]})
+        raise wrong_call(f"--credential {name}: {server} has {', '.join(known) or 'none'}")
+    if as_json:
+        print_json(found)
+        return
+    for one in found:
+        for key, value in one.items():
+            if value is not None:
+                say(f"{key}: {value}")
+    if not show_secret:
+        sys.stderr.write("the key is not shown; --show-secret does\n")
+
+
+@credential.command("revoke")
+def credential_revoke(
+    stack: StackOption,
+    server: Annotated[str, typer.Option("--server", help="mail server, such as company/apps")],
+    name: Annotated[str, typer.Option("--credential", help="its name")],
+) -> None:
+    """Say how a key is revoked or held: it is declared, so by the declaration. Changes nothing."""
+    at = entry_of(stack).operations.postal
+    if at is None:
+        raise wrong_call(f"stack {stack} has no Postal")
+    if name not in at.credentials.get(server, ()):
+        raise wrong_call(
+            f"{server} declares no credential {name!r}: it has {', '.join(at.credentials.get(server, ()))}"
+        )
+    say(
+        f"hold its mail: in Pulumi.{stack}.yaml give credential {name!r} of {server} `hold: true`, then pulumi up\n"
+        f"revoke it: take it out there with postal.removal: allow, then pulumi up; nothing sends with it after that\n"
+        f"another key for the same name: pulumi config set --secret --path "
+        f"'mailstack:postal.organizations[…].mail_servers[…].credentials[…].key' --stack {stack}, then pulumi up"
+    )

@@ -1,0 +1,169 @@
+"""`mailstack send`: one message by the way that the stack's applications have."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from cli.common import ROOT, StackOption, say
+from cli.operate_options import (
+    HostOption,
+    IdentityOption,
+    JsonOption,
+    PodOption,
+    duration,
+    entry_of,
+    print_json,
+    progress,
+)
+from cli.verify_options import wrong_call
+
+if TYPE_CHECKING:
+    from mailstack.operate.sending import Sent
+
+__all__ = ["EPILOG", "send"]
+
+EPILOG = (
+    "Passwords and keys come from the stack's secret outputs, never from an argument. "
+    "Exit codes: 0 it was taken (with --wait: delivered); 1 it was not, with cause and fix; 2 wrong call."
+)
+STYLES = {"accepted": "green", "delivered": "green", "sent": "green", "waiting": "yellow", "deferred": "yellow"}
+
+
+class Via(StrEnum):
+    """Ways in."""
+
+    SMTP = "smtp"
+    API = "api"
+    RELAY = "relay"
+
+
+def send(
+    stack: StackOption,
+    sender: Annotated[str, typer.Option("--from", help="sender", show_default=False)],
+    to: Annotated[list[str], typer.Option("--to", help="recipient; may be repeated", show_default=False)],
+    *,
+    via: Annotated[
+        Via | None,
+        typer.Option("--via", help="Postal by SMTP or HTTP API, or the relay (default: smtp; without Postal: relay)"),
+    ] = None,
+    server: Annotated[
+        str | None,
+        typer.Option(
+            "--server", help="mail server of Postal, such as company/apps (default: the sender's)", show_default=False
+        ),
+    ] = None,
+    credential: Annotated[
+        str | None, typer.Option("--credential", help="which of its keys (default: the first)", show_default=False)
+    ] = None,
+    subject: Annotated[str, typer.Option("--subject")] = "Test message",
+    body: Annotated[str, typer.Option("--body")] = "mailstack send sent this message.",
+    eml: Annotated[
+        Path | None, typer.Option("--eml", help="a whole message instead of --subject and --body", show_default=False)
+    ] = None,
+    wait: Annotated[
+        str, typer.Option("--wait", help="api: ask what became of it, relay: follow it, for so long")
+    ] = "60s",
+    ca: Annotated[
+        Path | None, typer.Option("--ca", help="PEM file of an authority that signed the certificates, too")
+    ] = None,
+    host: HostOption = None,
+    pod: PodOption = None,
+    identity: IdentityOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Send a message by the stack's own way and tell what became of it."""
+    from mailstack.operate.sending import compose
+
+    seconds = duration("--wait", wait) or 0.0
+    if via is None:
+        via = Via.RELAY if entry_of(stack).operations.postal is None else Via.SMTP
+    if eml is not None:
+        try:
+            message = eml.read_bytes()
+        except OSError as error:
+            raise wrong_call(f"--eml {eml} cannot be read: {error}") from None
+    else:
+        message = compose(sender, to, subject, body + "\n")
+    if via is Via.RELAY:
+        told = _by_relay(stack, sender, to, message, seconds, host=host, pod=pod, identity=identity)
+    else:
+        told = [
+            _document(one, via) for one in _by_postal(stack, via, sender, to, message, seconds, server, credential, ca)
+        ]
+    if as_json:
+        print_json(told)
+    else:
+        _show(told, stack)
+    raise typer.Exit(0 if all(one["fine"] for one in told) else 1)
+
+
+def _by_postal(
+    stack: str, via: Via, sender: str, to: list[str], message: bytes, seconds: float, server: str | None,
+    credential: str | None, ca: Path | None,
+) -> "list[Sent]":  # fmt: skip
+    from mailstack.operate.sending import Sending, choose
+    from mailstack.operate.sending import send as send_by
+    from mailstack.reach.outputs import secret_output
+
+    servers = secret_output("mail_servers", stack, ROOT)
+    way = choose(servers, "api" if via is Via.API else "smtp", sender, server, credential)
+    progress(f"by {via.value.upper()}: mail server {way.server}, credential {way.credential}")
+    what = Sending(sender=sender, recipients=to, message=message)
+    return send_by(way, what, wait_seconds=seconds, authorities=ca)
+
+
+def _document(one: "Sent", via: Via) -> dict[str, Any]:
+    return {
+        "via": via.value, "outcome": one.outcome, "fine": one.fine, "recipient": one.recipient,
+        "message_id": one.message_id, "number": one.number, "said": one.said, "cause": one.cause, "fix": one.fix,
+    }  # fmt: skip
+
+
+def _by_relay(
+    stack: str, sender: str, to: list[str], message: bytes, seconds: float, *, host: str | None, pod: str | None,
+    identity: Path | None,
+) -> list[dict[str, Any]]:  # fmt: skip
+    from mailstack.operate.relay import deliver
+    from mailstack.operate.sending import message_id_of
+
+    entry = entry_of(stack, identity)
+    place = entry.relay(host=host, pod=pod)[0]
+    at = entry.operations.relay
+    if at is None:
+        raise wrong_call(f"stack {stack} has no relay")
+    text = message.decode("utf-8", "surrogateescape")
+    found = []
+    for recipient in to:
+        one = deliver(
+            place, at, sender=sender, recipient=recipient, seconds=seconds, content=text, say=progress
+        )  # fmt: skip
+        found.append(
+            {
+                "via": "relay", "outcome": one.state, "fine": one.state == "sent", "recipient": recipient,
+                "message_id": message_id_of(message), "number": one.queue_id, "said": one.reply,
+                "cause": None if one.cause is None else one.cause.cause,
+                "fix": None if one.cause is None else one.cause.fix,
+            }
+        )  # fmt: skip
+    return found
+
+
+def _show(told: list[dict[str, Any]], stack: str) -> None:
+    from rich.text import Text
+
+    from cli.operate_show import console_of
+
+    console = console_of()
+    for one in told:
+        line = Text(f"{one['recipient']}: ").append(one["outcome"], style=STYLES.get(one["outcome"], "red"))
+        line.append(f", {one['message_id']}" + (f", message {one['number']}" if one["number"] else ""))
+        console.print(line, soft_wrap=True)
+        if one["said"]:
+            console.print(Text(f"  {one['said']}"), soft_wrap=True)
+        for name in ("cause", "fix"):
+            if one[name]:
+                console.print(Text(f"  {name}: {one[name]}".replace("<stack>", stack)), soft_wrap=True)
+    if any(one["outcome"] == "accepted" for one in told):
+        say(f"what becomes of it: mailstack postal queue --stack {stack}, mailstack relay logs --stack {stack}")

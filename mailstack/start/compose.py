@@ -1,0 +1,193 @@
+"""From answers to settings: what stands in the first stack file, and why, where it is not the usual."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from mailstack.dns.tags import tags_of
+from mailstack.start.answers import SSH_PORT, Answers, InDns
+from mailstack.upstreams import PRESETS
+
+__all__ = ["HOST", "compose"]
+
+HOST = "mail1"
+POSTAL_MEMORY_MB, POSTAL_DISK_GB = 2000, 10
+# What Postal takes unless told otherwise. The rest of a message, encoded headers and all, is its own.
+POSTAL_MESSAGE_MB = 14
+MEGABYTE = 1_000_000
+FOUND = "found in DNS"
+ALLS = ("~all", "-all", "?all")
+POLICIES = ("none", "quarantine", "reject")
+Notes = dict[str, str]
+
+
+def compose(answers: Answers) -> tuple[dict[str, Any], Notes]:
+    """Return the settings, and what is to be said about some of them: dotted place to sentence."""
+    notes: Notes = {}
+    first = answers.domains[0]
+    settings: dict[str, Any] = {"environment": answers.environment}
+    if answers.host is not None:
+        settings["ssh"] = {"connect_attempts": 20}
+        settings["hosts"] = {HOST: _host(answers, notes)}
+    settings["domains"] = [_domain(answers, place, name, notes) for place, name in enumerate(answers.domains)]
+    settings["relay"] = _relay(answers, first, notes)
+    if answers.upstream == "google-workspace":
+        settings["relay_rule"] = {"name": f"mailstack {answers.stack}"}
+        if answers.username is not None:
+            settings["relay_rule"]["require_smtp_auth"] = True
+    if _with_postal(answers):
+        settings["postal"] = _postal(answers, first, notes)
+        settings["caddy"] = _caddy(answers)
+    settings["dns"] = _dns(answers, first, notes)
+    return settings, notes
+
+
+def _with_postal(answers: Answers) -> bool:
+    return answers.tls != "none"
+
+
+def _host(answers: Answers, notes: Notes) -> dict[str, Any]:
+    place = answers.host
+    assert place is not None  # noqa: S101 - the caller has looked
+    host: dict[str, Any] = {"address": place.address, "user": place.user}
+    if place.port != SSH_PORT:
+        host["port"] = place.port
+    if answers.host_key is not None:
+        host["host_key"] = answers.host_key
+        notes[f"hosts.{HOST}.host_key"] = "a host that shows another one is refused"
+    host |= {
+        key: value
+        for key, value in (("public_ipv4", answers.public_ipv4), ("public_ipv6", answers.public_ipv6))
+        if value is not None
+    }
+    if _with_postal(answers):
+        host |= {"minimum_memory_mb": POSTAL_MEMORY_MB, "minimum_disk_gb": POSTAL_DISK_GB}
+    return host
+
+
+def _domain(answers: Answers, place: int, name: str, notes: Notes) -> dict[str, Any]:
+    found = answers.in_dns.get(name, InDns())
+    domain: dict[str, Any] = {"name": name}
+    usual = {(one.preference, one.exchange) for one in PRESETS[answers.upstream].mx}
+    if found.mx and set(found.mx) != usual:
+        domain["mx"] = [{"preference": preference, "exchange": host} for preference, host in sorted(found.mx)]
+        notes[f"domains.{place}.mx"] = f"{FOUND}: mailboxes stay where they are"
+    spf = _spf(answers, found.spf)
+    if spf:
+        domain["spf"] = spf
+        notes[f"domains.{place}.spf"] = f"{FOUND}, beside what the upstream needs"
+    selector = f"{'postal-' if _with_postal(answers) else 'mail'}{answers.month}"
+    domain["dkim"] = [{"selector": selector}]
+    notes[f"domains.{place}.dkim.0.selector"] = (
+        "Postal signs with it" if _with_postal(answers) else "for applications that sign; Google's own key goes beside"
+    )
+    domain["dmarc"] = _dmarc(answers, place, name, found.dmarc, notes)
+    return domain
+
+
+def _spf(answers: Answers, text: str | None) -> dict[str, Any]:
+    """Return the terms of a record of before that the stack does not bring itself."""
+    source = PRESETS[answers.upstream].spf
+    ours = {f"include:{source.domain}"} if source is not None else set()
+    ours |= {f"ip4:{one}" for one in _addresses(answers)} | {f"ip6:{one}" for one in _addresses(answers)}
+    terms = [term for term in (text or "").split()[1:] if term.lower().removeprefix("+") not in ours]
+    spf: dict[str, Any] = {}
+    for term in (term.removeprefix("+") for term in terms):
+        kind, colon, target = term.partition(":")
+        if kind.lower() == "include" and colon:
+            spf.setdefault("include", []).append(target)
+        elif term.lower().startswith("redirect="):
+            spf["redirect"] = term.partition("=")[2]
+        elif term.lower() in ALLS:
+            spf["all"] = term.lower()
+        elif term.lower() != "all" and "=" not in term:  # `+all` lets everybody send: nobody wants that back
+            spf.setdefault("mechanisms", []).append(term)
+    return {} if set(spf) == {"all"} and spf["all"] == "~all" else spf
+
+
+def _addresses(answers: Answers) -> Sequence[str]:
+    return [one for one in (answers.public_ipv4, answers.public_ipv6, *answers.egress) if one is not None]
+
+
+def _dmarc(answers: Answers, place: int, name: str, text: str | None, notes: Notes) -> dict[str, Any]:
+    tags: Mapping[str, str] = (tags_of(text) if text else None) or {}
+    mailboxes = [one.strip().partition("!")[0] for one in tags.get("rua", "").split(",")]
+    reports = [one[len("mailto:") :] for one in mailboxes if one.lower().startswith("mailto:")]
+    at = answers.contact.rpartition("@")[2]
+    near = at == name or at.endswith(f".{name}") or name.endswith(f".{at}")
+    if tags.get("p") in POLICIES:
+        notes[f"domains.{place}.dmarc.policy"] = f"{FOUND}; docs/how-to/dmarc-ramp.md makes it stricter"
+    policy = tags["p"] if tags.get("p") in POLICIES else "quarantine"
+    return {"policy": policy, "aggregate_reports": reports or [answers.contact if near else f"postmaster@{name}"]}
+
+
+def _relay(answers: Answers, first: str, notes: Notes) -> dict[str, Any]:
+    relay: dict[str, Any] = {"placement": answers.placement, "hostname": f"relay.{first}"}
+    if answers.placement == "kubernetes":
+        relay["egress_addresses"] = list(answers.egress)
+        relay["image"] = {"reference": answers.image}
+        relay["kubernetes"] = {"context": answers.context}
+    else:
+        relay["host"] = HOST
+    if answers.placement == "docker":
+        relay["docker"] = {"ssh_key": "agent"}
+        notes["relay.docker.ssh_key"] = "load the key of `ssh` with ssh-add before `pulumi up`"
+    upstream: dict[str, Any] = {"preset": answers.upstream}
+    if answers.region is not None:
+        upstream["region"] = answers.region
+    if answers.upstream_host is not None:
+        upstream["host"] = answers.upstream_host
+    upstream["port"] = 587
+    upstream["auth"] = "none" if answers.username is None else "sasl"
+    if answers.username is not None:
+        upstream["username"] = answers.username
+    relay["upstream"] = upstream
+    relay["queue_lifetime_hours"] = 48
+    relay["postmaster"] = answers.contact
+    return relay
+
+
+def _postal(answers: Answers, first: str, notes: Notes) -> dict[str, Any]:
+    notes["postal.organizations.0.mail_servers.0.credentials"] = "rename `app`, and add one for each application"
+    largest = PRESETS[answers.upstream].message_size_bytes // MEGABYTE - 1
+    return {
+        "host": HOST,
+        "web_hostname": f"postal.{first}",
+        "smtp_hostname": f"mx.{first}",
+        "database": {"memory_mb": 1024},
+        "admin": {"email": answers.contact},
+        "organizations": [
+            {
+                "name": first,
+                "permalink": "company",
+                "mail_servers": [
+                    {
+                        "name": "Applications",
+                        "permalink": "apps",
+                        "domains": list(answers.domains),
+                        "credentials": [{"name": "app", "type": "SMTP"}, {"name": "app", "type": "API"}],
+                    }
+                ],
+            }
+        ],
+        **({"max_message_mb": largest} if largest < POSTAL_MESSAGE_MB else {}),
+    }
+
+
+def _caddy(answers: Answers) -> dict[str, Any]:
+    caddy: dict[str, Any] = {"host": HOST, "certificates": answers.tls}
+    if answers.tls == "acme":
+        caddy["acme"] = {"email": answers.contact}
+    if answers.tls == "custom":
+        caddy["custom"] = {"certificate": answers.certificate}
+    return caddy
+
+
+def _dns(answers: Answers, first: str, notes: Notes) -> dict[str, Any]:
+    dns: dict[str, Any] = {"provider": answers.dns, "ttl": 3600}
+    if answers.dns == "cloudflare":
+        zones = [one for one in answers.domains if not any(one.endswith(f".{other}") for other in answers.domains)]
+        dns["cloudflare"] = {"zones": dict.fromkeys(zones)}
+        notes |= {f"dns.cloudflare.zones.{zone}": "its ID is looked up" for zone in zones}
+    if answers.dns == "server":
+        dns["server"] = {"host": HOST, "nameservers": [f"ns1.{first}"], "hostmaster": answers.contact}
+    return dns

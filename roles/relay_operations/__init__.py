@@ -1,0 +1,1 @@
+"""What an operator asks of a running relay: its queue, its configuration, its log, a test message."""
