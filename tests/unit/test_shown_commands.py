@@ -1,0 +1,166 @@
+"""Every command that a document shows exists, and runs in a test or is marked as needing what no test has.
+
+A new command in a document fails here until a line of ``RUN_BY`` names the test that runs it, or the block it stands in
+has the mark that ``tests/unit/documents.py`` describes.
+"""
+
+import functools
+import re
+from typing import Any
+
+import pytest
+from typer.main import get_command
+
+from cli.main import app
+from tests.unit.documents import ROOT, Shown, documents, shown
+
+# The page of all commands is made from them: it shows how each is called, not what to type.
+GENERATED = {"docs/reference/cli.md"}
+# Of Pulumi's commands, those that are groups of others.
+GROUPS = {"config", "stack", "state"}
+# Said in messages that documents quote, and no command.
+QUOTED = {"mailstack tries again"}
+
+# Command -> files with tests that run it. Together they hold its words and every flag that documents show with it.
+ON_THE_ENGINE = ("tests/engine/test_shown_commands.py", "tests/engine/test_init.py", "rehearsal/engine.py")
+RUN_BY = {
+    "mailstack diagnose": ("tests/unit/test_verify_command.py",),
+    "mailstack dmarc report": ("tests/unit/test_dmarc_report.py", "tests/unit/test_shown_calls.py"),
+    "mailstack dns flatten": ("tests/unit/test_spf_flatten.py", "tests/unit/test_shown_calls.py"),
+    "mailstack dns list": ("tests/unit/test_shown_calls.py",),
+    "mailstack drift": ("tests/unit/test_command_line.py",),
+    "mailstack init": ("tests/unit/test_command_line.py",),
+    "mailstack monitoring": ("tests/unit/test_shown_calls.py",),
+    "mailstack rehearse": ("tests/unit/test_command_line.py",),
+    "mailstack rotate dkim": ("tests/unit/test_rotate_command.py",),
+    "mailstack schema": ("tests/unit/test_shown_calls.py",),
+    "mailstack validate": ("tests/unit/test_written.py",),
+    "mailstack verify": ("tests/unit/test_verify_command.py", "tests/verify/test_message_way.py"),
+    **dict.fromkeys(
+        (
+            *("pulumi up", "pulumi preview", "pulumi destroy", "pulumi refresh", "pulumi config get", "pulumi stack"),
+            *("pulumi config set", "pulumi stack export", "pulumi stack output", "pulumi stack rm", "pulumi state delete"),
+        ),
+        ON_THE_ENGINE,
+    ),
+}
+# Target of make -> what its recipe runs, who runs the same in continuous integration, and the words there.
+MADE_BY = {
+    "check": ("lint", ".ci/run", "make lint"),
+    "demo": ("-m cli rehearse", "tests/rehearsal/test_whole_stack.py", "rehearse(stack"),
+    "demo-down": ("--down", "tests/unit/test_command_line.py", '["--down"]'),
+    "docs": ("-m sphinx", ".ci/run", "make docs"),
+    "engine": ("scripts/engine.sh", "Makefile", "@scripts/engine.sh ||"),
+    "kubernetes": ("scripts/kubernetes.sh", "scripts/cluster-builds.sh", "scripts/kubernetes.sh"),
+    "kubernetes-plugin": ("scripts/pulumi-kubernetes.sh", "scripts/cluster-builds.sh", "scripts/pulumi-kubernetes.sh"),
+    "reference": ("cli.reference", "tests/unit/test_documents.py", "reference.cli_page()"),
+    "setup": ("scripts/setup.sh", "Makefile", "lint: setup"),
+    "test": ("pytest", ".ci/run", "make test"),
+}
+
+
+@functools.cache
+def everything() -> tuple[Shown, ...]:
+    found = (one for document in documents() if document not in GENERATED for one in shown(document))
+    return tuple(one for one in found if " ".join((one.program, *one.words)) not in QUOTED)
+
+
+def command_of(arguments: tuple[str, ...]) -> tuple[str, Any, list[str]]:
+    """Return the name of a command of ours, the command, and the arguments behind its name."""
+    command: Any = get_command(app)
+    rest, names = list(arguments), ["mailstack"]
+    while rest and rest[0] in getattr(command, "commands", {}):
+        command = command.commands[rest[0]]
+        names.append(rest.pop(0))
+    return " ".join(names), command, rest
+
+
+def name_of(one: Shown) -> str:
+    if one.program == "mailstack":
+        return command_of(one.arguments)[0]
+    length = 2 if one.program == "pulumi" and one.words[:1] and one.words[0] in GROUPS else 1
+    return " ".join((one.program, *one.words[:length]))
+
+
+def mistake(one: Shown) -> str:
+    """Return why the command line would refuse a command of ours; empty where it takes it."""
+    name, command, rest = command_of(one.arguments)
+    if hasattr(command, "commands") and rest and not rest[0].startswith("-"):
+        return f"{name} has no command {rest[0]}"
+    options = {flag for param in command.params for flag in (*param.opts, *param.secondary_opts)} | {"--help"}
+    if unknown := [flag for flag in one.flags if flag not in options]:
+        return f"{name} has no {unknown[0]}"
+    if one.whole and not hasattr(command, "commands") and "--help" not in rest:
+        try:
+            command.make_context(name, rest)
+        except Exception as error:  # noqa: BLE001 - whatever it says, it is not how the command is called
+            return f"{name}: {error}"
+    return ""
+
+
+def unproved(one: Shown, run_by: dict[str, tuple[str, ...]]) -> str:
+    """Return what no test runs of a command; empty where a test does, or the block says why none can."""
+    if one.needs is not None:
+        return ""
+    name = name_of(one)
+    if one.program == "make":
+        return "" if one.words[0] in MADE_BY else f"{name}: not in MADE_BY"
+    if name not in run_by:
+        return f"{name}: not in RUN_BY"
+    text = "".join((ROOT / file).read_text() for file in run_by[name])
+    wanted = [*name.split()[1:], *(flag for flag in one.flags if flag not in {"--stack", "--help"})]
+    missing = [word for word in wanted if f'"{word}"' not in text]
+    return f"{name} {missing[0]}: not in {', '.join(run_by[name])}" if missing else ""
+
+
+def test_every_command_of_ours_is_one_that_the_command_line_takes() -> None:
+    ours = [one for one in everything() if one.program == "mailstack"]
+    assert sorted({f"{one.place}: {said}" for one in ours if (said := mistake(one))}) == []
+    assert len(ours) > 50
+
+
+def test_every_command_runs_in_a_test_or_is_marked() -> None:
+    assert sorted({f"{one.place}: {said}" for one in everything() if (said := unproved(one, RUN_BY))}) == []
+
+
+def test_the_tables_name_no_command_that_no_document_shows() -> None:
+    named = {name_of(one) for one in everything() if one.needs is None}
+    assert [name for name in RUN_BY if name not in named] == []
+    assert [target for target in MADE_BY if f"make {target}" not in named] == []
+
+
+def test_make_runs_what_continuous_integration_runs_too() -> None:
+    recipes = dict(re.findall(r"^([a-z-]+):(.*\n(?:\t.*\n)*)", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    for target, (runs, file, words) in MADE_BY.items():
+        assert runs in recipes[target], target
+        assert words in (ROOT / file).read_text(), target
+
+
+def a(command: str, *, needs: str | None = None) -> Shown:
+    program, *arguments = command.split()
+    return Shown("page.md:1", program, tuple(arguments), whole=True, needs=needs)
+
+
+@pytest.mark.parametrize(
+    ("command", "part"),
+    [
+        ("mailstack verfy", "no command verfy"),
+        ("mailstack rotate dikm", "no command dikm"),
+        ("mailstack verify --only-spf", "no --only-spf"),
+        ("mailstack validate", "Missing parameter"),
+        ("mailstack validate --stack prod extra", "extra"),
+        ("mailstack monitoring everything", "everything"),
+        ("mailstack verify --stack prod --fail-on never", "never"),
+    ],
+)
+def test_a_call_that_would_be_refused_is_seen(command: str, part: str) -> None:
+    assert part in mistake(a(command))
+
+
+def test_a_command_that_nothing_runs_is_seen_unless_it_is_marked() -> None:
+    assert "not in RUN_BY" in unproved(a("mailstack verify --only spf"), {})
+    assert "--unheard-of" in unproved(a("mailstack verify --unheard-of"), RUN_BY)
+    assert "not in MADE_BY" in unproved(a("make coffee"), RUN_BY)
+    assert "not in RUN_BY" in unproved(a("pulumi logs"), RUN_BY)
+    assert unproved(a("pulumi logs", needs="account"), RUN_BY) == ""
+    assert unproved(a("mailstack verify --only spf"), RUN_BY) == ""
