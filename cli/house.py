@@ -141,7 +141,7 @@ def _roles_in(path: Path) -> list[str]:
         for call in _calls(ast.parse(path.read_text()))
         if isinstance(call.func, ast.Name) and call.func.id in {"RoleRun", "run"}
         for value in [*call.args[:1], *(word.value for word in call.keywords if word.arg == "role")]
-        if isinstance(value, ast.Constant)
+        if isinstance(value, ast.Constant) and isinstance(value.value, str)
     ]
     return list(dict.fromkeys(text for text in strings if text in known))
 

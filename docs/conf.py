@@ -1,7 +1,7 @@
 """The site of the documents: Sphinx reads the same Markdown files, at the same places, as GitHub shows.
 
-`make docs` builds it, and any warning fails the build. The navigation is what docs/index.md links to: a section for each
-of its headings, so a page that the index does not name is a warning too.
+`make docs` builds it, and any warning fails the build. The navigation is what docs/index.md links to: a section for
+each of its headings, so a page that the index does not name is a warning too.
 """
 
 import posixpath
@@ -18,8 +18,6 @@ exclude_patterns = [".*", "**/__pycache__", "components", "mailstack", "rehearsa
 
 myst_heading_anchors = 6
 myst_fence_as_directive = ["mermaid"]
-# A domain of a document that no page of ours can be: the checks would look it up in an inventory.
-suppress_warnings: list[str] = []
 
 html_theme = "furo"
 html_title = "mailstack"

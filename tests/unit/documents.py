@@ -1,7 +1,7 @@
 """Reads the project's Markdown: its blocks of code, inline code, headings and links, and the commands shown in them.
 
-A comment ``<!-- needs: account -->`` (or ``host``, ``engine``, ``cluster``, ``network``) before a block says that no test of this
-project can run what the block shows as it stands there.
+A comment ``<!-- needs: account -->`` (or ``host``, ``engine``, ``cluster``, ``network``) before a block says that no
+test of this project can run what the block shows as it stands there.
 """
 
 import functools
@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parents[2]
 NEEDS = re.compile(r"<!-- needs: (account|host|engine|cluster|network) -->")
 # A command, as far as the next one in the same line.
 COMMAND = re.compile(r"(?<![\w./'-])(?:\.venv/bin/)?(mailstack|make|pulumi) +([a-z][^\n|;&>#]*)")
-SHELL = {"console", "bash", "sh", "cron", ""}
+SHELL = {"console", "bash", "sh", "text", ""}
 PARSER = MarkdownIt("commonmark").enable("table")
 
 
