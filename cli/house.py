@@ -30,17 +30,23 @@ def house_diagram() -> str:
         '    settings --> plan["mailstack/plan<br/>one frozen Plan"]',
         '    plan --> main["__main__.py"]',
         *(f'    {name}["{name}<br/>{module.replace(".", "/")}.py"]' for name, module in parts.items()),
+        *(f'    {_node(name)}("{name}")' for name in after if name not in parts),
     ]
     for name, before in after.items():
         # What is first anyway, since something between comes after it, needs no arrow of its own.
         direct = [it for it in before if not any(it in after[other] for other in before)]
-        lines += [f"    {it} -. then .-> {name}" for it in direct] or [f"    main --> {name}"]
+        lines += [f"    {_node(it)} -. then .-> {_node(name)}" for it in direct] or [f"    main --> {_node(name)}"]
     for name, roles in _roles(program, parts).items():
         lines.append(f'    {name} -- "role, over SSH" --> roles_{name}["{"<br/>".join(roles)}"]')
     for name, module in parts.items():
         reached = sorted(_reached(module) & BACK_ENDS.keys())
         lines += [f'    {name} --> {BACK_ENDS[end][0]}["{BACK_ENDS[end][1]}"]' for end in reached]
     return "\n".join(lines) + "\n"
+
+
+def _node(name: str) -> str:
+    """Return the name by which Mermaid knows a step."""
+    return name.replace(".", "_")
 
 
 def _components(program: ast.Module) -> dict[str, str]:

@@ -6,7 +6,8 @@ import functools
 import json
 import re
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import fields, is_dataclass
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,9 @@ import pytest
 import yaml
 
 from cli import reference
+from cli.house import house_diagram
+from mailstack.plan import RoleRun, load_plan
+from mailstack.settings.initialise import rehearsal_config
 from mailstack.settings.schema import stack_file_schema
 from tests.unit.documents import ROOT, Code, anchors, codes, documents, links, typed
 
@@ -175,3 +179,35 @@ def test_pages_made_from_the_code_are_those_of_today() -> None:
     assert Path("docs/reference/cli.md").read_text() == reference.cli_page(), "run: make reference"
     page = Path("docs/architecture.md").read_text()
     assert page == reference.architecture(page), "run: make reference"
+
+
+def roles_of(part: Any) -> set[str]:
+    """Return the roles that a part of the plan runs, however deep they stand in it."""
+    if isinstance(part, RoleRun):
+        return {part.role}
+    if is_dataclass(part):
+        return set().union(*(roles_of(getattr(part, field.name)) for field in fields(part)))
+    if isinstance(part, Mapping):
+        return roles_of(tuple(part.values()))
+    return set().union(*(roles_of(item) for item in part)) if isinstance(part, list | tuple) else set()
+
+
+def test_the_diagram_has_every_role_that_the_local_stack_runs_and_every_component_in_its_order() -> None:
+    drawn = house_diagram()
+    run = roles_of(load_plan(rehearsal_config(ROOT / "Pulumi.local.yaml")))
+    shown = {name for names in re.findall(r'roles_\w+\["(.*?)"\]', drawn) for name in names.split("<br/>")}
+    assert run - shown == set()
+    assert len(run) > 6
+    assert shown <= {path.parent.name for path in (ROOT / "roles").glob("*/__main__.py")}
+    # As docs/architecture.md says under "Order".
+    arrows = set(re.findall(r"(\w+) -\. then \.-> (\w+)", drawn))
+    for before, after in (
+        ("RemoteHost", "DnsRecords"),
+        ("DnsRecords", "CaddyTls"),
+        ("PostfixRelay", "PostalHost"),
+        ("PostfixRelay", "DnsRecords_publish_clients"),
+        ("PostalHost", "DnsRecords_publish_mail"),
+        ("DnsRecords_publish_mail", "verify_afterwards"),
+    ):
+        assert (before, after) in arrows
+    assert "main --> RemoteHost" in drawn

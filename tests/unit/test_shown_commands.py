@@ -86,9 +86,14 @@ def everything() -> tuple[Shown, ...]:
     return tuple(one for one in found if " ".join((one.program, *one.words)) not in QUOTED)
 
 
+@functools.cache
+def whole_command() -> Any:
+    return get_command(app)
+
+
 def command_of(arguments: tuple[str, ...]) -> tuple[str, Any, list[str]]:
     """Return the name of a command of ours, the command, and the arguments behind its name."""
-    command: Any = get_command(app)
+    command: Any = whole_command()
     rest, names = list(arguments), ["mailstack"]
     while rest and rest[0] in getattr(command, "commands", {}):
         command = command.commands[rest[0]]
