@@ -37,49 +37,49 @@ COMING = {
 
 # Command -> files with tests that run it. Together they hold its words and every flag that documents show with it.
 ON_THE_ENGINE = ("tests/engine/test_shown_commands.py", "tests/engine/test_init.py", "rehearsal/engine.py")
+POSTAL = ("tests/unit/test_postal_commands.py",)
+RELAY = ("tests/unit/test_relay_commands.py",)
+# What is there already, and what comes with other branches.
 RUN_BY = {
     "mailstack diagnose": ("tests/unit/test_verify_command.py",),
+    "mailstack diff": ("tests/unit/test_diff_source.py",),
     "mailstack dmarc report": ("tests/unit/test_dmarc_report.py", "tests/unit/test_shown_calls.py"),
+    "mailstack dns diff": ("tests/unit/test_dns_diff.py",),
     "mailstack dns flatten": ("tests/unit/test_spf_flatten.py", "tests/unit/test_shown_calls.py"),
     "mailstack dns list": ("tests/unit/test_shown_calls.py",),
-    "mailstack diff": ("tests/unit/test_diff_source.py",),
+    "mailstack doctor": ("tests/unit/test_doctor.py",),
     "mailstack drift": ("tests/unit/test_drift_command.py", "tests/unit/test_command_line.py"),
-    "mailstack env": ("tests/unit/test_env_command.py",),
-    "mailstack init": ("tests/unit/test_command_line.py",),
+    "mailstack env": ("tests/unit/test_env_command.py", "tests/consumers/test_sample_apps.py"),
+    "mailstack init": ("tests/unit/test_command_line.py", "tests/unit/test_init_command.py"),
     "mailstack monitoring": ("tests/unit/test_shown_calls.py",),
-    "mailstack postal logs": ("tests/unit/test_postal_commands.py",),
-    "mailstack postal queue": ("tests/unit/test_postal_commands.py",),
-    "mailstack postal restore": ("tests/unit/test_postal_commands.py",),
-    "mailstack relay logs": ("tests/unit/test_relay_commands.py",),
-    "mailstack relay queue delete": ("tests/unit/test_relay_commands.py",),
-    "mailstack relay queue flush": ("tests/unit/test_relay_commands.py",),
-    "mailstack relay queue hold": ("tests/unit/test_relay_commands.py",),
-    "mailstack relay queue list": ("tests/unit/test_relay_commands.py",),
-    "mailstack relay queue release": ("tests/unit/test_relay_commands.py",),
-    "mailstack relay test": ("tests/unit/test_relay_commands.py",),
+    "mailstack policy": ("tests/graph/test_policy_command.py",),
+    "mailstack pr comment": ("tests/unit/test_pull_request_comment.py",),
+    "mailstack pr issue": ("tests/unit/test_pull_request_github.py", "tests/unit/test_pull_request_gitlab.py"),
+    "mailstack pr note": ("tests/unit/test_pull_request_gitlab.py",),
+    "mailstack pr post": ("tests/unit/test_pull_request_github.py",),
+    **{f"mailstack postal {name}": POSTAL for name in ("backup", "logs", "queue", "restore", "status", "upgrade")},
+    **{f"mailstack postal user {name}": POSTAL for name in ("create", "list", "reset-password")},
+    **{f"mailstack postal credential {name}": POSTAL for name in ("list", "revoke", "show")},
+    **{f"mailstack relay {name}": RELAY for name in ("logs", "test")},
+    "mailstack relay show-config": (*RELAY, "tests/engine/test_docker_placement.py"),
+    **{f"mailstack relay queue {name}": RELAY for name in ("delete", "flush", "hold", "list", "release")},
     "mailstack rehearse": ("tests/unit/test_command_line.py",),
-    "mailstack rotate dkim": ("tests/unit/test_rotate_command.py",),
     "mailstack rotate certificate": ("tests/unit/test_rotate_secrets.py",),
+    "mailstack rotate dkim": ("tests/unit/test_rotate_command.py",),
     "mailstack rotate postal-credential": ("tests/unit/test_rotate_secrets.py",),
     "mailstack rotate relay-password": ("tests/unit/test_rotate_secrets.py",),
     "mailstack schema": ("tests/unit/test_shown_calls.py",),
+    "mailstack send": ("tests/unit/test_send_command.py",),
     "mailstack status": ("tests/unit/test_status.py",),
     "mailstack validate": ("tests/unit/test_written.py",),
     "mailstack verify": ("tests/unit/test_verify_command.py", "tests/verify/test_message_way.py"),
-    **dict.fromkeys(
-        (
-            *("pulumi up", "pulumi preview", "pulumi destroy", "pulumi refresh", "pulumi config get", "pulumi stack"),
-            *(
-                "pulumi config set",
-                "pulumi stack export",
-                "pulumi stack output",
-                "pulumi stack rm",
-                "pulumi state delete",
-            ),
-            "pulumi stack init",
-        ),
-        ON_THE_ENGINE,
-    ),
+    **{
+        f"pulumi {name}": ON_THE_ENGINE
+        for name in (
+            *("up", "preview", "destroy", "refresh", "config get", "config set", "stack", "stack export", "stack init"),
+            *("stack output", "stack rm", "state delete"),
+        )
+    },
 }
 # Target of make -> what its recipe runs, who runs the same in continuous integration, and the words there.
 MADE_BY = {
@@ -91,6 +91,7 @@ MADE_BY = {
     "kubernetes": ("scripts/kubernetes.sh", "scripts/cluster-builds.sh", "scripts/kubernetes.sh"),
     "kubernetes-plugin": ("scripts/pulumi-kubernetes.sh", "scripts/cluster-builds.sh", "scripts/pulumi-kubernetes.sh"),
     "reference": ("cli.reference", "tests/unit/test_documents.py", "reference.cli_page()"),
+    "lint": ("ruff", ".ci/run", "make lint"),
     "setup": ("scripts/setup.sh", "Makefile", "lint: setup"),
     "test": ("pytest", ".ci/run", "make test"),
 }
@@ -144,7 +145,8 @@ def mistake(one: Shown) -> str:
         try:
             command.make_context(name, rest)
         except Exception as error:  # noqa: BLE001 - whatever it says, it is not how the command is called
-            return f"{name}: {error}"
+            # A file of the reader's is not there, which says nothing about the call.
+            return "" if "does not exist" in str(error) else f"{name}: {error}"
     return ""
 
 
@@ -175,7 +177,9 @@ def test_every_command_runs_in_a_test_or_is_marked() -> None:
 
 def test_the_tables_name_no_command_that_no_document_shows() -> None:
     named = {name_of(one) for one in everything() if one.needs is None}
-    assert [name for name in RUN_BY if name not in named] == []
+    ours = {name for name in RUN_BY if name.startswith("mailstack ")}
+    there = {name for name in ours if command_of(tuple(name.split()[1:]))[0] == name}
+    assert [name for name in RUN_BY if name not in named and (name in there or name not in ours)] == []
     assert [target for target in MADE_BY if f"make {target}" not in named] == []
 
 
