@@ -1,5 +1,5 @@
 # The commands of this project. Each does its own set-up and is safe to repeat.
-.PHONY: help demo demo-down demo-there test check lint bench engine kubernetes kubernetes-plugin setup lock
+.PHONY: help demo demo-down demo-there test check lint bench engine kubernetes kubernetes-plugin setup lock docs reference
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
 PYTHON := .venv/bin/python
@@ -35,6 +35,8 @@ help:
 	@echo "make engine     the real Pulumi CLI, built from the Go module proxy, where none is installed"
 	@echo "make kubernetes a real Kubernetes node, built from the Go module proxy, for tests and rehearsals"
 	@echo "make kubernetes-plugin  Pulumi's kubernetes plugin, built from the same"
+	@echo "make docs       the site of docs/, into .cache/site/html; a warning is an error"
+	@echo "make reference  write what documents take from the code: settings, checks, commands, the diagram"
 	@echo "make lock       refresh requirements*.txt from pyproject.toml"
 
 setup:
@@ -94,6 +96,14 @@ kubernetes-plugin:
 
 bench: setup
 	$(PYTHON) -m rehearsal.bench.suite
+
+docs: setup
+	@rm -rf .cache/site
+	$(PYTHON) -m sphinx -b html -q -n -W --keep-going -c docs -d .cache/site/doctrees . .cache/site/html
+	@echo "open .cache/site/html/docs/index.html"
+
+reference: setup
+	$(PYTHON) -m cli.reference
 
 lock: setup
 	$(PYTHON) -m pip install --quiet uv

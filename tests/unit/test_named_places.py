@@ -1,4 +1,7 @@
-"""Every file, make target and command that documents and docstrings name is there."""
+"""Every file, make target and command that documents, docstrings and messages name is there.
+
+Links between documents: tests/unit/test_documents.py. How commands are called: tests/unit/test_shown_commands.py.
+"""
 
 import ast
 import re
@@ -10,13 +13,13 @@ from pathlib import Path
 import pytest
 
 from cli.main import commands
+from tests.unit.test_shown_commands import COMING
 
 ROOT = Path(__file__).resolve().parents[2]
 # Paths below a folder of this project. A name with a placeholder (<role>, *, {…}, X) stands for many.
 PATH = re.compile(
     r"(?<![\w./@-])((?:docs|roles|scripts|mailstack|components|rehearsal|tests|tools|images|cli)/[\w./-]*[\w-])"
 )
-LINK = re.compile(r"\]\(([^)#\s]+?\.(?:md|py|json|yaml))(?:#[\w-]+)?\)")
 TARGET = re.compile(r"`make ([a-z-]+)")
 COMMAND = re.compile(r"`(?:\.venv/bin/)?mailstack ([a-z-]+)")
 PLACEHOLDER = re.compile(r"[<>*{}]|NNNN")
@@ -67,20 +70,11 @@ def test_every_path_that_is_named_is_there() -> None:
     assert wrong(missing()) == []
 
 
-def test_every_link_between_documents_leads_somewhere() -> None:
-    def missing() -> Iterator[str]:
-        for source in tracked("*.md"):
-            for target in LINK.findall(source.read_text()):
-                if "://" not in target and not (source.parent / target).exists():
-                    yield f"{source.relative_to(ROOT)}: {target}"
-
-    assert wrong(missing()) == []
-
-
 @pytest.mark.parametrize(("kind", "pattern"), [("make", TARGET), ("mailstack", COMMAND)])
 def test_every_command_that_is_named_exists(kind: str, pattern: re.Pattern[str]) -> None:
     makefile = (ROOT / "Makefile").read_text()
-    known = set(re.findall(r"^([a-z-]+):", makefile, re.MULTILINE)) if kind == "make" else set(commands())
+    ours = {*commands(), *(name.split()[1] for name in COMING)}
+    known = set(re.findall(r"^([a-z-]+):", makefile, re.MULTILINE)) if kind == "make" else ours
     named = {(str(source.relative_to(ROOT)), name) for source, text in texts() for name in pattern.findall(text)}
     assert len(named) > 5, "the pattern finds them"
     assert wrong(f"{source}: {kind} {name}" for source, name in named if name not in known) == []

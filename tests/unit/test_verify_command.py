@@ -190,6 +190,17 @@ def test_a_stack_file_is_looked_at_without_an_engine(world: World, call: Call) -
     assert [domain.name for domain in context.target.domains] == ["example.com", "notify.example.com"]
 
 
+def test_a_domain_without_a_stack_is_looked_at_with_what_flags_tell_of_it(world: World, call: Call) -> None:
+    told = ["--selector", "google", "--return-path", "rp.example.com", "--sender", "192.0.2.25"]
+    assert call("--only", "spf", "--domain", "example.com", *told, "--host", "mail.example.com")[0] == 0
+    [context] = world.seen
+    [domain] = {domain.name: domain for domain in context.target.domains}.values()
+    assert [key.selector for key in domain.dkim] == ["google"]
+    assert domain.return_paths == ("rp.example.com",)
+    assert [str(address) for address in domain.senders] == ["192.0.2.25"]
+    assert [host.name for host in context.target.hosts] == ["mail.example.com"]
+
+
 def test_questions_go_where_flags_or_a_rehearsal_say(world: World, call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
     call("--only", "spf", "--resolver", "192.0.2.1", "--resolver", "192.0.2.2", "--own-resolver", "192.0.2.3")
     assert world.seen[-1].around.resolvers == ("192.0.2.1", "192.0.2.2")

@@ -110,5 +110,5 @@ def test_one_domain_takes_at_most_two_seconds(around: Around) -> None:
 
 
 def test_the_page_of_checks_is_made_from_the_checks() -> None:
-    """Made with: python -c 'from mailstack.verify import checks, reference as r; print(r.checks_page(), end="")'."""
+    """Made with: make reference."""
     assert Path("docs/reference/checks.md").read_text() == checks_page()
