@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import typer
 
-from cli import diagnose, files, records, stacks, verify
+from cli import diagnose, files, pull_requests, records, stacks, verify
 
 __all__ = ["app", "commands", "main"]
 
@@ -27,6 +27,7 @@ app.command(epilog=diagnose.EPILOG)(diagnose.diagnose)
 app.add_typer(records.dns, name="dns")
 app.add_typer(records.rotate, name="rotate")
 app.add_typer(records.dmarc, name="dmarc")
+app.add_typer(pull_requests.pr, name="pr")
 app.command()(files.schema)
 app.command()(files.monitoring)
 
