@@ -50,7 +50,9 @@ class GitHub:
         self._session = requests.Session()
         self._session.proxies.update(requests.utils.get_environ_proxies(url))
         self._session.trust_env = False  # a .netrc entry for the host would take the token's place
-        self._session.headers |= {"Accept": JSON, "X-GitHub-Api-Version": VERSION, "Authorization": f"Bearer {token}"}
+        self._session.headers.update(
+            {"Accept": JSON, "X-GitHub-Api-Version": VERSION, "Authorization": f"Bearer {token}"}
+        )
 
     @classmethod
     def of_job(cls, environment: Mapping[str, str]) -> Self:
