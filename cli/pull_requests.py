@@ -16,8 +16,10 @@ pr = typer.Typer(
     no_args_is_help=True,
 )
 
-# No report is longer; GitHub takes 65,536 characters.
+# A preview of thousands of records is a tenth of it.
 MOST_BYTES = 64 * 1_048_576
+# What scripts/scheduled-checks.sh leaves once all checks were made.
+LOOKED = "looked"
 
 StacksOption = Annotated[
     list[str], typer.Option("--stack", help="stack to tell about; may be repeated", show_default=False)
@@ -89,10 +91,12 @@ def post(
 def issue(
     stack: StackOption,
     *,
-    report: Annotated[
-        list[Path] | None,
-        typer.Option("--report", help="what a check found, as a text; may be repeated; none: all is as declared"),
-    ] = None,
+    reports: Annotated[
+        Path,
+        typer.Option(
+            "--reports", help="folder of scripts/scheduled-checks.sh: one CHECK.txt for each that is not well"
+        ),
+    ],
     run_url: Annotated[str, typer.Option("--run-url", help="page of the run that looked")] = "",
     author: AuthorOption = None,
 ) -> None:
@@ -107,11 +111,15 @@ def issue(
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
     github, foot, by = GitHub.of_job(os.environ), f"Run: {run_url}" if run_url else "", author or BOT
-    if not report:
-        done = close_issue(github, mark, foot, author=by)
-    else:
-        texts = {path.stem: _text(path) for path in report}
+    if not (reports / LOOKED).is_file():
+        raise RuntimeError(
+            f"{reports / LOOKED} is not there: the checks did not end, so nothing is told. See their log"
+        )
+    texts = {path.stem: _text(path) for path in sorted(reports.glob("*.txt"))}
+    if texts:
         done = keep_issue(github, mark, issue_title(stack), issue_body(stack, texts), foot, author=by)
+    else:
+        done = close_issue(github, mark, foot, author=by)
     say(f"issue of {stack}: {done}")
 
 

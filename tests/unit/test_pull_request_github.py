@@ -328,13 +328,18 @@ def test_a_run_that_a_newer_commit_has_overtaken_tells_nobody(
 
 
 def test_the_command_keeps_and_closes_the_issue(standin: GitHubStandin, job: Path, tmp_path: Path) -> None:
-    report = tmp_path / "drift.txt"
+    report = tmp_path / "found/drift.txt"
+    report.parent.mkdir()
     report.write_text("drift: relay-postfix: main.cf")
-    call = ["pr", "issue", "--stack", "prod", "--run-url", "https://example.org/run/1"]
-    assert main([*call, "--report", str(report)]) == 0
+    call = ["pr", "issue", "--stack", "prod", "--reports", str(report.parent), "--run-url", "https://example.org/run/1"]
+    assert main(call) == 1, "checks that did not end say nothing"
+    assert len(standin.issues) == 1
+    (report.parent / "looked").touch()
+    assert main(call) == 0
     [issue] = [entry for entry in standin.issues.values() if "pull_request" not in entry]
     assert issue["title"] == "mailstack: prod is not as declared"
     assert "drift: relay-postfix: main.cf" in issue["body"]
+    report.unlink()
     assert main(call) == 0
     assert issue["state"] == "closed"
 
