@@ -43,13 +43,9 @@ def comment(
 ) -> None:
     """Write the comment on a preview: records, roles, restarts, policies, deliverability. Ends with 1 if it failed."""
     from mailstack.pull_request.comment import comment as rendered
-    from mailstack.pull_request.comment import marker
     from mailstack.pull_request.preview import read_preview
 
-    try:
-        marker(stack)
-    except ValueError as error:
-        raise typer.BadParameter(str(error)) from None
+    _mark(stack)
     found = read_preview(_text(preview), None if events is None else _text(events), name=str(preview))
     body = rendered(stack, found, diff=None if diff is None else _text(diff), commit=commit)
     if output is None:
@@ -60,31 +56,43 @@ def comment(
 
 
 @pr.command()
-def post(
-    stack: StacksOption,
-    *,
-    author: AuthorOption = None,
-) -> None:
-    """In a job after the preview's: put its comments where GitHub says they belong. Reads artifacts as data only."""
+def post(stack: StacksOption, *, author: AuthorOption = None) -> None:
+    """On GitHub, after the preview's run: put its comments where they belong. Reads artifacts as data only."""
     from mailstack.pull_request.comment import marker
-    from mailstack.pull_request.conversation import BOT, put_comment
+    from mailstack.pull_request.conversation import put_comment
     from mailstack.pull_request.finished_run import comments, finished_run, pull_request
     from mailstack.pull_request.github import GitHub
+    from mailstack.pull_request.job import variables
 
-    github = GitHub.of_job(os.environ)
-    event = json.loads(_text(Path(_variable("GITHUB_EVENT_PATH"))))
-    run = finished_run(event, _variable("GITHUB_REPOSITORY"))
+    github = GitHub.of_job(os.environ, author)
+    path, repository = variables(os.environ, "GITHUB_EVENT_PATH", "GITHUB_REPOSITORY")
+    run = finished_run(json.loads(_text(Path(path))), repository)
     number = None if run is None else pull_request(github, run)
     if run is None or number is None:
         say("nobody to tell: no open pull request has this commit as its newest")
         return
     told = 0
     for name, body in comments(github, run, stack):
-        done = put_comment(github, number, marker(name), body, author=author or BOT)
-        say(f"#{number}: comment of {name}: {done}")
+        say(f"#{number}: comment of {name}: {put_comment(github, number, marker(name), body)}")
         told += 1
     if not told:
         say(f"#{number}: the run left nothing to tell of {', '.join(stack)}")
+
+
+@pr.command()
+def note(
+    stack: StackOption,
+    *,
+    comment: Annotated[Path, typer.Option("--comment", help="what `mailstack pr comment --output` wrote")],
+) -> None:
+    """On GitLab, in the merge request's own pipeline: put the comment there, or update it."""
+    from mailstack.pull_request.conversation import put_comment
+    from mailstack.pull_request.gitlab import GitLab
+    from mailstack.pull_request.job import variables
+
+    gitlab = GitLab.of_job(os.environ)
+    number = int(variables(os.environ, "CI_MERGE_REQUEST_IID")[0])
+    say(f"!{number}: comment of {stack}: {put_comment(gitlab, number, _mark(stack), _text(comment))}")
 
 
 @pr.command()
@@ -100,27 +108,34 @@ def issue(
     run_url: Annotated[str, typer.Option("--run-url", help="page of the run that looked")] = "",
     author: AuthorOption = None,
 ) -> None:
-    """Keep one open issue of a stack while something is not as declared; close it when all is."""
-    from mailstack.pull_request.comment import marker
-    from mailstack.pull_request.conversation import BOT, close_issue, keep_issue
+    """Keep one open issue of a stack while something is not as declared; close it when all is. GitHub or GitLab."""
+    from mailstack.pull_request.conversation import close_issue, keep_issue
     from mailstack.pull_request.github import GitHub
+    from mailstack.pull_request.gitlab import GitLab
     from mailstack.pull_request.report import issue_body, issue_title
 
-    try:
-        mark = marker(stack, "checks")
-    except ValueError as error:
-        raise typer.BadParameter(str(error)) from None
-    github, foot, by = GitHub.of_job(os.environ), f"Run: {run_url}" if run_url else "", author or BOT
+    mark, foot = _mark(stack, "checks"), f"Run: {run_url}" if run_url else ""
+    forge = GitLab.of_job(os.environ) if os.environ.get("GITLAB_CI") else GitHub.of_job(os.environ, author)
     if not (reports / LOOKED).is_file():
         raise RuntimeError(
             f"{reports / LOOKED} is not there: the checks did not end, so nothing is told. See their log"
         )
     texts = {path.stem: _text(path) for path in sorted(reports.glob("*.txt"))}
     if texts:
-        done = keep_issue(github, mark, issue_title(stack), issue_body(stack, texts), foot, author=by)
+        done = keep_issue(forge, mark, issue_title(stack), issue_body(stack, texts), foot)
     else:
-        done = close_issue(github, mark, foot, author=by)
+        done = close_issue(forge, mark, foot)
     say(f"issue of {stack}: {done}")
+
+
+def _mark(stack: str, kind: str = "preview") -> str:
+    """Return the mark of a stack. A name that is none is a wrong call."""
+    from mailstack.pull_request.comment import marker
+
+    try:
+        return marker(stack, kind)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
 
 
 def _text(path: Path) -> str:
@@ -133,10 +148,3 @@ def _text(path: Path) -> str:
     if len(found) > MOST_BYTES:
         raise RuntimeError(f"{path} has more than {MOST_BYTES} bytes; that is no preview and no report")
     return found.decode("utf-8", errors="replace")
-
-
-def _variable(name: str) -> str:
-    found = os.environ.get(name)
-    if not found:
-        raise RuntimeError(f"{name} is not set. Fix: run this in a job of GitHub Actions")
-    return found

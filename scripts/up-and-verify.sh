@@ -11,9 +11,11 @@ export PATH=$PWD/.tools/bin:$PATH
 [ "$stack" != local ] || { echo "up-and-verify: stack local is brought up by \`make demo\`, not deployed" >&2; exit 2; }
 
 PULUMI_SKIP_UPDATE_CHECK=true pulumi up --stack "$stack" --yes --non-interactive --policy-pack policy
+report=$(mktemp)
+trap 'rm -f "$report"' EXIT
 code=0
 # DNS may need as long as the old records' TTL to show the new ones.
-"$python" -m cli verify --stack "$stack" --wait --deadline 30m --format markdown >verify.md || code=$?
-cat verify.md
-[ -z "${GITHUB_STEP_SUMMARY:-}" ] || cat verify.md >>"$GITHUB_STEP_SUMMARY"
+"$python" -m cli verify --stack "$stack" --wait --deadline 30m --format markdown >"$report" || code=$?
+cat "$report"
+[ -z "${GITHUB_STEP_SUMMARY:-}" ] || cat "$report" >>"$GITHUB_STEP_SUMMARY"
 [ "$code" -eq 0 ] || exit 1

@@ -4,37 +4,34 @@ Only what this token's own author wrote, beginning with the mark, is ever change
 theirs.
 """
 
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable
 
-from mailstack.pull_request.github import GitHub, LostAnswerError
+from mailstack.pull_request.api import LostAnswerError
+from mailstack.pull_request.forge import Forge, Written
 
-__all__ = ["BOT", "close_issue", "keep_issue", "put_comment"]
+__all__ = ["close_issue", "keep_issue", "put_comment"]
 
-# Author of what a job of GitHub Actions writes with its own token.
-BOT = "github-actions[bot]"
 TRIES = 3
 # What follows is of one run, and no news: a link, a date.
 FOOT = "<!-- mailstack:run -->"
 
 
-def put_comment(github: GitHub, number: int, mark: str, body: str, *, author: str = BOT) -> str:
+def put_comment(forge: Forge, change: int, mark: str, body: str) -> str:
     """Make or update the comment that begins with ``mark``; return what was done: made, updated, or nothing.
 
-    Raises ValueError where ``body`` does not begin with the mark, GitHubError where GitHub refuses.
+    Raises ValueError where ``body`` does not begin with the mark, ForgeError where the forge refuses.
     """
     if not body.startswith(mark):
         raise ValueError(f"the comment does not begin with its mark {mark}")
-    path = f"/issues/{number}/comments"
     for _ in range(TRIES):
-        there = _ours(github.pages(path), mark, author)
+        there = _ours(forge, forge.comments(change), mark)
         if there is not None:
-            if _same(str(there["body"]), body):
+            if _lines(there.body) == _lines(body):
                 return "nothing"
-            github.patch(f"/issues/comments/{there['id']}", {"body": body})
+            forge.change_comment(change, there.identity, body)
             return "updated"
         try:
-            github.post(path, {"body": body})
+            forge.make_comment(change, body)
         except LostAnswerError as error:
             lost = error  # it may be there: look again
         else:
@@ -42,23 +39,23 @@ def put_comment(github: GitHub, number: int, mark: str, body: str, *, author: st
     raise lost
 
 
-def keep_issue(github: GitHub, mark: str, title: str, body: str, foot: str, *, author: str = BOT) -> str:
+def keep_issue(forge: Forge, mark: str, title: str, body: str, foot: str) -> str:
     """Make or update the open issue of ``mark``; return what was done: made, updated, or nothing.
 
     ``foot`` says which run it is of. Where more than that has changed, a comment tells those who follow the issue.
     """
     whole = f"{mark}\n{body.strip()}\n\n{FOOT}\n{foot}\n"
     for _ in range(TRIES):
-        there = _ours(_open_issues(github), mark, author)
+        there = _ours(forge, forge.issues(), mark)
         if there is not None:
-            github.patch(f"/issues/{there['number']}", {"title": title, "body": whole})
-            before, after = (_lines(text.partition(FOOT)[0]) for text in (str(there["body"]), whole))
+            forge.change_issue(there.identity, title, whole)
+            before, after = (_lines(text.partition(FOOT)[0]) for text in (there.body, whole))
             if before == after:
                 return "nothing"
-            github.post(f"/issues/{there['number']}/comments", {"body": f"What is found has changed. {foot}"})
+            forge.comment_issue(there.identity, f"What is found has changed. {foot}")
             return "updated"
         try:
-            github.post("/issues", {"title": title, "body": whole})
+            forge.make_issue(title, whole)
         except LostAnswerError as error:
             lost = error
         else:
@@ -66,34 +63,22 @@ def keep_issue(github: GitHub, mark: str, title: str, body: str, foot: str, *, a
     raise lost
 
 
-def close_issue(github: GitHub, mark: str, foot: str, *, author: str = BOT) -> str:
+def close_issue(forge: Forge, mark: str, foot: str) -> str:
     """Close the open issue of ``mark``, with a comment that says why; return closed, or nothing where none is open."""
-    there = _ours(_open_issues(github), mark, author)
+    there = _ours(forge, forge.issues(), mark)
     if there is None:
         return "nothing"
-    github.post(f"/issues/{there['number']}/comments", {"body": f"All is as declared again. {foot}"})
-    github.patch(f"/issues/{there['number']}", {"state": "closed", "state_reason": "completed"})
+    forge.comment_issue(there.identity, f"All is as declared again. {foot}")
+    forge.close_issue(there.identity)
     return "closed"
 
 
-def _open_issues(github: GitHub) -> Iterable[Mapping[str, Any]]:
-    """Return open issues; to the API pull requests are issues too."""
-    return (issue for issue in github.pages("/issues", state="open") if "pull_request" not in issue)
-
-
-def _ours(entries: Iterable[Mapping[str, Any]], mark: str, author: str) -> Mapping[str, Any] | None:
-    """Return the first that this author wrote, beginning with the mark."""
-    for entry in entries:
-        first = str(entry.get("body") or "").partition("\n")[0].strip()
-        if first == mark and (entry.get("user") or {}).get("login") == author:
-            return entry
-    return None
+def _ours(forge: Forge, entries: Iterable[Written], mark: str) -> Written | None:
+    """Return the first that our own author wrote, beginning with the mark."""
+    marked = (entry for entry in entries if entry.body.partition("\n")[0].strip() == mark)
+    return next((entry for entry in marked if entry.author == forge.author), None)
 
 
 def _lines(text: str) -> list[str]:
-    """Return the lines as written: GitHub keeps a body's line ends as they came, people's browsers send CRLF."""
+    """Return the lines as written: a forge keeps line ends as they came, and people's browsers send CRLF."""
     return [line.rstrip() for line in text.strip().splitlines()]
-
-
-def _same(one: str, other: str) -> bool:
-    return _lines(one) == _lines(other)

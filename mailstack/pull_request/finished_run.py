@@ -11,8 +11,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from mailstack.pull_request.api import Api
 from mailstack.pull_request.comment import declared_comment, marker
-from mailstack.pull_request.github import GitHub
 
 __all__ = ["ArtifactError", "FinishedRun", "comments", "finished_run", "one_file", "pull_request"]
 
@@ -67,7 +67,7 @@ def finished_run(event: Mapping[str, Any], repository: str) -> FinishedRun | Non
     )
 
 
-def pull_request(github: GitHub, run: FinishedRun) -> int | None:
+def pull_request(github: Api, run: FinishedRun) -> int | None:
     """Return the number of the open pull request whose newest commit the run looked at; None where there is none.
 
     The event names no pull request of a fork, and the artifact is not asked: GitHub is.
@@ -86,7 +86,7 @@ def pull_request(github: GitHub, run: FinishedRun) -> int | None:
     return None
 
 
-def comments(github: GitHub, run: FinishedRun, stacks: Sequence[str]) -> Iterator[tuple[str, str]]:
+def comments(github: Api, run: FinishedRun, stacks: Sequence[str]) -> Iterator[tuple[str, str]]:
     """Yield (stack, body) for each of ``stacks`` that the run has something on.
 
     A preview of our own branch is taken as our code rendered it. From a fork only what it declares is taken, and shown
@@ -108,7 +108,7 @@ def comments(github: GitHub, run: FinishedRun, stacks: Sequence[str]) -> Iterato
             yield stack, declared_comment(stack, one_file(_downloaded(github, found), "diff.txt"), commit=run.sha)
 
 
-def _downloaded(github: GitHub, artifact: Mapping[str, Any]) -> bytes:
+def _downloaded(github: Api, artifact: Mapping[str, Any]) -> bytes:
     size = int(artifact["size_in_bytes"])
     if size > MOST_ARTIFACT_BYTES:
         raise ArtifactError(f"{artifact['name']} has {size} bytes, more than {MOST_ARTIFACT_BYTES}; it was not read")

@@ -22,7 +22,7 @@ from mailstack.settings.stackfile import new_ssh_key
 from rehearsal.cloudflare_standin import CloudflareStandin, CloudflareStandinConfig, ZoneConfig
 from rehearsal.engine import Engine, EngineError
 
-__all__ = ["FOLDER", "record", "recording", "shape"]
+__all__ = ["FOLDER", "as_text", "record", "recording", "shape"]
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "tests/unit/recorded_previews"
@@ -56,6 +56,11 @@ def record(folder: Path) -> Iterator[tuple[str, Json]]:
         yield "failing", stack.preview(_mistaken(raw))
 
 
+def as_text(document: Json) -> str:
+    """Return a recording as it is kept."""
+    return json.dumps(document, indent=1, sort_keys=True) + "\n"
+
+
 def shape(document: Json) -> dict[str, list[str]]:
     """Return what a reader of the document relies on: which fields there are, for each kind of step and message."""
     found: dict[str, set[str]] = {"document": set(document) - {"config"}}
@@ -63,6 +68,10 @@ def shape(document: Json) -> dict[str, list[str]]:
         kind = f"{step['op']} {step['urn'].split('::')[2].rpartition('$')[2]}"
         states = {f"{state}.{key}" for state in ("oldState", "newState") for key in step.get(state, ())}
         found.setdefault(kind, set()).update({*step, *states})
+    for event in document.get("events", ()):
+        for kind, told in event.items():
+            if isinstance(told, dict):
+                found.setdefault(f"event {kind}", set()).update(told)
     for message in document.get("diagnostics", ()):
         found.setdefault(f"message {message['severity']}", set()).update(set(message) - {"urn"})
     return {kind: sorted(fields) for kind, fields in sorted(found.items())}
@@ -166,7 +175,7 @@ def main() -> None:
     FOLDER.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
         for name, document in record(Path(folder)):
-            (FOLDER / f"{name}.json").write_text(json.dumps(document, indent=1, sort_keys=True) + "\n")
+            (FOLDER / f"{name}.json").write_text(as_text(document))
             sys.stdout.write(f"{name}: {len(document.get('steps', ()))} steps\n")
 
 

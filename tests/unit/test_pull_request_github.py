@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from cli.main import main
+from mailstack.pull_request.api import LONGEST_WAIT_SECONDS, TRIES, ForgeError
 from mailstack.pull_request.comment import marker
 from mailstack.pull_request.conversation import close_issue, keep_issue, put_comment
 from mailstack.pull_request.finished_run import (
@@ -21,7 +22,7 @@ from mailstack.pull_request.finished_run import (
     one_file,
     pull_request,
 )
-from mailstack.pull_request.github import LONGEST_WAIT_SECONDS, TRIES, GitHub, GitHubError
+from mailstack.pull_request.github import GitHub
 from mailstack.pull_request.report import issue_body
 from rehearsal.serving import Answer
 from tests.unit.github_standin import BOT, REPOSITORY, TOKEN, GitHubStandin
@@ -118,7 +119,7 @@ def test_trouble_at_github_is_waited_out_and_not_for_ever(
     assert put_comment(github, 7, MARK, FIRST) == "made"
     assert waited == [1.0, 2.0]
     standin.troubles = [Answer(content={"message": "down"}, status=503)] * 20
-    with pytest.raises(GitHubError, match=f"answered 503.*asked {TRIES} times"):
+    with pytest.raises(ForgeError, match=f"answered 503.*asked {TRIES} times"):
         put_comment(github, 7, MARK, SECOND)
 
 
@@ -132,7 +133,7 @@ def test_answers_that_are_always_lost_end_as_an_error(standin: GitHubStandin, gi
     posts = Answer(content={}, status=502)
     pages = Answer(content=[])
     standin.troubles = [pages, posts] * 10
-    with pytest.raises(GitHubError, match="answered 502"):
+    with pytest.raises(ForgeError, match="answered 502"):
         put_comment(github, 7, MARK, FIRST)
     assert len(standin.asked("POST")) == 3
 
@@ -146,13 +147,13 @@ def test_a_limit_is_waited_for_as_long_as_github_says(
     assert waited == [7.0]
     too_long = {"Retry-After": str(int(LONGEST_WAIT_SECONDS) + 1)}
     standin.troubles = [Answer(content={}, status=status, headers=too_long)]
-    with pytest.raises(GitHubError, match=f"answered {status}"):
+    with pytest.raises(ForgeError, match=f"answered {status}"):
         put_comment(github, 7, MARK, SECOND)
 
 
 def test_a_refusal_is_told_at_once_with_its_fix(standin: GitHubStandin, waited: list[float]) -> None:
     github = GitHub(REPOSITORY, "wrong", url=standin.server.url, sleep=waited.append)
-    with pytest.raises(GitHubError, match=r"answered 401.*Bad credentials.*permission it needs"):
+    with pytest.raises(ForgeError, match=r"answered 401.*Bad credentials.*permission it needs"):
         put_comment(github, 7, MARK, FIRST)
     assert waited == []
     assert "wrong" not in repr(github.__dict__.get("_root"))
@@ -161,7 +162,7 @@ def test_a_refusal_is_told_at_once_with_its_fix(standin: GitHubStandin, waited: 
 def test_nobody_there_is_said_without_the_token(standin: GitHubStandin, waited: list[float]) -> None:
     url = standin.server.url
     standin.server.stop()
-    with pytest.raises(GitHubError, match="did not answer: ConnectionError") as caught:
+    with pytest.raises(ForgeError, match="did not answer: ConnectionError") as caught:
         put_comment(GitHub(REPOSITORY, TOKEN, url=url, sleep=waited.append), 7, MARK, FIRST)
     assert TOKEN not in str(caught.value)
     assert len(waited) == TRIES - 1
@@ -262,7 +263,7 @@ def test_an_artifact_that_is_too_large_is_not_read(standin: GitHubStandin, githu
 def test_an_artifact_that_is_larger_than_it_says_is_not_read_to_its_end(standin: GitHubStandin, github: GitHub) -> None:
     standin.leave("declared-prod", {"diff.txt": "x"}, size=10)
     standin.archives[1] = b"x" * (MOST_ARTIFACT_BYTES + 10)
-    with pytest.raises(GitHubError, match=f"more than {MOST_ARTIFACT_BYTES} bytes"):
+    with pytest.raises(ForgeError, match=f"more than {MOST_ARTIFACT_BYTES} bytes"):
         told(standin, github, FORK)
 
 

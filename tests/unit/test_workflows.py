@@ -186,7 +186,9 @@ def test_a_stack_has_one_update_at_a_time_that_is_never_broken_off() -> None:
 
 def test_every_deployed_stack_is_previewed_looked_at_and_told_about_and_local_is_none() -> None:
     matrices = {
-        f"{name}.{job_name}": job["strategy"]["matrix"]["stack"] for name, job_name, job, _ in jobs() if "strategy" in job
+        f"{name}.{job_name}": job["strategy"]["matrix"]["stack"]
+        for name, job_name, job, _ in jobs()
+        if "strategy" in job
     }
     assert set(matrices) == {"preview.declared", "preview.preview", "checks.look", "checks.tell"}
     assert all(stacks == ["staging", "prod"] for stacks in matrices.values())
