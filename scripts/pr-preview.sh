@@ -10,7 +10,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 [ $# -eq 3 ] || { echo "usage: scripts/pr-preview.sh STACK BASE FOLDER" >&2; exit 2; }
 readonly stack=$1 base=$2 folder=$3 python=${MAILSTACK_PYTHON:-.venv/bin/python}
-export PATH=$PWD/.tools/bin:$PATH
+export PATH=${MAILSTACK_TOOLS:-$PWD/.tools}/bin:$PATH
 
 mkdir -p "$folder"
 rm -f "$folder"/{comment.md,preview.json,events.json}

@@ -8,7 +8,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 [ $# -eq 2 ] || { echo "usage: scripts/scheduled-checks.sh STACK FOLDER" >&2; exit 2; }
 readonly stack=$1 folder=$2 python=${MAILSTACK_PYTHON:-.venv/bin/python}
-export PATH=$PWD/.tools/bin:$PATH
+export PATH=${MAILSTACK_TOOLS:-$PWD/.tools}/bin:$PATH
 
 mkdir -p "$folder"
 rm -f "$folder"/{drift.txt,verify.txt,looked}

@@ -7,7 +7,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 [ $# -eq 1 ] || { echo "usage: scripts/up-and-verify.sh STACK" >&2; exit 2; }
 readonly stack=$1 python=${MAILSTACK_PYTHON:-.venv/bin/python}
-export PATH=$PWD/.tools/bin:$PATH
+export PATH=${MAILSTACK_TOOLS:-$PWD/.tools}/bin:$PATH
 [ "$stack" != local ] || { echo "up-and-verify: stack local is brought up by \`make demo\`, not deployed" >&2; exit 2; }
 
 PULUMI_SKIP_UPDATE_CHECK=true pulumi up --stack "$stack" --yes --non-interactive --policy-pack policy

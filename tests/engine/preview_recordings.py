@@ -106,7 +106,8 @@ class _Stack:
             self.engine.preview("--json", "--event-log", str(self.log), *arguments)
         printed = [line.removeprefix("  ") for line in self.lines]
         document: Json = json.loads("\n".join(printed[printed.index("{") : printed.index("}") + 1]))
-        return _clean(document, self.folder)
+        cleaned: Json = _clean(document, self.folder)
+        return cleaned
 
     def events(self) -> list[Json]:
         """Return the events of the last preview, without the SDK's debug lines and what a document tells too."""

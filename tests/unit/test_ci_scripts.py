@@ -39,6 +39,7 @@ class Job:
         surroundings = {
             "PATH": f"{self.folder}:{os.environ['PATH']}",
             "MAILSTACK_PYTHON": str(self.folder / "python"),
+            "MAILSTACK_TOOLS": str(self.folder / "none"),  # a real Pulumi of this checkout is not to be asked
             "REAL": str(ROOT / ".venv/bin/python"),
             "ROOT": str(ROOT),
             "CALLS": str(self._notes),

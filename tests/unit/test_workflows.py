@@ -3,10 +3,10 @@
 import json
 import re
 from collections.abc import Iterator
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-import check_jsonschema
 import pytest
 import yaml
 from jsonschema import Draft7Validator
@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parents[2]
 GITHUB = ROOT / ".github"
 WORKFLOWS = sorted((GITHUB / "workflows").glob("*.yml"))
 ACTIONS = sorted((GITHUB / "actions").glob("*/action.yml"))
-SCHEMAS = Path(check_jsonschema.__file__).resolve().parent / "builtin_schemas/vendor"
+SCHEMAS = Path(str(files("check_jsonschema"))) / "builtin_schemas/vendor"
 GITLAB = ROOT / "docs/examples/gitlab-ci.yml"
 USES = re.compile(r"^\s*-?\s*uses:\s*(\S+)(?:\s+#\s*(.*))?$", re.MULTILINE)
 # Contexts that hold what others wrote.
@@ -24,7 +24,8 @@ OTHERS = re.compile(r"\$\{\{[^}]*\b(?:github\.(?:event|head_ref|ref_name|actor)|
 NO_FORK = "github.event.pull_request.head.repo.full_name == github.repository"
 NO_BOT = "github.event.pull_request.user.login != 'dependabot[bot]'"
 WRITES = {("comment", "comment"): {"pull-requests"}, ("checks", "tell"): {"issues"}}
-Json = dict[str, Any]
+# YAML 1.1 reads the key `on` as a boolean.
+Json = dict[Any, Any]
 
 
 def loaded(path: Path) -> Json:
@@ -33,7 +34,7 @@ def loaded(path: Path) -> Json:
 
 
 def triggers(workflow: Json) -> set[str]:
-    found = workflow[True]  # YAML 1.1 reads `on` as a boolean
+    found = workflow[True]
     return {found} if isinstance(found, str) else set(found)
 
 
@@ -216,6 +217,7 @@ def test_both_forges_name_the_same_stacks_and_guard_what_has_secrets() -> None:
         assert job["environment"]["name"] == stack
         assert job["resource_group"] == f"up-{stack}"
         assert job["interruptible"] is False
+    assert [rule["when"] for rule in named["up prod"]["rules"]] == ["manual"]
     guard = "$CI_MERGE_REQUEST_SOURCE_PROJECT_ID == $CI_PROJECT_ID"
     [rule] = named["preview"]["rules"]
     assert guard in rule["if"]
