@@ -35,7 +35,7 @@ def comment(
     events: Annotated[
         Path | None, typer.Option("--events", help="event log of the same preview: it has the policies' results")
     ] = None,
-    diff: Annotated[Path | None, typer.Option("--diff", help="what `mailstack diff` said of the same change")] = None,
+    diff: Annotated[Path | None, typer.Option("--diff", help="what `mailstack diff` said: its JSON, or a text")] = None,
     commit: Annotated[str | None, typer.Option("--commit", help="commit that was looked at")] = None,
     output: Annotated[
         Path | None, typer.Option("--output", help="file for the comment instead of the terminal")

@@ -3,7 +3,7 @@
 #
 # Usage: scripts/pr-preview.sh STACK BASE FOLDER
 #   BASE    what `mailstack diff` compares with, such as HEAD^1 or origin/main
-#   FOLDER  where comment.md goes; preview.json, events.json and diff.txt are beside it
+#   FOLDER  where comment.md goes; preview.json, events.json and diff.json are beside it
 #   COMMIT, in the environment: the commit that the comment names
 # Exit:  0 `pulumi up` would go through; 1 it would not, or there was no preview; 2 wrong call.
 set -euo pipefail
@@ -18,11 +18,12 @@ rm -f "$folder"/{comment.md,preview.json,events.json}
 # that fails has a document too: the comment tells why.
 PULUMI_DEBUG_COMMANDS=true PULUMI_SKIP_UPDATE_CHECK=true pulumi preview --stack "$stack" --non-interactive --json \
   --event-log "$folder/events.json" --policy-pack policy >"$folder/preview.json" || true
-scripts/pr-declared.sh "$stack" "$base" "$folder" || true
+# What could lose mail, and what restarts exactly. It ends with 2 where something differs.
+"$python" -m cli diff --stack "$stack" --base "$base" --format json >"$folder/diff.json" || true
 
 options=(--stack "$stack" --preview "$folder/preview.json" --output "$folder/comment.md")
 [ ! -s "$folder/events.json" ] || options+=(--events "$folder/events.json")
-[ ! -s "$folder/diff.txt" ] || options+=(--diff "$folder/diff.txt")
+[ ! -s "$folder/diff.json" ] || options+=(--diff "$folder/diff.json")
 [ -z "${COMMIT:-}" ] || options+=(--commit "$COMMIT")
 code=0
 "$python" -m cli pr comment "${options[@]}" || code=$?

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from mailstack.pull_request.cost import COMMAND, WORKLOADS, Run, runs
+from mailstack.pull_request.declared import Declared, read_declared
 from mailstack.pull_request.preview import Preview, Step
 from mailstack.pull_request.text import block, code, shortened
 
@@ -25,6 +26,7 @@ WORDS = {
     "import": "to take over",
     "same": "unchanged",
 }
+RISKS = {"high": "🔴", "medium": "🟠", "low": "🔵"}
 # Replaced and deleted things first.
 URGENCY = ("delete", "replace", "update", "import", "create")
 NOTE = "\n\n> **Shortened** by {count} lines, since GitHub takes 65,536 characters. The job's log has all.\n"
@@ -55,13 +57,14 @@ def marker(stack: str, kind: str = "preview") -> str:
 def comment(stack: str, preview: Preview, *, diff: str | None = None, commit: str | None = None) -> str:
     """Return the comment on ``preview`` of ``stack``, at most ``LONGEST`` characters.
 
-    ``diff`` is what `mailstack diff` says of the same change, ``commit`` the one that was looked at.
+    ``diff`` is what `mailstack diff` says of the same change, its JSON or any text; ``commit`` what was looked at.
     """
     steps = sorted(preview.steps, key=lambda step: URGENCY.index(_word(step)))
     head = [marker(stack), f"## {_sign(preview)} Preview of stack {code(stack)}", "", _counted(preview)]
     if commit:
         head += ["", f"Commit {code(commit[:12])}."]
-    return _within("\n".join(head), [*_sections(preview, steps), *_declared(diff)])
+    declared = Declared() if diff is None else read_declared(diff)
+    return _within("\n".join(head), [*_sections(preview, steps, declared), *_declared(declared.text)])
 
 
 def declared_comment(stack: str, diff: str, *, commit: str | None = None) -> str:
@@ -81,15 +84,16 @@ def declared_comment(stack: str, diff: str, *, commit: str | None = None) -> str
     )
 
 
-def _sections(preview: Preview, steps: Sequence[Step]) -> Iterator[Section]:
+def _sections(preview: Preview, steps: Sequence[Step], declared: Declared) -> Iterator[Section]:
     """Yield the parts in the order of how much they need a person."""
-    found = runs(steps)
+    found = runs(steps, declared.restarts)
     errors = [message.text for message in preview.messages if message.severity == "error"]
     if len(errors) > 1 or preview.violations:
         errors = [text for text in errors if text != "preview failed"]  # the engine's last word, after the reasons
     if errors:
         yield Section("⛔ The preview failed", tuple("\n\n".join(errors).splitlines()), fenced=True)
     yield _listed("⛔ Deleted and replaced", (_gone(step) for step in steps if _word(step) in {"delete", "replace"}))
+    yield _listed("What could lose or delay mail", _risks(declared))
     yield _listed(
         "🔒 Protected",
         (
@@ -124,8 +128,15 @@ def _policies(preview: Preview) -> Section:
     return _listed("Policies", rows)
 
 
-def _declared(diff: str | None) -> Iterator[Section]:
-    if diff is not None and diff.strip():
+def _risks(declared: Declared) -> Iterator[str]:
+    for risk in declared.risks:
+        sure = "" if risk.certain is True else " (perhaps)"
+        yield f"- {RISKS.get(risk.level, '🔵')} {code(risk.level)}{sure} {code(risk.what)}: {code(risk.reason)}"
+        yield f"  - {code(risk.advice)}"
+
+
+def _declared(diff: str) -> Iterator[Section]:
+    if diff.strip():
         yield Section("What the branch declares otherwise", tuple(diff.splitlines()), folded=True, fenced=True)
 
 

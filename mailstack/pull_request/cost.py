@@ -7,7 +7,9 @@ how-to pages (docs/how-to/) say the same at length.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from mailstack.pull_request.declared import Restart
 from mailstack.pull_request.preview import Step
+from mailstack.pull_request.text import code
 
 __all__ = ["COMMAND", "POSTFIX_RESTARTS", "ROLES", "WORKLOADS", "Cost", "Run", "runs"]
 
@@ -107,6 +109,8 @@ WORKLOADS: Mapping[str, str] = {
     "kubernetes:apps/v1:Deployment": "pods are replaced one after the other",
     "kubernetes:batch/v1:Job": "runs once more",
 }
+# Words of `mailstack diff` for what takes a service away, if only for a second.
+INTERRUPTS = frozenset({"restart", "recreate", "roll", "stop"})
 # Input of the command -> what of it changed.
 REASONS = {
     "stdin": "its settings, secrets or code",
@@ -119,21 +123,35 @@ REASONS = {
 }
 
 
-def runs(steps: Sequence[Step]) -> tuple[Run, ...]:
-    """Return every role that runs, in the engine's order."""
+def runs(steps: Sequence[Step], restarts: Sequence[Restart] = ()) -> tuple[Run, ...]:
+    """Return every role that runs, in the engine's order.
+
+    ``restarts`` are what `mailstack diff` says: it knows settings that the engine hides, and so is more exact.
+    """
     settings = {
         step.urn.rpartition("::")[0].rpartition("::")[2].rpartition(":")[2]: _changed(step)
         for step in steps
         if step.kind.startswith("mailstack:")
     }
-    return tuple(_run(step, settings.get(step.component, ())) for step in steps if step.kind == COMMAND)
+    exact = {name: _exact([one for one in restarts if one.resource == name]) for name in {r.resource for r in restarts}}
+    return tuple(
+        _run(step, settings.get(step.component, ()), exact.get(step.name)) for step in steps if step.kind == COMMAND
+    )
+
+
+def _exact(restarts: Sequence[Restart]) -> Cost:
+    """Return what a role does, in the words of `mailstack diff`: texts of others, so code."""
+    texts = [
+        code(f"{'perhaps ' if one.certain is not True else ''}{one.what}: {one.how}; {one.means}") for one in restarts
+    ]
+    return Cost(text=", ".join(texts), interrupts=any(one.how in INTERRUPTS for one in restarts))
 
 
 def _changed(step: Step) -> tuple[str, ...]:
     return tuple(name for name in (*step.old, *step.new) if step.old.get(name) != step.new.get(name))
 
 
-def _run(step: Step, settings: Sequence[str]) -> Run:
+def _run(step: Step, settings: Sequence[str], exact: Cost | None) -> Run:
     old, new = (_host(inputs) for inputs in (step.old, step.new))
     role, cost = _role(step, old or new)
     refuses = REFUSES if role == "postfix_relay" else ""
@@ -145,6 +163,8 @@ def _run(step: Step, settings: Sequence[str]) -> Run:
         cost = Cost(text=REMOVED + refuses, interrupts=True) if step.old.get("delete") else KEPT
     elif "replace" in step.action:
         cost = Cost(text=MOVED + refuses, interrupts=True)
+    elif exact is not None:
+        cost = exact
     elif role == "postfix_relay":
         restarts = [name for name in POSTFIX_RESTARTS if any(key.endswith(f"main.cf/{name}") for key in settings)]
         cost = Cost(text=RESTART.text.format(names=" and ".join(restarts)), interrupts=True) if restarts else cost

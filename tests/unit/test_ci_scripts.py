@@ -17,7 +17,7 @@ echo "$(basename "$0") $*" >>"$CALLS"
 case "$1" in
   preview) cat "$PREVIEW"; while [ $# -gt 0 ]; do [ "$1" = --event-log ] && cp "$EVENTS" "$2"; shift; done; exit 1 ;;
   up) exit "${UP:-0}" ;;
-  diff) echo "told by diff"; echo "said by diff" >&2; exit "${DIFF:-0}" ;;
+  diff) printf '%s' "${TOLD-told by diff}"; echo "said by diff" >&2; exit "${DIFF:-0}" ;;
   drift) echo "told by drift"; exit "${DRIFT:-0}" ;;
   verify) echo "told by verify"; exit "${VERIFY:-0}" ;;
   pr) PYTHONPATH=$ROOT exec "$REAL" -m cli "$@" ;;
@@ -65,7 +65,7 @@ def job(tmp_path: Path) -> Job:
 def test_what_a_branch_declares_is_left_and_only_a_mistake_fails(job: Job, code: str, ends: int, text: str) -> None:
     assert job.run("pr-declared.sh", "prod", "HEAD^1", f"{job.folder}/out", DIFF=code).returncode == ends
     assert text in (job.folder / "out/diff.txt").read_text()
-    assert job.calls == ["python -m cli diff --stack prod --base HEAD^1 --format markdown"]
+    assert job.calls == ["python -m cli diff --stack prod --base HEAD^1 --format text"]
 
 
 def test_a_preview_that_fails_leaves_its_comment_with_policies_and_diff(job: Job) -> None:
@@ -87,6 +87,11 @@ def test_an_engine_that_says_nothing_leaves_no_comment_and_the_reason(job: Job) 
     assert done.returncode == 1
     assert "holds no JSON" in done.stderr
     assert not (job.folder / "out/comment.md").exists()
+
+
+def test_a_wrong_call_of_diff_is_no_answer(job: Job) -> None:
+    assert job.run("pr-declared.sh", "prod", "HEAD^1", f"{job.folder}/out", DIFF="2", TOLD="").returncode == 1
+    assert (job.folder / "out/diff.txt").read_text() == "said by diff\n"
 
 
 @pytest.mark.parametrize(("up", "verify", "ends"), [("0", "0", 0), ("0", "1", 1), ("0", "4", 1), ("255", "0", 255)])

@@ -264,6 +264,47 @@ def assert_whole_lines(text: str) -> None:
     assert all(line.endswith("|") for line in rows)
 
 
+DIFF = {
+    "version": 1,
+    "risks": [
+        {"level": "high", "rule": "r", "what": "@octocat", "reason": "<b>", "advice": "ask first", "certain": True},
+        {"level": "low", "rule": "r", "what": "a word", "reason": "why", "advice": "none", "certain": False},
+    ],
+    "restarts": [
+        {
+            "what": "Postfix",
+            "how": "restart",
+            "where": "relay1",
+            "means": "a second without answers",
+            "resource": "relay-postfix",
+            "certain": True,
+        }
+    ],
+}
+
+
+def test_risks_to_mail_and_exact_restarts_come_from_mailstack_diff() -> None:
+    text = shown(recorded("update"), diff=json.dumps(DIFF))
+    assert titles(text)[0] == "What could lose or delay mail"
+    assert section(text, "What could lose or delay mail").splitlines() == [
+        "- 🔴 high @octocat: <b>",
+        "  - ask first",
+        "- 🔵 low (perhaps) a word: why",
+        "  - none",
+    ]
+    exact = "postfix_relay on relay1: Postfix: restart; a second without answers"
+    assert exact in section(text, "Restarts and interruptions")
+    assert "Postfix reloads" not in text
+    assert_harmless(text)
+
+
+@pytest.mark.parametrize("more", [{"version": 2}, {"risks": [{}]}, {"risks": 3}, {"restarts": ["x"]}])
+def test_a_diff_of_another_form_is_shown_as_the_text_it_is(more: Json) -> None:
+    text = shown(recorded("update"), diff=json.dumps({**DIFF, **more, "note": HOSTILE}))
+    assert titles(text)[-1] == "What the branch declares otherwise"
+    assert_harmless(text)
+
+
 def test_one_line_longer_than_a_comment_is_left_out_and_counted() -> None:
     text = declared_comment("prod", "x" * 100_000)
     assert len(text) <= LONGEST
