@@ -4,6 +4,7 @@ Everything that comes from the preview is code (mailstack/pull_request/text.py):
 """
 
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -17,6 +18,8 @@ __all__ = ["LONGEST", "comment", "declared_comment", "marker"]
 # GitHub refuses a body of more than 65,536 characters; some room is for whoever posts it.
 LONGEST = 65_000
 RECORD = "cloudflare:index/dnsRecord:DnsRecord"
+# A component whose zones are on a server of our own shows each record as an input of this name.
+SERVER, ENTRY = "mailstack:index:DnsRecords", "record/"
 SIGNS = {"create": "+", "update": "~", "delete": "-", "replace": "±", "import": "→"}
 WORDS = {
     "create": "to create",
@@ -104,8 +107,8 @@ def _sections(preview: Preview, steps: Sequence[Step], declared: Declared) -> It
     )
     yield _policies(preview)
     yield _listed("Restarts and interruptions", _interruptions(found, steps))
-    yield _table("Roles that run", ("Host", "Role", "Why", "What happens"), map(_run_row, found))
-    yield _table("Records", ("", "Record", "Before", "After"), map(_record_row, _of_kind(steps, RECORD)))
+    yield _table("Roles that run", ("Host", "Role", "Why", "What happens"), _run_rows(found))
+    yield _table("Records", ("", "Record", "Before", "After"), _records(steps))
     summaries = [message.text for message in preview.messages if message.severity == "info"]
     yield Section("Deliverability", tuple("\n\n".join(summaries).splitlines()), fenced=True)
     warnings = (message for message in preview.messages if message.severity == "warning")
@@ -188,13 +191,27 @@ def _interruptions(found: Iterable[Run], steps: Iterable[Step]) -> Iterator[str]
             yield f"- {_named(step)}: {WORKLOADS[step.kind]}"
 
 
-def _run_row(run: Run) -> tuple[str, ...]:
-    why = "; ".join(run.why) or {"create": "new", "delete": "not declared any more"}.get(run.action, "changed")
-    return code(run.host), code(run.role), why, run.cost.text
+def _run_rows(found: Iterable[Run]) -> Iterator[tuple[str, ...]]:
+    """Yield a row for each role; one that runs twice on a host, before and after others, has one."""
+    rows: Counter[tuple[str, ...]] = Counter()
+    for run in found:
+        why = "; ".join(run.why) or {"create": "new", "delete": "not declared any more"}.get(run.action, "changed")
+        rows[code(run.host), code(run.role), why, run.cost.text] += 1
+    for (host, role, *rest), times in rows.items():
+        yield (host, f"{role} ({times} times)" if times > 1 else role, *rest)
 
 
-def _of_kind(steps: Iterable[Step], kind: str) -> Iterator[Step]:
-    return (step for step in steps if step.kind == kind)
+def _records(steps: Iterable[Step]) -> Iterator[tuple[str, ...]]:
+    """Yield each record that changes: a resource at a provider, or an entry that a server of our own is shown with."""
+    for step in steps:
+        if step.kind == RECORD:
+            yield _record_row(step)
+        elif step.kind == SERVER:
+            for name in sorted(name for name in {*step.old, *step.new} if name.startswith(ENTRY)):
+                old, new = step.old.get(name), step.new.get(name)
+                if old != new:
+                    sign = SIGNS["create" if old is None else "delete" if new is None else "update"]
+                    yield sign, code(name.removeprefix(ENTRY)), _value(old), _value(new)
 
 
 def _record_row(step: Step) -> tuple[str, ...]:
@@ -223,7 +240,7 @@ def _settings(components: Iterable[Step]) -> Iterator[tuple[str, ...]]:
             continue  # all of it is new, or gone
         for name in sorted({*step.old, *step.new}):
             old, new = step.old.get(name), step.new.get(name)
-            if old != new and not CODE.search(name):
+            if old != new and not CODE.search(name) and not (step.kind == SERVER and name.startswith(ENTRY)):
                 yield code(step.name), code(name), _value(old), _value(new)
 
 

@@ -3,9 +3,9 @@
     python -m tests.engine.preview_recordings
 
 writes them anew into ``tests/unit/recorded_previews``. Each is the document of ``pulumi preview --json``, and for one
-there is the event log of the same run too. The stack is the production example; its Cloudflare is the stand-in, its
-hosts are those of ``tests.engine.dry_plugin``. What no reader looks at, such as traces with folders of this machine, is
-left out.
+there is the event log of the same run too. The stacks are the examples for production and, with a DNS server of its
+own, staging; Cloudflare is the stand-in, hosts are those of ``tests.engine.dry_plugin``. What no reader looks at, such as
+traces with folders of this machine, is left out.
 """
 
 import copy
@@ -42,8 +42,8 @@ def recording(name: str) -> Json:
 
 
 def record(folder: Path) -> Iterator[tuple[str, Json]]:
-    """Yield (name, document) for each preview, on a stack in ``folder``."""
-    with _stack(folder) as stack:
+    """Yield (name, document) for each preview, on stacks in ``folder``."""
+    with _stack(folder, "prod") as stack:
         raw = stack.raw
         yield "create", stack.preview(raw)
         stack.engine.up()
@@ -54,6 +54,9 @@ def record(folder: Path) -> Iterator[tuple[str, Json]]:
         yield "replace", stack.preview(_moved(raw))
         yield "delete", stack.preview(_without_a_domain(raw))
         yield "failing", stack.preview(_mistaken(raw))
+    with _stack(folder, "staging") as stack:
+        stack.engine.up()
+        yield "own-server", stack.preview(_stricter(stack.raw))
 
 
 def as_text(document: Json) -> str:
@@ -78,16 +81,18 @@ def shape(document: Json) -> dict[str, list[str]]:
 
 
 class _Stack:
-    """The production example at the stand-in's Cloudflare; ``lines`` is what the last command printed."""
+    """An example, with the stand-in's Cloudflare; ``lines`` is what the last command printed."""
 
-    def __init__(self, folder: Path, standin: CloudflareStandin) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, name: str, standin: CloudflareStandin) -> None:
+        self.folder = folder = folder / name
+        folder.mkdir()
         self.lines: list[str] = []
         self.log = folder / "events.json"
-        self.engine = Engine("prod", folder, self.lines.append, plugins={"command": "tests.engine.dry_plugin"})
+        self.engine = Engine(name, folder, self.lines.append, plugins={"command": "tests.engine.dry_plugin"})
         self.engine.environment |= {"CLOUDFLARE_BASE_URL": standin.api_url, "PULUMI_DEBUG_COMMANDS": "true"}
-        self.raw = rehearsal_config(ROOT / "Pulumi.prod.yaml")
-        self.raw["dns"]["cloudflare"]["api_token"] = standin.config.token
+        self.raw = rehearsal_config(ROOT / f"Pulumi.{name}.yaml")
+        if "cloudflare" in self.raw["dns"]:
+            self.raw["dns"]["cloudflare"]["api_token"] = standin.config.token
         self.engine.configure(self.raw)
         self.engine.select()
 
@@ -124,10 +129,10 @@ def _is_news(event: Json) -> bool:
 
 
 @contextmanager
-def _stack(folder: Path) -> Iterator[_Stack]:
+def _stack(folder: Path, name: str) -> Iterator[_Stack]:
     config = CloudflareStandinConfig(token="t" * 40, zones=(ZoneConfig(id=ZONE_ID, name=ZONE),))
     with CloudflareStandin(config) as standin:
-        yield _Stack(folder, standin)
+        yield _Stack(folder, name, standin)
 
 
 def _clean(value: Any, folder: Path) -> Any:
@@ -168,6 +173,12 @@ def _mistaken(raw: Json) -> Json:
     changed = copy.deepcopy(raw)
     changed["hosts"]["relay1"]["host_key"] = ""
     changed["relay"]["hostname"] = "localhost"
+    return changed
+
+
+def _stricter(raw: Json) -> Json:
+    changed = copy.deepcopy(raw)
+    changed["domains"][0]["dmarc"]["policy"] = "reject"
     return changed
 
 

@@ -19,7 +19,7 @@ from postfix_relay.planning import RESTART_PARAMETERS
 ROOT = Path(__file__).resolve().parents[2]
 RECORDED = Path(__file__).resolve().parent / "recorded_previews"
 Json = dict[str, Any]
-RELAY = "urn:pulumi:prod::mailstack::mailstack:index:PostfixRelay::relay"
+POLICIES = ("quarantine", "reject")
 HOSTILE = "@octocat <img src=x onerror=alert(1)> [x](http://e.example) #1 `code` | **b** <!-- x --> www.e.example"
 
 
@@ -56,6 +56,16 @@ def test_records_are_told_with_what_they_were_and_will_be() -> None:
     assert "| + | MX shop.example.com |  | smtp.google.com priority=1 |" in records
     gone = section(shown(recorded("delete")), "Records")
     assert '| - | TXT notify.example.com | "v=spf1 include:_spf.google.com ~all" |  |' in gone
+
+
+def test_records_on_a_server_of_our_own_are_told_like_those_at_a_provider() -> None:
+    text = shown(recorded("own-server"))
+    before, after = (f'600 "v=DMARC1; p={policy}; rua=mailto:dmarc@staging.example.com"' for policy in POLICIES)
+    assert section(text, "Records").splitlines()[2:] == [
+        f"| ~ | _dmarc.staging.example.com-txt-dmarc | {before} | {after} |"
+    ]
+    assert "Settings" not in titles(text)
+    assert "| ns1 | dns_server (2 times) | its settings, secrets or code |" in section(text, "Roles that run")
 
 
 def test_roles_that_run_are_told_with_host_reason_and_what_happens_there() -> None:
