@@ -126,7 +126,8 @@ REASONS = {
 def runs(steps: Sequence[Step], restarts: Sequence[Restart] = ()) -> tuple[Run, ...]:
     """Return every role that runs, in the engine's order.
 
-    ``restarts`` are what `mailstack diff` says: it knows settings that the engine hides, and so is more exact.
+    ``restarts`` are what `mailstack diff` says: it compares the settings, which the engine sees as
+    one secret input, and so is more exact.
     """
     settings = {
         step.urn.rpartition("::")[0].rpartition("::")[2].rpartition(":")[2]: _changed(step)

@@ -2,10 +2,10 @@
 
     python -m tests.engine.preview_recordings
 
-writes them anew into ``tests/unit/recorded_previews``. Each is the document of ``pulumi preview --json``; for one there is
-the event log of the same run too. The stacks are the examples for production and, with a DNS server of its own, staging;
-Cloudflare is the stand-in, hosts are those of ``tests.engine.dry_plugin``. What no reader looks at, such as traces with
-folders of this machine, is left out.
+writes them anew into ``tests/unit/recorded_previews``. Each is the document of ``pulumi preview --json``; for one
+there is the event log of the same run too. The stacks are the examples for production and, with a DNS server of its
+own, staging; Cloudflare is the stand-in, hosts are those of ``tests.engine.dry_plugin``. What no reader looks at, such
+as traces with folders of this machine, is left out.
 """
 
 import copy

@@ -18,6 +18,7 @@ case "$1" in
   preview) cat "$PREVIEW"; while [ $# -gt 0 ]; do [ "$1" = --event-log ] && cp "$EVENTS" "$2"; shift; done; exit 1 ;;
   up) exit "${UP:-0}" ;;
   diff) printf '%s' "${TOLD-told by diff}"; echo "said by diff" >&2; exit "${DIFF:-0}" ;;
+  policy) echo "told by policy"; exit "${POLICY:-0}" ;;
   drift) echo "told by drift"; exit "${DRIFT:-0}" ;;
   verify) echo "told by verify"; exit "${VERIFY:-0}" ;;
   pr) PYTHONPATH=$ROOT exec "$REAL" -m cli "$@" ;;
@@ -65,7 +66,8 @@ def job(tmp_path: Path) -> Job:
 def test_what_a_branch_declares_is_left_and_only_a_mistake_fails(job: Job, code: str, ends: int, text: str) -> None:
     assert job.run("pr-declared.sh", "prod", "HEAD^1", f"{job.folder}/out", DIFF=code).returncode == ends
     assert text in (job.folder / "out/diff.txt").read_text()
-    assert job.calls == ["python -m cli diff --stack prod --base HEAD^1 --format text"]
+    calls = ["python -m cli diff --stack prod --base HEAD^1 --format text", "python -m cli policy --stack prod"]
+    assert job.calls == (calls if ends == 0 else calls[:1])
 
 
 def test_a_preview_that_fails_leaves_its_comment_with_policies_and_diff(job: Job) -> None:
@@ -87,6 +89,12 @@ def test_an_engine_that_says_nothing_leaves_no_comment_and_the_reason(job: Job) 
     assert done.returncode == 1
     assert "holds no JSON" in done.stderr
     assert not (job.folder / "out/comment.md").exists()
+
+
+@pytest.mark.parametrize(("code", "ends"), [("0", 0), ("1", 1)])
+def test_policies_are_told_without_a_secret_and_a_mandatory_one_fails(job: Job, code: str, ends: int) -> None:
+    assert job.run("pr-declared.sh", "prod", "HEAD^1", f"{job.folder}/out", DIFF="2", POLICY=code).returncode == ends
+    assert (job.folder / "out/diff.txt").read_text() == "told by diff\ntold by policy\n"
 
 
 def test_a_wrong_call_of_diff_is_no_answer(job: Job) -> None:
