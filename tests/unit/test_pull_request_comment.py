@@ -4,10 +4,12 @@ import copy
 import json
 import re
 from html import unescape
+from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
 import pytest
+from markdown_it import MarkdownIt
 
 from cli.main import main
 from mailstack.pull_request.comment import LONGEST, comment, declared_comment, marker
@@ -241,6 +243,50 @@ def assert_harmless(text: str) -> None:
     inside = re.findall(r"<code>(.*?)</code>", rest)
     assert not any(re.search(r"[@<>\[\]`|*#!]|https?:|www\.", re.sub(r"&#\d+;", "", part)) for part in inside)
     assert "octocat" not in re.sub(r"<code>.*?</code>", "", rest)
+
+
+class Page(HTMLParser):
+    """What a Markdown renderer made of a comment: which tags, and the text inside and outside of code."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: set[str] = set()
+        self.cells: list[int] = []
+        self.within = self.outside = ""
+        self._depth = 0
+        self.feed(MarkdownIt("commonmark").enable("table").render(text))
+
+    def handle_starttag(self, tag: str, attrs: object) -> None:
+        self.tags.add(tag)
+        self._depth += tag in {"code", "pre"}
+        if tag == "tr":
+            self.cells.append(0)
+        elif tag in {"td", "th"}:
+            self.cells[-1] += 1
+
+    def handle_endtag(self, tag: str) -> None:
+        self._depth -= tag in {"code", "pre"}
+
+    def handle_data(self, data: str) -> None:
+        if self._depth:
+            self.within += data
+        else:
+            self.outside += data
+
+
+def test_a_markdown_renderer_makes_of_hostile_text_what_it_was_and_nothing_else() -> None:
+    document = recorded("update")
+    named(document, "example.com-txt-spf")["newState"]["inputs"]["content"] = HOSTILE
+    named(document, "PostfixRelay::relay")["newState"]["inputs"]["some|setting"] = HOSTILE
+    document["diagnostics"].append({"severity": "warning", "message": HOSTILE})
+    page = Page(shown(document, diff=f"{HOSTILE}\n```\n</details>\n"))
+    assert page.within.count(HOSTILE) == 4
+    assert "octocat" not in page.outside
+    assert page.tags == {
+        *("h2", "h3", "p", "strong", "ul", "li", "code", "pre", "table", "thead", "tbody", "tr", "th", "td"),
+        *("details", "summary"),
+    }
+    assert set(page.cells) == {4}, "no cell more in any row"
 
 
 def test_a_branchs_own_words_are_a_text_and_cannot_end_the_block_they_stand_in() -> None:
