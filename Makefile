@@ -62,6 +62,8 @@ lint: setup
 	.venv/bin/mypy .
 	.venv/bin/vermin -q -t=3.6- --no-tips --violations $(PURE_36)
 	.venv/bin/hadolint images/*/Dockerfile
+	@scripts/actionlint.sh || [ $$? -eq 3 ] # without Go it says that it is skipped
+	.venv/bin/zizmor --offline --quiet .github
 	shellcheck scripts/*.sh roles/*.sh .ci/run images/postfix-relay/postfix-relay $$(git ls-files 'roles/**/*.sh')
 
 test: setup

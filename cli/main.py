@@ -13,6 +13,7 @@ from cli import (
     files,
     policy,
     postal,
+    pull_requests,
     records,
     relay,
     rotation,
@@ -50,6 +51,7 @@ app.add_typer(records.dmarc, name="dmarc")
 app.add_typer(relay.relay, name="relay")
 app.add_typer(postal.postal, name="postal")
 app.command(epilog=send.EPILOG)(send.send)
+app.add_typer(pull_requests.pr, name="pr")
 app.command()(files.schema)
 app.command()(files.monitoring)
 

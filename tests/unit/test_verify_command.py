@@ -408,7 +408,7 @@ def test_the_commands_are_those_that_people_know() -> None:
         "env",
         "diff",
     }
-    known |= {"status", "doctor", "relay", "postal", "send"}
+    known |= {"status", "doctor", "relay", "postal", "send", "pr"}
     assert set(commands()) == known | {"dns", "rotate", "dmarc"}
 
 

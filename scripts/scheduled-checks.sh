@@ -1,0 +1,27 @@
+#!/usr/bin/env bash
+# Drift and verify of a stack, for a job that runs by the clock. What is not well is left as a file.
+#
+# Usage: scripts/scheduled-checks.sh STACK FOLDER
+#   FOLDER  one file CHECK.txt for each check that is not well; file `looked` says that both were made
+# Exit:  0 both were made, whatever they found; 2 wrong call. A check that could not be made is not well either.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+[ $# -eq 2 ] || { echo "usage: scripts/scheduled-checks.sh STACK FOLDER" >&2; exit 2; }
+readonly stack=$1 folder=$2 python=${MAILSTACK_PYTHON:-.venv/bin/python}
+export PATH=${MAILSTACK_TOOLS:-$PWD/.tools}/bin:$PATH
+
+mkdir -p "$folder"
+rm -f "$folder"/{drift.txt,verify.txt,looked}
+check() { # CHECK ARGUMENT...
+  local name=$1 code=0
+  "$python" -m cli "$@" --stack "$stack" >"$folder/$name.txt" 2>&1 || code=$?
+  cat "$folder/$name.txt"
+  if [ "$code" -eq 0 ]; then
+    rm "$folder/$name.txt"
+  else
+    echo "($name ended with exit code $code)" >>"$folder/$name.txt"
+  fi
+}
+check drift
+check verify --format markdown
+date -u +%FT%TZ >"$folder/looked"
