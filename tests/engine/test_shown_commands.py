@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import subprocess
 from collections.abc import Iterator
 
 import pytest
@@ -54,6 +55,32 @@ def test_a_secret_is_read_by_its_path(engine: Engine) -> None:
     path = "contract:domains[0].dkim[1].private_key"
     assert engine.run("config", "get", "--path", path, *place, quiet=True).strip() == "second"
     assert "second" not in engine.config_file.read_text()
+
+
+def test_another_passphrase_opens_the_secrets_and_the_old_one_no_longer_does(engine: Engine) -> None:
+    """The CLI asks for the new passphrase, twice, on standard input where that is no terminal.
+
+    It knows of no other file than the project's own: there is a link to ours.
+    """
+    (engine._project_folder / f"Pulumi.{STACK}.yaml").symlink_to(engine.config_file)
+    place = ["--config-file", str(engine.config_file), "--stack", STACK]
+    old, new = engine.environment["PULUMI_CONFIG_PASSPHRASE"], "quite another passphrase"
+
+    def change(now: str, then: str) -> None:
+        command = [str(engine.cli.path), "stack", "change-secrets-provider", "passphrase", "--stack", STACK]
+        environment = {**engine.environment, "PULUMI_CONFIG_PASSPHRASE": now}
+        subprocess.run(
+            command, cwd=engine._project_folder, env=environment, input=f"{then}\n{then}\n", text=True, check=True
+        )
+
+    path = ["--path", "contract:domains[0].dkim[1].private_key"]
+    change(old, new)
+    with pytest.raises(EngineError, match="passphrase"):
+        engine.run("config", "get", *path, *place, quiet=True)
+    engine.environment["PULUMI_CONFIG_PASSPHRASE"] = new
+    assert engine.run("config", "get", *path, *place, quiet=True).strip() == "second"
+    engine.environment["PULUMI_CONFIG_PASSPHRASE"] = old
+    change(new, old)
 
 
 def test_outputs_are_shown_by_name(engine: Engine) -> None:

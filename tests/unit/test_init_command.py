@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from cli.init import Options, Terminal, init_stack
+from cli.main import main
 from cli.verify_options import WrongCallError
 from mailstack.reach.before import HostSeen
 from mailstack.reach.host_key import HostKeyError, fingerprint
@@ -302,3 +303,24 @@ def test_a_person_is_asked_again_until_the_answer_is_one_of_the_choices(
     assert Terminal().ask("Who publishes", ("server", "none"), None) == "server"
     assert shown == ["Who publishes (server, none)"] * 2
     assert capsys.readouterr().err == "one of server, none\n"
+
+
+def test_each_flag_is_an_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[Options] = []
+
+    def begin(options: Options, **_: object) -> int:
+        seen.append(options)
+        return 0
+
+    monkeypatch.setattr("cli.init.init_stack", begin)
+    flags = {
+        "--domain": "example.com", "--host": "admin@mail.example.com", "--host-fingerprint": "SHA256:abc",
+        "--upstream": "google-workspace", "--dns": "cloudflare", "--tls": "acme",
+    }  # fmt: skip
+    assert main(["init", "--stack", "mycompany", "--yes", *(word for pair in flags.items() for word in pair)]) == 0
+    [options] = seen
+    assert options.given == {
+        "domains": ["example.com"], "host_text": "admin@mail.example.com", "upstream": "google-workspace",
+        "dns": "cloudflare", "tls": "acme",
+    }  # fmt: skip
+    assert (options.stack, options.yes, options.host_fingerprint) == ("mycompany", True, "SHA256:abc")

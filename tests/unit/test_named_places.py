@@ -13,7 +13,6 @@ from pathlib import Path
 import pytest
 
 from cli.main import commands
-from tests.unit.test_shown_commands import COMING
 
 ROOT = Path(__file__).resolve().parents[2]
 # Paths below a folder of this project. A name with a placeholder (<role>, *, {…}, X) stands for many.
@@ -73,8 +72,7 @@ def test_every_path_that_is_named_is_there() -> None:
 @pytest.mark.parametrize(("kind", "pattern"), [("make", TARGET), ("mailstack", COMMAND)])
 def test_every_command_that_is_named_exists(kind: str, pattern: re.Pattern[str]) -> None:
     makefile = (ROOT / "Makefile").read_text()
-    ours = {*commands(), *(name.split()[1] for name in COMING)}
-    known = set(re.findall(r"^([a-z-]+):", makefile, re.MULTILINE)) if kind == "make" else ours
+    known = set(re.findall(r"^([a-z-]+):", makefile, re.MULTILINE)) if kind == "make" else set(commands())
     named = {(str(source.relative_to(ROOT)), name) for source, text in texts() for name in pattern.findall(text)}
     assert len(named) > 5, "the pattern finds them"
     assert wrong(f"{source}: {kind} {name}" for source, name in named if name not in known) == []

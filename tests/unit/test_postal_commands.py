@@ -237,3 +237,12 @@ def test_on_a_cluster_backups_are_the_databases(monkeypatch: pytest.MonkeyPatch)
     result = CliRunner().invoke(app, ["postal", "backup", "--stack", "prod"])
     assert result.exit_code == 1
     assert "its operator or provider" in str(result.exception)
+
+
+def test_the_log_of_a_process_is_told_or_followed_until_it_ends(call: Call, host: Host) -> None:
+    assert call("logs", "worker")[1].split() == ["one", "two"]
+    assert json.loads(call("logs", "worker", "--json")[1]) == {"postal-worker-1": ["one", "two"]}
+    assert call("logs", "worker", "--follow")[0] == 0
+    told, followed = host.asked[0][2], host.asked[-1][2]
+    assert (told["process"], "follow_seconds" in told) == ("worker", False)
+    assert (followed["process"], followed["follow_seconds"] > 0) == ("worker", True)

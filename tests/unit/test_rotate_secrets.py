@@ -360,3 +360,18 @@ def test_json_is_one_document_with_what_was_said(
     document = json.loads(capsys.readouterr().out)
     assert (document["stack"], document["code"], document["taken"]) == ("prod", 0, False)
     assert document["said"][-1] == "it may be taken now"
+
+
+def test_the_files_of_a_certificate_are_given_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    new = Issued(tmp_path / "new", *NAMES)
+    seen: list[tuple[str, dict[str, Any]]] = []
+
+    def step(_stack: object, name: str, **files: Any) -> int:
+        seen.append((name, files))
+        return 0
+
+    monkeypatch.setattr("cli.rotate_secrets.certificate", step)
+    files = ["--certificate", str(new.chain), "--key", str(new.key)]
+    assert main(["rotate", "certificate", "mx.example.com", "--stack", "prod", *files]) == 0
+    [(name, given)] = seen
+    assert (name, given["chain"], given["key"]) == ("mx.example.com", new.chain, new.key)

@@ -21,20 +21,6 @@ GROUPS = {"config", "stack", "state"}
 # Said in messages that documents quote, and no command.
 QUOTED = {"mailstack tries again"}
 
-# Commands that documents name before they are there. One that has come must go from here; RUN_BY has it already.
-COMING = {
-    *("mailstack status", "mailstack diff", "mailstack env", "mailstack relay test", "mailstack relay logs"),
-    *("mailstack relay queue list", "mailstack relay queue flush", "mailstack relay queue hold"),
-    *(
-        "mailstack relay queue release",
-        "mailstack relay queue delete",
-        "mailstack postal queue",
-        "mailstack postal logs",
-    ),
-    *("mailstack postal restore", "mailstack rotate relay-password", "mailstack rotate postal-credential"),
-    "mailstack rotate certificate",
-}
-
 # Command -> files with tests that run it. Together they hold its words and every flag that documents show with it.
 ON_THE_ENGINE = (
     *("tests/engine/test_shown_commands.py", "tests/engine/test_init.py", "tests/engine/test_policy_pack.py"),
@@ -42,7 +28,6 @@ ON_THE_ENGINE = (
 )
 POSTAL = ("tests/unit/test_postal_commands.py",)
 RELAY = ("tests/unit/test_relay_commands.py",)
-# What is there already, and what comes with other branches.
 RUN_BY = {
     "mailstack diagnose": ("tests/unit/test_verify_command.py",),
     "mailstack diff": ("tests/unit/test_diff_source.py",),
@@ -81,7 +66,7 @@ RUN_BY = {
         f"pulumi {name}": ON_THE_ENGINE
         for name in (
             *("up", "preview", "destroy", "refresh", "config get", "config set", "stack", "stack export", "stack init"),
-            *("stack output", "stack rm", "state delete"),
+            *("stack change-secrets-provider", "stack output", "stack rm", "state delete"),
         )
     },
 }
@@ -124,21 +109,13 @@ def command_of(arguments: tuple[str, ...]) -> tuple[str, Any, list[str]]:
 
 def name_of(one: Shown) -> str:
     if one.program == "mailstack":
-        return coming(one) or command_of(one.arguments)[0]
+        return command_of(one.arguments)[0]
     grouped = one.program == "pulumi" and one.arguments[0] in GROUPS and not "".join(one.arguments[1:2]).startswith("-")
     return " ".join((one.program, *one.arguments[: 1 + grouped]))
 
 
-def coming(one: Shown) -> str:
-    """Return the name of a command that is not there yet, empty for any other."""
-    starts = [" ".join((one.program, *one.arguments[:length])) for length in (3, 2, 1)]
-    return next((name for name in starts if name in COMING), "")
-
-
 def mistake(one: Shown) -> str:
     """Return why the command line would refuse a command of ours; empty where it takes it."""
-    if coming(one):
-        return ""
     name, command, rest = command_of(one.arguments)
     if hasattr(command, "commands") and rest and not rest[0].startswith("-"):
         return f"{name} has no command {rest[0]}"
@@ -156,7 +133,7 @@ def mistake(one: Shown) -> str:
 
 def unproved(one: Shown, run_by: dict[str, tuple[str, ...]]) -> str:
     """Return what no test runs of a command; empty where a test does, or the block says why none can."""
-    if one.needs is not None or coming(one):
+    if one.needs is not None:
         return ""
     name = name_of(one)
     if one.program == "make":
@@ -181,16 +158,8 @@ def test_every_command_runs_in_a_test_or_is_marked() -> None:
 
 def test_the_tables_name_no_command_that_no_document_shows() -> None:
     named = {name_of(one) for one in everything() if one.needs is None}
-    ours = {name for name in RUN_BY if name.startswith("mailstack ")}
-    there = {name for name in ours if command_of(tuple(name.split()[1:]))[0] == name}
-    assert [name for name in RUN_BY if name not in named and (name in there or name not in ours)] == []
+    assert [name for name in RUN_BY if name not in named] == []
     assert [target for target in MADE_BY if f"make {target}" not in named] == []
-
-
-def test_a_command_that_has_come_is_held_to_its_tests() -> None:
-    there = [name for name in COMING if command_of(tuple(name.split()[1:]))[0] == name]
-    assert there == [], "take it out of COMING, and name the tests that run it in RUN_BY"
-    assert COMING - {coming(one) for one in everything()} == set(), "no document names it"
 
 
 def test_make_runs_what_continuous_integration_runs_too() -> None:
