@@ -145,7 +145,7 @@ def outcomes(lines: Iterator[str], queue_id: str) -> Iterator[Outcome]:
                 found.status,
                 found.dsn,
                 found.relay,
-                found.reason.removesuffix(")"),
+                found.reason[:-1] if found.reason.endswith(")") else found.reason,
             )
         elif "status=expired" in text:
             yield Outcome(queue_id, "expired", "", "", text.partition("status=expired")[2].strip(", "))
