@@ -384,7 +384,7 @@ def test_diagnose_names_the_symptoms_there_are(world: World, capsys: pytest.Capt
 
 def test_the_commands_are_those_that_people_know() -> None:
     known = {"init", "validate", "drift", "check", "rehearse", "schema", "monitoring", "verify", "diagnose"}
-    assert set(commands()) == known | {"dns", "rotate", "dmarc"}
+    assert set(commands()) == known | {"dns", "rotate", "dmarc", "relay", "postal", "send"}
 
 
 def test_help_is_there_for_every_command_and_says_the_exit_codes() -> None:
