@@ -3,7 +3,7 @@
 import json
 import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -61,9 +61,10 @@ class Postal:
         script = SQL_SCRIPT.read_text(encoding="utf-8")
         pod = self._pod("worker")
 
-        def ask(sql: str) -> list[list[str]]:
-            text = pod.execute("ruby", "-e", script, stdin=sql)
-            return [[str(value) for value in row] for row in json.loads(text.strip().splitlines()[-1])]
+        def ask(questions: Sequence[str]) -> list[list[list[str]]]:
+            text = pod.execute("ruby", "-e", script, stdin=json.dumps(list(questions)))
+            answers = json.loads(text.strip().splitlines()[-1])
+            return [[[str(value) for value in row] for row in rows] for rows in answers]
 
         return ask
 
@@ -80,7 +81,7 @@ class Postal:
         found: dict[str, Any] = {"image": self.at.image, "processes": list(self._pods()), "disk": [], "backup": None}
         ask = self._query()
         found["database"] = {
-            "version": ask("SELECT VERSION();")[0][0],
+            "version": ask(["SELECT VERSION();"])[0][0][0],
             "bytes": overview.database_bytes(ask, self.at.database, self.at.prefix),
             "error": None,
         }

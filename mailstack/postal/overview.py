@@ -5,13 +5,13 @@ keeps to Python 3.6 and the standard library. It only ever reads, and no passwor
 """
 
 import re
-from collections.abc import Callable
-from typing import Any
+from typing import Any, Callable, Dict, List, Sequence
 
 __all__ = ["Query", "credentials", "database_bytes", "queue", "users"]
 
-# SQL to rows; each value as text, NULL as the word.
-Query = Callable[[str], list[list[str]]]
+# Questions to the rows of each; a value as text, NULL as the word. All at once, since one login costs more than all of
+# them: a container or a pod is started or entered for it.
+Query = Callable[[Sequence[str]], List[List[List[str]]]]
 NAME = re.compile(r"[A-Za-z0-9_-]{1,60}\Z")
 MOST_REASONS = 50
 
@@ -50,14 +50,20 @@ WHERE table_schema = '{main}' OR table_schema LIKE '{prefix}-server-%';
 """
 
 
-def queue(query: Query, main: str, prefix: str, limit: int) -> list[dict[str, Any]]:
+def queue(query: Query, main: str, prefix: str, limit: int) -> List[Dict[str, Any]]:
     """Return each mail server: what waits, what is held, why, and up to ``limit`` of the messages themselves."""
     _checked(main, prefix)
+    [servers] = query([SERVERS.format(main=main)])
+    questions = []
+    for row in servers:
+        messages = f"{prefix}-server-{int(row[0])}"
+        questions.append(HELD.format(messages=messages))
+        questions.append(MESSAGES.format(messages=messages, main=main, server=int(row[0]), limit=int(limit)))
+    answers = query(questions) if questions else []
     found = []
-    for row in query(SERVERS.format(main=main)):
-        identity, name, mode, suspended, waiting, sending, oldest, attempts = row
-        messages = f"{prefix}-server-{int(identity)}"
-        listed = query(MESSAGES.format(messages=messages, main=main, server=int(identity), limit=int(limit)))
+    for number, row in enumerate(servers):
+        _, name, mode, suspended, waiting, sending, oldest, attempts = row
+        held, listed = answers[2 * number : 2 * number + 2]
         told = [_message(each) for each in listed]
         found.append(
             {
@@ -66,7 +72,7 @@ def queue(query: Query, main: str, prefix: str, limit: int) -> list[dict[str, An
                 "suspended": _yes(suspended),
                 "waiting": int(waiting),
                 "sending": int(float(sending)),
-                "held": int(query(HELD.format(messages=messages))[0][0]),
+                "held": int(held[0][0]),
                 "oldest_seconds": max(0, int(oldest)) if int(waiting) else 0,
                 "attempts": int(attempts),
                 "reasons": _reasons(told),
@@ -76,7 +82,7 @@ def queue(query: Query, main: str, prefix: str, limit: int) -> list[dict[str, An
     return found
 
 
-def _message(row: list[str]) -> dict[str, Any]:
+def _message(row: List[str]) -> Dict[str, Any]:
     identity, held, sender, recipient, age, status, details, output = row
     # What Postal says of it, then what the other server said.
     words = f"{details} {output}".replace("\\n", " ").replace("\\t", " ")
@@ -91,8 +97,8 @@ def _message(row: list[str]) -> dict[str, Any]:
     }
 
 
-def _reasons(messages: list[dict[str, Any]]) -> dict[str, int]:
-    counts: dict[str, int] = {}
+def _reasons(messages: List[Dict[str, Any]]) -> Dict[str, int]:
+    counts: Dict[str, int] = {}
     for message in messages:
         reason = message["reason"] or "not tried yet"
         counts[reason] = counts.get(reason, 0) + 1
@@ -100,28 +106,28 @@ def _reasons(messages: list[dict[str, Any]]) -> dict[str, int]:
     return dict(ordered[:MOST_REASONS])
 
 
-def users(query: Query, main: str) -> list[dict[str, Any]]:
+def users(query: Query, main: str) -> List[Dict[str, Any]]:
     """Return who may log in to the web UI; ``created`` is in UTC."""
     _checked(main)
     return [
         {"email": email, "name": name.strip(), "admin": _yes(admin), "created": created}
-        for email, name, admin, created in query(USERS.format(main=main))
+        for email, name, admin, created in query([USERS.format(main=main)])[0]
     ]
 
 
-def credentials(query: Query, main: str) -> list[dict[str, Any]]:
+def credentials(query: Query, main: str) -> List[Dict[str, Any]]:
     """Return the keys of all mail servers by name, never a key; ``last_used`` in UTC, None for never."""
     _checked(main)
     return [
         {"server": server, "name": name, "type": kind, "hold": _yes(hold), "last_used": last or None}
-        for server, name, kind, hold, last in query(CREDENTIALS.format(main=main))
+        for server, name, kind, hold, last in query([CREDENTIALS.format(main=main)])[0]
     ]
 
 
 def database_bytes(query: Query, main: str, prefix: str) -> int:
     """Return how much room all databases take."""
     _checked(main, prefix)
-    return int(float(query(BYTES.format(main=main, prefix=prefix))[0][0]))
+    return int(float(query([BYTES.format(main=main, prefix=prefix)])[0][0][0]))
 
 
 def _yes(text: str) -> bool:

@@ -7,8 +7,7 @@ yet known to be meant are kept until it is, or until Postfix is done with it. A 
 import json
 import re
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import Any, Dict, Iterator, List, Mapping, NamedTuple, Optional, Tuple
 
 from mailstack.postfix.log_lines import delivery, parse
 
@@ -25,9 +24,9 @@ REMOVED = re.compile(r": removed\Z")
 class LogChoice(NamedTuple):
     """Whose lines: of these messages, from or to these addresses (``@example.com`` for a domain); none given: all."""
 
-    ids: tuple[str, ...] = ()
-    senders: tuple[str, ...] = ()
-    recipients: tuple[str, ...] = ()
+    ids: Tuple[str, ...] = ()
+    senders: Tuple[str, ...] = ()
+    recipients: Tuple[str, ...] = ()
 
     @property
     def everything(self) -> bool:
@@ -59,7 +58,7 @@ def plain(line: str) -> str:
     if not line.startswith("{"):
         return line
     try:
-        found: dict[str, Any] = json.loads(line)
+        found: Dict[str, Any] = json.loads(line)
         text, time = found["message"], found["time"]
     except (ValueError, KeyError, TypeError):
         return line
@@ -75,7 +74,7 @@ class LogSearch:
         """Nothing is read yet."""
         self._choice = choice
         # Queue id to None for a message that is meant, else to its lines up to now.
-        self._known: OrderedDict[str, list[str] | None] = OrderedDict()
+        self._known: "OrderedDict[str, Optional[List[str]]]" = OrderedDict()
 
     def feed(self, line: str) -> Iterator[str]:
         """Take a line in any form; yield what is now known to be meant, as ``plain`` has it."""
@@ -109,7 +108,7 @@ class LogSearch:
         elif len(self._known) > KEPT_MESSAGES:
             self._known.popitem(last=False)
 
-    def _meant(self, text: str, identity: str | None) -> bool:
+    def _meant(self, text: str, identity: Optional[str]) -> bool:
         choice = self._choice
         if choice.ids and identity not in choice.ids:
             return False
@@ -121,7 +120,7 @@ def _message(text: str) -> str:
     return text.partition("]: ")[2] or text
 
 
-def _any(pattern: "re.Pattern[str]", text: str, wanted: tuple[str, ...]) -> bool:
+def _any(pattern: "re.Pattern[str]", text: str, wanted: Tuple[str, ...]) -> bool:
     """Tell whether one of the addresses in ``text`` is ``wanted``; where none is, whether any will do."""
     if not wanted:
         return True
@@ -146,7 +145,7 @@ def outcomes(lines: Iterator[str], queue_id: str) -> Iterator[Outcome]:
                 found.status,
                 found.dsn,
                 found.relay,
-                found.reason.removesuffix(")"),
+                found.reason[:-1] if found.reason.endswith(")") else found.reason,
             )
         elif "status=expired" in text:
             yield Outcome(queue_id, "expired", "", "", text.partition("status=expired")[2].strip(", "))

@@ -6,15 +6,14 @@ this module, so it keeps to Python 3.6 and the standard library.
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, Dict, Iterable, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 __all__ = ["Choice", "Queued", "choice_of", "chosen", "parse_queue", "shown", "summary"]
 
 # What showq writes for the null sender of a bounce.
 NULL_SENDER = "MAILER-DAEMON"
 # Upper bound in seconds, name; the last one has no bound.
-AGES: tuple[tuple[float, str], ...] = (
+AGES: Tuple[Tuple[float, str], ...] = (
     (300, "under 5 min"),
     (3600, "5 min to 1 h"),
     (6 * 3600, "1 h to 6 h"),
@@ -39,7 +38,7 @@ class Queued(NamedTuple):
     sender: str
     size: int
     arrival: float
-    recipients: tuple[tuple[str, str], ...]
+    recipients: Tuple[Tuple[str, str], ...]
 
 
 class Choice(NamedTuple):
@@ -48,10 +47,10 @@ class Choice(NamedTuple):
     An address may be ``@example.com`` for a whole domain; ``older_than`` is in seconds.
     """
 
-    ids: tuple[str, ...] = ()
-    senders: tuple[str, ...] = ()
-    recipients: tuple[str, ...] = ()
-    older_than: float | None = None
+    ids: Tuple[str, ...] = ()
+    senders: Tuple[str, ...] = ()
+    recipients: Tuple[str, ...] = ()
+    older_than: Optional[float] = None
     everything: bool = False
 
     @property
@@ -76,7 +75,7 @@ def choice_of(document: Mapping[str, Any]) -> Choice:
     return choice
 
 
-def parse_queue(text: str) -> list[Queued]:
+def parse_queue(text: str) -> List[Queued]:
     """Return the messages that ``postqueue -j`` prints, the oldest first.
 
     Not what has no recipient yet: the rest of a session that was broken off.
@@ -103,7 +102,7 @@ def parse_queue(text: str) -> list[Queued]:
     return sorted(found, key=lambda message: message.arrival)
 
 
-def chosen(messages: Iterable[Queued], choice: Choice, now: float) -> list[Queued]:
+def chosen(messages: Iterable[Queued], choice: Choice, now: float) -> List[Queued]:
     """Return the messages that ``choice`` means; ``now`` in seconds since 1970."""
     return [message for message in messages if _fits(message, choice, now)]
 
@@ -127,15 +126,15 @@ def _matches(address: str, wanted: str) -> bool:
     return held.endswith(asked) if asked.startswith("@") else held == asked
 
 
-def summary(messages: Sequence[Queued], now: float) -> dict[str, Any]:
+def summary(messages: Sequence[Queued], now: float) -> Dict[str, Any]:
     """Return counts: messages, bytes, the greatest age in seconds, and by queue, age, recipient's domain and reason.
 
     A message counts once for each of its domains and reasons; the largest numbers come first.
     """
-    queues: dict[str, int] = {}
-    ages: dict[str, int] = {}
-    domains: dict[str, int] = {}
-    reasons: dict[str, int] = {}
+    queues: Dict[str, int] = {}
+    ages: Dict[str, int] = {}
+    domains: Dict[str, int] = {}
+    reasons: Dict[str, int] = {}
     for message in messages:
         _count(queues, message.queue)
         _count(ages, _age_name(now - message.arrival))
@@ -166,7 +165,7 @@ def common_reason(reason: str) -> str:
     return text if len(text) <= LONGEST_REASON else text[: LONGEST_REASON - 1] + "…"
 
 
-def shown(message: Queued, now: float) -> dict[str, Any]:
+def shown(message: Queued, now: float) -> Dict[str, Any]:
     """Return a message as JSON has it."""
     return {
         "id": message.id,
@@ -182,9 +181,9 @@ def _age_name(age: float) -> str:
     return next(name for bound, name in AGES if age < bound)
 
 
-def _count(counts: dict[str, int], name: str) -> None:
+def _count(counts: Dict[str, int], name: str) -> None:
     counts[name] = counts.get(name, 0) + 1
 
 
-def _sorted(counts: dict[str, int]) -> dict[str, int]:
+def _sorted(counts: Dict[str, int]) -> Dict[str, int]:
     return dict(sorted(counts.items(), key=lambda pair: (-pair[1], pair[0])))

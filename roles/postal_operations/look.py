@@ -3,7 +3,7 @@
 import os
 import shutil
 import time
-from typing import Any, Dict, List
+from typing import Any, Dict, List, Sequence
 
 from mailstack.postal import overview
 from mailstack.postal.compose import PROJECT
@@ -18,6 +18,8 @@ from rolelib.protocol import Plan, Role
 __all__ = ["credentials", "queue", "status", "users"]
 
 DEFAULT_SHOWN = 200
+# No value of Postal's is this.
+MARK = "mailstack: the next question"
 DATA = ("/", "/var/lib/docker")
 
 
@@ -29,7 +31,19 @@ def installed() -> BackupPlan:
 
 
 def _ask(plan: BackupPlan) -> overview.Query:
-    return lambda sql: databases.query(plan, sql)
+    """Return what asks all questions by one run of MariaDB's program: lines between two of them tell them apart."""
+
+    def ask(questions: Sequence[str]) -> List[List[List[str]]]:
+        found: List[List[List[str]]] = []
+        text = "".join(f"SELECT '{MARK}';\n{question.strip()}\n" for question in questions)
+        for row in databases.query(plan, text):
+            if row == [MARK]:
+                found.append([])
+            else:
+                found[-1].append(row)
+        return found
+
+    return ask
 
 
 def status(role: Role) -> Plan:
@@ -45,7 +59,7 @@ def status(role: Role) -> Plan:
     ask = _ask(plan)
     try:
         role.facts["database"] = {
-            "version": ask("SELECT VERSION();\n")[0][0],
+            "version": ask(["SELECT VERSION();"])[0][0][0],
             "bytes": overview.database_bytes(ask, main, prefix),
             "error": None,
         }

@@ -1,12 +1,18 @@
 """What Postal's databases tell an operator. The SQL itself runs against MariaDB in tests/roles/test_postal_data.py."""
 
+from collections.abc import Sequence
+
 import pytest
 
 from mailstack.operate.postal import upgrade_problem
 from mailstack.postal import overview
 
 
-def answers(sql: str) -> list[list[str]]:
+def answers(questions: Sequence[str]) -> list[list[list[str]]]:
+    return [answer(sql) for sql in questions]
+
+
+def answer(sql: str) -> list[list[str]]:
     """Answer as MariaDB's batch mode does: text, tabs and line ends escaped."""
     if "queued_messages q" in sql:
         return [
@@ -36,9 +42,10 @@ def test_each_server_tells_what_waits_what_is_held_and_why() -> None:
 def test_a_key_is_in_no_question() -> None:
     asked: list[str] = []
 
-    def query(sql: str) -> list[list[str]]:
-        asked.append(sql)
-        return [["acme/mail", "app", "SMTP", "1", ""]] if "credentials" in sql else [["a@b.c", "Ada ", "1", "2026"]]
+    def query(questions: Sequence[str]) -> list[list[list[str]]]:
+        asked.extend(questions)
+        key, user = ["acme/mail", "app", "SMTP", "1", ""], ["a@b.c", "Ada ", "1", "2026"]
+        return [[key if "credentials" in sql else user] for sql in questions]
 
     assert overview.credentials(query, "postal") == [
         {"server": "acme/mail", "name": "app", "type": "SMTP", "hold": True, "last_used": None}
