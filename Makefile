@@ -22,6 +22,7 @@ export PATH := $(CURDIR)/.tools/bin:$(PATH)
 PURE_36 := roles mailstack/postfix/files.py mailstack/postfix/render.py mailstack/postfix/platforms.py \
 	mailstack/postfix/log_lines.py mailstack/postfix/exposition.py mailstack/postfix/queue_listing.py \
 	mailstack/postfix/metrics.py mailstack/postfix/served_certificate.py mailstack/postfix/metrics_http.py \
+	mailstack/postfix/log_search.py mailstack/postfix/queue_view.py mailstack/postal/overview.py \
 	mailstack/postal/config_keys.py mailstack/postal/render.py mailstack/postal/compose.py mailstack/postal/mariadb.py
 
 help:

@@ -170,6 +170,12 @@ def test_every_shared_module_is_there_and_every_role_that_shares_one() -> None:
     assert [name for names in SHARED_MODULES.values() for name in names if not (ROOT / name).is_file()] == []
 
 
+def test_what_travels_to_hosts_is_held_to_the_oldest_python_there() -> None:
+    held = (ROOT / "Makefile").read_text().partition("PURE_36 :=")[2].partition("\n\n")[0].split()
+    shared = {name for names in SHARED_MODULES.values() for name in names if Path(name).name != "__init__.py"}
+    assert {name for name in shared if name not in held and not name.startswith("roles/")} == set()
+
+
 def test_a_source_file_is_no_longer_than_a_person_can_hold_in_mind() -> None:
     folders = [path for path in ROOT.iterdir() if path.is_dir() and not path.name.startswith(".")]
     files = [path for folder in folders for path in folder.rglob("*") if path.suffix in SOURCE_ENDINGS]
