@@ -111,5 +111,7 @@ def _comments(lines: list[str]) -> str:
 
 
 def _yaml(document: Mapping[str, object]) -> str:
+    # What is not printed, such as a next-line character (U+0085), is a line break to YAML unless it is escaped.
+    readable = json.dumps(document, ensure_ascii=False).isprintable()
     # The width is that of no line: a folded text is right, but people search for what they know.
-    return yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=10_000)
+    return yaml.safe_dump(document, sort_keys=False, allow_unicode=readable, width=10_000)

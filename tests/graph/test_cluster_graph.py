@@ -75,6 +75,7 @@ def test_only_the_run_that_tells_the_kubeconfig_logs_nothing_of_what_it_prints()
         ("cluster.agents", [], {"cluster-node4", "cluster-members"}),
     ],
 )
+@pytest.mark.slow
 def test_a_change_runs_the_nodes_it_concerns_only(path: str, value: Any, changed: set[str]) -> None:
     before, _ = run_graph(cluster_example())
     after, _ = run_graph(with_value(path, value, cluster_example))

@@ -110,8 +110,9 @@ def assert_as_promised(outputs: Mapping[str, Any]) -> None:
 
 
 def parts(names: Iterable[str]) -> list[Any]:
-    """Return parameters of which those with a container are slow: pulumi-docker is imported for them."""
-    return [pytest.param(name, marks=[pytest.mark.slow] if name in {"docker", "container"} else []) for name in names]
+    """Return parameters of which ``make check`` has one of each kind; pulumi-docker, for a container, takes long."""
+    fast = {"local", "kubernetes", "one host with everything"}
+    return [pytest.param(name, marks=[] if name in fast else [pytest.mark.slow]) for name in names]
 
 
 @pytest.mark.parametrize("stack", parts(COMMITTED))

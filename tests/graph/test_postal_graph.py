@@ -104,6 +104,7 @@ def test_keys_are_secret_outputs_and_addresses_are_not() -> None:
         ("hosts.relay1.firewall", "firewalld", {"relay1-firewall", "relay1-firewall-confirm"}),
     ],
 )
+@pytest.mark.slow
 def test_a_change_runs_the_roles_it_concerns_only(path: str, value: Any, changed: set[str]) -> None:
     before, _ = run_graph(guarded())
     after, _ = run_graph(with_value(path, value, guarded))

@@ -34,6 +34,7 @@ def of_postal(recorder: Recorder) -> dict[str, MockResourceArgs]:
     }
 
 
+@pytest.mark.slow
 def test_workloads_and_jobs_are_resources_of_their_own_and_no_host_is_asked_for_anything() -> None:
     recorder, _ = run_graph(postal_on_cluster())
     types = {name: args.typ for name, args in of_postal(recorder).items()}
@@ -48,6 +49,7 @@ def test_workloads_and_jobs_are_resources_of_their_own_and_no_host_is_asked_for_
     assert recorder.of_type("command:remote:Command") == {}
 
 
+@pytest.mark.slow
 def test_the_outputs_are_those_of_a_host() -> None:
     _, here = run_graph(postal_on_cluster())
     _, there = run_graph(postal_example())
@@ -59,6 +61,7 @@ def test_the_outputs_are_those_of_a_host() -> None:
     assert set(stopped["postal_health"].values()) == {"stopped"}
 
 
+@pytest.mark.slow
 def test_what_the_job_found_in_dns_is_read_after_it_and_told() -> None:
     found = {"organizations/example/servers/apps/domains/example.com": {"dkim": "OK"}}
 
@@ -95,6 +98,7 @@ def test_secrets_and_the_kubeconfig_are_secret_wherever_they_are() -> None:
     assert is_secret(recorder.resources["postal-secret-web"].inputs["stringData"])
 
 
+@pytest.mark.slow
 def test_keys_are_secret_outputs_and_addresses_are_not() -> None:
     run_graph(postal_on_cluster())
     root: Any = runtime_settings.get_root_resource()
@@ -112,6 +116,7 @@ def test_nothing_registers_differently_on_a_second_run() -> None:
     }
 
 
+@pytest.mark.slow
 def test_a_preview_with_unknown_outputs_does_not_crash() -> None:
     recorder, _ = run_graph(everything(), preview=True)
     assert "postal-worker" in recorder.resources
@@ -137,6 +142,7 @@ def waits_for(options: dict[str, pulumi.ResourceOptions], name: str) -> set[str]
     return {one._name for one in before if isinstance(one, pulumi.Resource)}
 
 
+@pytest.mark.slow
 def test_each_job_waits_for_the_one_before_and_every_pod_for_all_jobs(
     options: dict[str, pulumi.ResourceOptions],
 ) -> None:
@@ -149,6 +155,7 @@ def test_each_job_waits_for_the_one_before_and_every_pod_for_all_jobs(
     assert "postal-smtp" in waits_for(options, "postal-smtp-service")
 
 
+@pytest.mark.slow
 def test_jobs_wait_for_dns_and_the_relay_and_what_they_mount_does_not(
     options: dict[str, pulumi.ResourceOptions],
 ) -> None:
@@ -159,6 +166,7 @@ def test_jobs_wait_for_dns_and_the_relay_and_what_they_mount_does_not(
     assert not any(name.startswith(("dns-", "relay-")) for name in waits_for(options, "postal-secret-web"))
 
 
+@pytest.mark.slow
 def test_live_mail_waits_for_postal() -> None:
     recorder, _ = run_graph(postal_on_cluster())
     order = list(recorder.resources)
@@ -176,6 +184,7 @@ def test_everything_goes_with_the_stack_unless_it_is_to_stay(options: dict[str, 
     assert all(one.retain_on_delete for name, one in options.items() if name.startswith("postal-"))
 
 
+@pytest.mark.slow
 def test_a_cluster_of_the_stack_itself_hands_its_kubeconfig_over() -> None:
     plan = plan_of({})
     assert plan.postal is not None

@@ -15,6 +15,8 @@ from mailstack.settings.initialise import rehearsal_config
 from mailstack.settings.problems import SettingsError
 from rehearsal.cloudflare_standin import CloudflareStandin, CloudflareStandinConfig, ZoneConfig
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[2]
 NAMES = ["example.com", *(f"d{number:03}.example" for number in range(119))]
 TOKEN = "t" * 40

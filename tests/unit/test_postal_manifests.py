@@ -305,6 +305,7 @@ def test_a_reviewer_sees_what_changes_and_no_secret() -> None:
     assert "database_admin" in shown[0]
 
 
+@pytest.mark.slow
 def test_more_than_a_secret_holds_is_refused_before_the_cluster_does() -> None:
     few, many = ({"postal.organizations.0.name": "x", "postal.organizations.1": organization(n)} for n in (1, 400))
     assert placed(plan_of(few))

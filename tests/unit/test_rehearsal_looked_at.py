@@ -41,6 +41,8 @@ from tests.unit.name_server import LOOPBACK, NameServer
 from tests.unit.verify_world import free_port
 from tests.verify.checks_of_dns import names as checks_of_dns
 
+pytestmark = pytest.mark.slow
+
 LEFT_OUT = [one.check for one in EXPLAINED]
 
 

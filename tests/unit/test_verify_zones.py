@@ -21,6 +21,8 @@ from tests.verify.matching import differences
 from tests.verify.world import FIRST, SECOND, internet
 from tests.verify.zones import CASES, filled
 
+pytestmark = pytest.mark.slow
+
 
 def found_in(case: Filled) -> set[str]:
     """Return the checks that fail or warn for a case."""

@@ -222,6 +222,7 @@ def test_init_makes_a_shared_key_once_however_many_domains_name_it(tmp_path: Pat
     assert steps == ["mailstack:dkim_keys.k.private_key"]
 
 
+@pytest.mark.slow
 def test_a_thousand_domains_in_a_file_fit_and_are_valid(tmp_path: Path) -> None:
     names = [f"company-{number:04d}.example" for number in range(1000)]
     document = {"domains": ["example.com", *names], "defaults": {"dkim": [{"selector": "mail", "key": "common"}]}}

@@ -5,6 +5,8 @@ import time
 from dataclasses import replace
 from types import FrameType
 
+import pytest
+
 from mailstack.dns import (
     Bimi,
     CaaPolicy,
@@ -25,6 +27,8 @@ from mailstack.dns import (
     zone_of,
 )
 from tests.unit.dns.dns_examples import domain, host, rsa_key
+
+pytestmark = pytest.mark.slow
 
 
 def company(size: int, *, with_hosts: bool = False) -> DnsDeclaration:
