@@ -20,6 +20,8 @@ from cli.operate_options import (
 from cli.verify_options import wrong_call
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from mailstack.operate.relay import Operation, QueueView
     from mailstack.postfix.log_search import LogChoice
     from mailstack.postfix.queue_view import Choice
@@ -204,88 +206,38 @@ def list_(
     raise typer.Exit(1 if found.unseen else 0)
 
 
-@queue.command("flush")
-def flush(
-    stack: StackOption,
-    *,
-    ids: IdOption = None,
-    sender: SenderOption = None,
-    recipient: RecipientOption = None,
-    older_than: OlderOption = None,
-    everything: AllOption = False,
-    host: HostOption = None,
-    pod: PodOption = None,
-    identity: IdentityOption = None,
-    yes: YesOption = False,
-    as_json: JsonOption = False,
-) -> None:
-    """Try again now what waits, without waiting for its turn. What is on hold stays there."""
-    choice = _choice(ids, sender, recipient, older_than, everything=everything)
-    places = entry_of(stack, identity).relay(host=host, pod=pod)
-    _act(places, "flush", choice, yes=yes, as_json=as_json)
+ABOUT: "Mapping[Operation, str]" = {
+    "flush": "Try again now what waits, without waiting for its turn. What is on hold stays there.",
+    "hold": "Keep messages in the queue until they are released: nothing is tried, nothing expires.",
+    "release": "Let messages go that are on hold, and try them at once.",
+    "delete": "Delete messages: nobody gets them, and their senders are not told.",
+}
 
 
-@queue.command("hold")
-def hold(
-    stack: StackOption,
-    *,
-    ids: IdOption = None,
-    sender: SenderOption = None,
-    recipient: RecipientOption = None,
-    older_than: OlderOption = None,
-    everything: AllOption = False,
-    host: HostOption = None,
-    pod: PodOption = None,
-    identity: IdentityOption = None,
-    yes: YesOption = False,
-    as_json: JsonOption = False,
-) -> None:
-    """Keep messages in the queue until they are released: nothing is tried, nothing expires."""
-    choice = _choice(ids, sender, recipient, older_than, everything=everything)
-    places = entry_of(stack, identity).relay(host=host, pod=pod)
-    _act(places, "hold", choice, yes=yes, as_json=as_json)
+def _add(operation: "Operation", about: str) -> None:
+    """Add a command of the queue: all of them choose messages, and ask, in the same way."""
+
+    @queue.command(operation, help=about)
+    def command(
+        stack: StackOption,
+        *,
+        ids: IdOption = None,
+        sender: SenderOption = None,
+        recipient: RecipientOption = None,
+        older_than: OlderOption = None,
+        everything: AllOption = False,
+        host: HostOption = None,
+        pod: PodOption = None,
+        identity: IdentityOption = None,
+        yes: YesOption = False,
+        as_json: JsonOption = False,
+    ) -> None:
+        choice = _choice(ids, sender, recipient, older_than, everything=everything)
+        _act(entry_of(stack, identity).relay(host=host, pod=pod), operation, choice, yes=yes, as_json=as_json)
 
 
-@queue.command("release")
-def release(
-    stack: StackOption,
-    *,
-    ids: IdOption = None,
-    sender: SenderOption = None,
-    recipient: RecipientOption = None,
-    older_than: OlderOption = None,
-    everything: AllOption = False,
-    host: HostOption = None,
-    pod: PodOption = None,
-    identity: IdentityOption = None,
-    yes: YesOption = False,
-    as_json: JsonOption = False,
-) -> None:
-    """Let messages go that are on hold, and try them at once."""
-    choice = _choice(ids, sender, recipient, older_than, everything=everything)
-    places = entry_of(stack, identity).relay(host=host, pod=pod)
-    _act(places, "release", choice, yes=yes, as_json=as_json)
-
-
-@queue.command("delete")
-def delete(
-    stack: StackOption,
-    *,
-    ids: IdOption = None,
-    sender: SenderOption = None,
-    recipient: RecipientOption = None,
-    older_than: OlderOption = None,
-    everything: AllOption = False,
-    host: HostOption = None,
-    pod: PodOption = None,
-    identity: IdentityOption = None,
-    yes: YesOption = False,
-    as_json: JsonOption = False,
-) -> None:
-    """Delete messages: nobody gets them, and their senders are not told."""
-    choice = _choice(ids, sender, recipient, older_than, everything=everything)
-    places = entry_of(stack, identity).relay(host=host, pod=pod)
-    _act(places, "delete", choice, yes=yes, as_json=as_json)
+for _operation, _about in ABOUT.items():
+    _add(_operation, _about)
 
 
 def _choice(
