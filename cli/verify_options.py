@@ -154,7 +154,9 @@ def target_from(
                 raise wrong_call(f"{flag} goes with --domain alone: stack {stack} tells it itself")
         if from_file:
             return limited(_declared(stack, folder), domains or ())
-        return limited(target_of_output(stack_output("verify", stack, folder), stack), domains or ())
+        return limited(
+            target_of_output(stack_output("verify", stack, folder, instead="--from-file"), stack), domains or ()
+        )
     except (TargetError, OutputError) as error:
         raise wrong_call(str(error)) from None
 

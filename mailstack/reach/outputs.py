@@ -14,9 +14,12 @@ class OutputError(RuntimeError):
     """The output could not be read; the text says why and what to do."""
 
 
-def stack_output(name: str, stack: str, folder: Path) -> str:
-    """Return a stack's output as text. Raises OutputError without a CLI, a stack or such an output."""
-    return _ask(["pulumi", "stack", "output", name], f"output `{name}`", stack, folder, "--from-file").strip()
+def stack_output(name: str, stack: str, folder: Path, *, instead: str | None = None) -> str:
+    """Return a stack's output as text. Raises OutputError without a CLI, a stack or such an output.
+
+    ``instead`` is the option of the command that does without, where it has one.
+    """
+    return _ask(["pulumi", "stack", "output", name], f"output `{name}`", stack, folder, instead).strip()
 
 
 def secret_output(name: str, stack: str, folder: Path) -> Any:
