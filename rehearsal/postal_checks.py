@@ -17,6 +17,7 @@ import dns.rdatatype
 from mailstack.settings.names import postal_dkim, return_path_domain
 from mailstack.settings.postal_model import Postal
 from rehearsal.probes import BOUNCE, CERTIFICATE, PORT_SCAN, STATUS, WEBSITE
+from rehearsal.published import PUBLISHED
 from rehearsal.site import Check, Site, short
 
 __all__ = ["application_checks", "port_checks", "web_checks"]
@@ -94,13 +95,15 @@ def _arrival(site: Site, postal: Postal, arrived: Any, via: str) -> Iterator[Che
 
 
 def _txt(site: Site, name: Any, timeout: float) -> bytes | None:
-    """Ask the stack's own authoritative server, as dkimpy wants it: the joined strings of the first record."""
+    """Ask the authoritative server of the zones, as dkimpy wants it: the joined strings of the first record."""
     server = site.settings.dns.server
     text = name.decode() if isinstance(name, bytes) else str(name)
     if server is None:
-        return None
+        address, port = site.ground.services[PUBLISHED].address, 53
+    else:
+        address, port = site.hosts[server.host].address, server.port
     query = dns.message.make_query(text, dns.rdatatype.TXT)
-    reply = dns.query.tcp(query, site.hosts[server.host].address, port=server.port, timeout=timeout)
+    reply = dns.query.tcp(query, address, port=port, timeout=timeout)
     for rrset in reply.answer:
         for rdata in rrset:
             return b"".join(rdata.strings)

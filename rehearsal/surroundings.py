@@ -8,6 +8,7 @@ from rehearsal.acme import start_pebble
 from rehearsal.ground import Ground, Host
 from rehearsal.images import POSTAL_VERSION, ensure_images, start_registry
 from rehearsal.pki import PrivateCa
+from rehearsal.published import PUBLISHED_NAME, start_published
 from rehearsal.resolver import start_resolver, use_resolver
 
 __all__ = ["ROOTS", "Surroundings", "caddy_names"]
@@ -36,8 +37,14 @@ class Surroundings:
         self.postal_image = registry.postal(POSTAL_VERSION)
         self.mariadb_image = registry.mariadb
         server = plan.settings.dns.server
-        zones = {} if server is None else dict.fromkeys(plan.dns.zones, hosts[server.host].address)
-        self.resolver = start_resolver(ground, zones, records=_throwaway_addresses(plan, hosts), log=say)
+        records = _throwaway_addresses(plan, hosts)
+        if server is None:
+            address = start_published(ground, plan.dns.zones, log=say).address
+            records[PUBLISHED_NAME] = address
+        else:
+            address = hosts[server.host].address
+        zones = dict.fromkeys(plan.dns.zones, address)
+        self.resolver = start_resolver(ground, zones, records=records, log=say)
         for host in hosts.values():
             use_resolver(ground, host, self.resolver)
         pebble = start_pebble(ground, authority, self.resolver)

@@ -46,8 +46,8 @@ MARIADB_IMAGE = "mariadb:10.11"
 POSTAL_VARIABLE = "MAILSTACK_POSTAL_IMAGE"
 """Environment variable with an image of Postal on this machine to use instead, real or not."""
 
-SERVICE_PACKAGES = ("ca-certificates", "docker-registry", "pebble", "unbound")
-"""Registry, ACME server and resolver of a rehearsal."""
+SERVICE_PACKAGES = ("ca-certificates", "docker-registry", "nsd", "pebble", "unbound")
+"""Registry, name server, ACME server and resolver of a rehearsal."""
 
 DOCKER_PACKAGES = ("docker.io", "docker-compose", "iptables")
 """Docker as Debian has it."""
@@ -96,7 +96,7 @@ class Images:
     """Version (:data:`POSTAL_VERSION`, ``_NEXT``, ``_BROKEN``) to image."""
     mariadb: str
     services: str
-    """docker-registry, unbound and pebble."""
+    """docker-registry, nsd, unbound and pebble."""
     real_postal: bool
     """Postal itself, not the stand-in."""
     real_mariadb: bool
