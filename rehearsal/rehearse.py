@@ -15,6 +15,7 @@ from contextlib import ExitStack
 from functools import cache
 from pathlib import Path
 from typing import Any, Self
+from unittest.mock import patch
 
 from mailstack.plan import load_plan
 from mailstack.reach.cloudflare import CLOUDFLARE_API
@@ -255,7 +256,9 @@ class Rehearsal:
         if cli is None:
             self._say("[4/6] no Pulumi CLI on PATH: the same program runs in this process (docs/adr/0003)")
             backend = InProcessBackend(self._say, cloudflare_url=url)
-            return run_program(self.stack, engine_config(self.raw), backend)
+            # The program looks zone IDs up, and what zones hold, where this says.
+            with patch.dict(os.environ, {} if url is None else {"CLOUDFLARE_BASE_URL": url}):
+                return run_program(self.stack, engine_config(self.raw), backend)
         self._say(f"[4/6] pulumi up, with {cli}")
         engine = Engine(self.stack, self.engine_folder, self._say)
         if url is not None:

@@ -6,10 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from mailstack.settings.initialise import rehearsal_config
 from rehearsal.engine import find_cli
 from rehearsal.ground import pieces
 from rehearsal.rehearse import Rehearsal, rehearse
 from tests.relay_only import relay_only
+from tests.unit.test_init_file import answers, written
 
 pytestmark = pytest.mark.hosts
 
@@ -32,6 +34,16 @@ def test_a_message_goes_through_every_committed_stack(stack: str, monkeypatch: p
     looked = [line for line in said if line.endswith("ok   mailstack verify finds nothing that is not explained")]
     # Production's records are at a stand-in for Cloudflare's API: nobody could ask for them.
     assert len(looked) == (0 if stack == "prod" else 1), "\n".join(said)
+
+
+def test_a_file_that_init_wrote_can_be_rehearsed_as_it_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Its zone is at Cloudflare: Postal asks a name server with what is declared."""
+    without_cli(monkeypatch)
+    raw = rehearsal_config(written(tmp_path, answers(dns="cloudflare")))
+    monkeypatch.setattr("rehearsal.rehearse.rehearsal_config", lambda _path: raw)
+    said: list[str] = []
+    assert rehearse("fresh", said.append) == 0, "\n".join(said)
+    assert any("ok    SMTP: DKIM verifies against the key in DNS" in line for line in said)
 
 
 def test_drift_is_seen_and_a_rehearsal_leaves_nothing_behind(monkeypatch: pytest.MonkeyPatch) -> None:
