@@ -45,6 +45,13 @@ AFTER_UNIT = """# Managed by mailstack: Postfix listens on an address that this 
 Wants={unit}
 After={unit}
 """
+# Rotation makes the log anew, as root: so at every start.
+LOG_DROP_IN = """# Managed by mailstack: before it starts, Postfix goes through its queue as user postfix.
+# What it finds odd, such as half a message that a crash has left, it tells in the log (postsuper(1)), and where that
+# log is not its own it does not start.
+[Service]
+ExecStartPre=-/bin/sh -c 'touch {log} && chown postfix {log} && chmod 600 {log}'
+"""
 
 
 class Desired:
@@ -121,4 +128,5 @@ def _tools(platform: Platform, facts: Dict[str, Any]) -> List[DesiredFile]:
         *monitoring.tools(facts["python"]),
         DesiredFile(os.path.join(paths.SYSTEM_UNITS, paths.LOG_SERVICE), service),
         DesiredFile(os.path.join(paths.SYSTEM_UNITS, paths.LOG_TIMER), LOG_TIMER_UNIT),
+        *(DesiredFile(path, LOG_DROP_IN.format(log=platform.log_file)) for path in paths.LOG_DROP_INS),
     ]

@@ -91,6 +91,7 @@ def _managed_now(recorded: Dict[str, Any]) -> List[str]:
     found = [paths.MAIN_CF, paths.MASTER_CF]
     found += [file.path for file in monitoring.tools(sys.executable)]
     found += [os.path.join(paths.SYSTEM_UNITS, name) for name in (paths.LOG_SERVICE, paths.LOG_TIMER)]
+    found += paths.LOG_DROP_INS
     found += glob.glob(os.path.join(paths.MAPS_DIRECTORY, "*")) + glob.glob(os.path.join(paths.AUTH_DIRECTORY, "*"))
     return sorted(set(found) | set(recorded.get("files", {})))
 

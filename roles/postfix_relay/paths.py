@@ -10,6 +10,7 @@ __all__ = [
     "AUTH_USERS",
     "CANDIDATE",
     "CONFIG_DIRECTORY",
+    "LOG_DROP_INS",
     "LOG_SERVICE",
     "LOG_TIMER",
     "LOG_TIMER_STAMP",
@@ -46,6 +47,10 @@ SYSTEM_UNITS = "/etc/systemd/system"
 AFTER_UNIT_DROP_INS = (
     "/etc/systemd/system/postfix.service.d/mailstack-after.conf",
     "/etc/systemd/system/postfix@.service.d/mailstack-after.conf",
+)
+LOG_DROP_INS = (
+    "/etc/systemd/system/postfix.service.d/mailstack-log.conf",
+    "/etc/systemd/system/postfix@.service.d/mailstack-log.conf",
 )
 LOG_SERVICE = "mailstack-postfix-log.service"
 LOG_TIMER = "mailstack-postfix-log.timer"

@@ -68,6 +68,7 @@ def _remove_our_files() -> List[str]:
     candidate.discard()
     shutil.rmtree(paths.MAPS_DIRECTORY, ignore_errors=True)
     units = [os.path.join(paths.SYSTEM_UNITS, name) for name in (paths.LOG_SERVICE, paths.LOG_TIMER)]
+    units += [*paths.LOG_DROP_INS, *paths.AFTER_UNIT_DROP_INS]
     for path in [paths.MAIN_CF, paths.MASTER_CF, paths.STATISTICS, *units, paths.LOG_TIMER_STAMP]:
         if os.path.exists(path):
             os.unlink(path)

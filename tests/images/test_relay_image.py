@@ -283,6 +283,18 @@ def test_mail_waits_while_the_upstream_is_away_and_survives_a_kill(site: Site, v
     assert set(site.arrived().values()) == {1}
 
 
+def test_half_a_message_that_a_kill_has_left_keeps_no_container_down(site: Site, volume: str) -> None:
+    """postsuper(1) tells of it as user postfix, on what only root may open."""
+    relay = site.ready(site.relay(VARIABLES, volume=volume))
+    leave = "cd /var/spool/postfix/incoming && touch 292290.2442 && chown postfix:postfix 292290.2442"
+    site.inside(relay, leave)
+    docker(["kill", relay.container_id])
+    site.ground.remove(relay)
+    again = site.ready(site.relay(VARIABLES, volume=volume))
+    assert site.send(again) == ["m0"], site.refusals
+    assert "bogus file name: incoming/292290.2442" in site.log(again)
+
+
 def test_an_empty_volume_becomes_a_queue_at_the_first_start_and_one_with_wrong_rights_is_mended(
     site: Site, volume: str
 ) -> None:

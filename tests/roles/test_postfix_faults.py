@@ -280,6 +280,16 @@ def test_mail_waits_while_the_upstream_is_down_and_arrives_once(site: Site) -> N
     assert sorted(str(subject) for subject in site.arrived()) == sorted(subjects)
 
 
+def test_half_a_message_that_a_crash_has_left_keeps_no_relay_down(site: Site) -> None:
+    """postsuper(1) tells of it as user postfix, before postlogd(8) runs; a rotated log is root's."""
+    site.sh("systemctl stop postfix postfix@-; chown root:root /var/log/mailstack/postfix.log")
+    site.sh("install -o postfix -g postfix -m 600 /dev/null /var/spool/postfix/incoming/292290.2442")
+    site.sh("systemctl start postfix")
+    assert site.send("after the crash") == ["accepted"]
+    assert "bogus file name: incoming/292290.2442" in site.log()
+    site.sh("rm /var/spool/postfix/incoming/292290.2442")
+
+
 @pytest.mark.parametrize("certificate", ["wrong-name", "unknown-ca", "expired"])
 def test_with_a_wrong_certificate_mail_waits_and_nothing_is_sent(site: Site, certificate: str) -> None:
     site.google.serve_certificate(certificate)

@@ -5,6 +5,7 @@ import os
 import pwd
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from mailstack.postfix.platforms import platform_of, reference_values
 from mailstack.postfix.render import RenderError
 from postfix_container import paths
 from postfix_container.configuration import Configuration, ConfigurationError
+from postfix_container.log_pipe import log_pipe
 
 __all__ = ["prepare", "queue_folders"]
 
@@ -120,7 +122,17 @@ def _complain(command: Sequence[str]) -> None:
 
 
 def _finished(command: Sequence[str]) -> subprocess.CompletedProcess[str]:
-    result = subprocess.run(command, check=False, capture_output=True, text=True)
+    told, telling = log_pipe()
+    with tempfile.TemporaryFile("w+") as errors:
+        try:
+            started = subprocess.Popen(command, stdout=telling, stderr=errors, text=True)
+        finally:
+            os.close(telling)
+        with os.fdopen(told, encoding="utf-8", errors="replace") as stream:
+            said = stream.read()
+        code = started.wait()
+        errors.seek(0)
+        result = subprocess.CompletedProcess(command, code, said, errors.read())
     if result.returncode != 0:
         last = (result.stderr or result.stdout).strip().splitlines()[-3:]
         raise ConfigurationError(f"{' '.join(command[:2])} fails: {' '.join(last) or result.returncode}")

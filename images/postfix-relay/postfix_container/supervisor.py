@@ -14,10 +14,12 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
+from typing import BinaryIO
 
 from mailstack.postfix.files import backdate
 from postfix_container import hand_over, paths
 from postfix_container.configuration import Configuration
+from postfix_container.log_pipe import log_pipe
 from postfix_container.logs import fault, formatted
 from postfix_container.networks import own_addresses
 from postfix_container.processes import held, listeners, master, queued, sessions, waiting
@@ -85,15 +87,19 @@ class Supervisor:
         from postfix_container.metrics import start_metrics  # noqa: PLC0415 - the probe needs no HTTP server
 
         count = start_metrics(self._configuration.settings, self._configuration.metrics_port, self._say)
-        # A session of its own: a terminal's Ctrl+C is for this process alone, which then stops Postfix in order.
-        postfix = subprocess.Popen(
-            ["postfix", "start-fg"],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-        reader = threading.Thread(target=self._pass_on, args=(postfix, count), daemon=True)
+        told, telling = log_pipe()
+        try:
+            # A session of its own: a terminal's Ctrl+C is for this process alone, which then stops Postfix in order.
+            postfix = subprocess.Popen(
+                ["postfix", "start-fg"],
+                stdin=subprocess.DEVNULL,
+                stdout=telling,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        finally:
+            os.close(telling)
+        reader = threading.Thread(target=self._pass_on, args=(os.fdopen(told, "rb"), count), daemon=True)
         reader.start()
         return postfix, reader
 
@@ -115,9 +121,8 @@ class Supervisor:
                 self._ended = os.waitstatus_to_exitcode(status)
         return False
 
-    def _pass_on(self, postfix: "subprocess.Popen[bytes]", count: Callable[[str], None]) -> None:
-        assert postfix.stdout is not None  # noqa: S101 - tells the type checker what PIPE means
-        for raw in postfix.stdout:
+    def _pass_on(self, told: BinaryIO, count: Callable[[str], None]) -> None:
+        for raw in told:
             line = raw.decode(errors="replace").rstrip("\n")
             count(line)
             found = fault(line)
