@@ -1,5 +1,6 @@
 """Ports of hosts and services: waiting for one, finding a free one."""
 
+import secrets
 import socket
 
 from rehearsal.ground.errors import GroundError
@@ -9,6 +10,9 @@ __all__ = ["free_port", "wait_for_port", "wait_for_ssh"]
 
 SSH_TIMEOUT = 30.0
 """Seconds from a booted systemd to an SSH banner."""
+
+PORTS = range(12000, 32000)
+TRIES = 100
 
 
 def wait_for_port(address: str, port: int, timeout: float = 30.0) -> None:
@@ -48,7 +52,17 @@ def wait_for_ssh(address: str, port: int) -> None:
 
 
 def free_port() -> int:
-    """Return a TCP port of the loopback interface that nobody listens on now."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
+    """Return a TCP port of the loopback interface that nobody listens on now.
+
+    Below those that Linux gives to connections going out (ip_local_port_range, from 32768): one of these may be taken
+    before whoever asked listens there.
+    """
+    for _ in range(TRIES):
+        port = secrets.choice(PORTS)
+        with socket.socket() as listener:
+            try:
+                listener.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
+    raise GroundError(f"No port of {PORTS.start} to {PORTS.stop - 1} is free. Fix: end what listens on so many.")
