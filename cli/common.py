@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 StackOption = Annotated[str, typer.Option("--stack", help="stack name: reads Pulumi.<stack>.yaml", show_default=False)]
 
-JsonOption = Annotated[bool, typer.Option("--json", help="one JSON document on standard output")]
+JsonOption = Annotated[bool, typer.Option("--json", help="one JSON document on standard output, nothing else there")]
 
 
 def say(text: str) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli.common import ROOT
+from cli.common import ROOT, tell
 from cli.verify_options import wrong_call
 
 if TYPE_CHECKING:
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 __all__ = [
     "HostOption",
     "IdentityOption",
-    "JsonOption",
     "PodOption",
     "SinceOption",
     "YesOption",
@@ -25,7 +24,6 @@ __all__ = [
     "duration",
     "entry_of",
     "print_json",
-    "progress",
 ]
 
 HostOption = Annotated[str | None, typer.Option("--host", help="only this host of the stack", show_default=False)]
@@ -38,7 +36,6 @@ IdentityOption = Annotated[
         show_default=False,
     ),
 ]
-JsonOption = Annotated[bool, typer.Option("--json", help="one JSON document on standard output, nothing else there")]
 YesOption = Annotated[bool, typer.Option("--yes", help="do not ask: do what is said")]
 SinceOption = Annotated[
     str | None, typer.Option("--since", help="how far back, such as 90s, 15m, 6h or 2d", show_default=False)
@@ -76,12 +73,6 @@ def print_json(document: Any) -> None:
     sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=False, sort_keys=True) + "\n")
 
 
-def progress(line: str) -> None:
-    """Tell on standard error what goes on."""
-    sys.stderr.write(f"{line}\n")
-    sys.stderr.flush()
-
-
 def agree(told: Sequence[str], *, yes: bool, word: str | None = None) -> None:
     """Say what goes, and return only when a person, or ``--yes``, agrees. Without a terminal and ``--yes``: refuse.
 
@@ -89,7 +80,7 @@ def agree(told: Sequence[str], *, yes: bool, word: str | None = None) -> None:
     for a person's no.
     """
     for line in told:
-        progress(line)
+        tell(line)
     if yes:
         return
     if not sys.stdin.isatty():
@@ -99,5 +90,5 @@ def agree(told: Sequence[str], *, yes: bool, word: str | None = None) -> None:
     else:
         agreed = str(typer.prompt(f"Type {word!r} to go on", err=True, default="", show_default=False)).strip() == word
     if not agreed:
-        progress("nothing was done")
+        tell("nothing was done")
         raise typer.Exit(1)

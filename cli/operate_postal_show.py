@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from cli.operate_show import age, console_of, table_of
+from mailstack.operate.postal import LEAST_FREE, OLD_BACKUP_SECONDS, PROCESSES
 
 __all__ = [
     "restore_told",
@@ -18,11 +19,7 @@ __all__ = [
     "status_problems",
 ]
 
-PROCESSES = ("web", "smtp", "worker")
 GIGABYTE = 1024**3
-LEAST_FREE = 0.1
-# The timer makes one a day; two missed ones are no accident.
-OLD_BACKUP_SECONDS = 2 * 86400
 
 
 def status_problems(found: Mapping[str, Any]) -> list[str]:

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from cli.common import ROOT, StackOption
+from cli.common import ROOT, JsonOption, StackOption
 
 __all__ = ["policy"]
 
@@ -16,7 +16,6 @@ ConfigOption = Annotated[
     Path | None,
     typer.Option("--config", help="levels and exceptions, as --policy-pack-config takes them", show_default=False),
 ]
-JsonOption = Annotated[bool, typer.Option("--json", help="one JSON document")]
 
 
 def policy(stack: StackOption, config: ConfigOption = None, as_json: JsonOption = False) -> int:

@@ -6,17 +6,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli.common import ROOT, StackOption, say
+from cli.common import ROOT, JsonOption, StackOption, say, tell
 from cli.operate_options import (
     IdentityOption,
-    JsonOption,
     SinceOption,
     YesOption,
     agree,
     duration,
     entry_of,
     print_json,
-    progress,
 )
 from cli.verify_options import wrong_call
 
@@ -123,7 +121,7 @@ def backup(
         told = found.backups()
         print_json(told) if as_json else show_backups(told)
         return
-    made = found.backup(progress)
+    made = found.backup(tell)
     print_json(made) if as_json else show_backup(made)
 
 
@@ -143,10 +141,10 @@ def restore(
     from cli.operate_postal_show import restore_told
 
     found = _postal(stack, identity)
-    before = found.restore(file, with_config=with_config, say=progress, agreed=False)
+    before = found.restore(file, with_config=with_config, say=tell, agreed=False)
     path = str(before["archive"]["file"])
     agree(restore_told(before, with_config=with_config), yes=yes, word="restore")
-    done = found.restore(path, with_config=with_config, say=progress, agreed=True)
+    done = found.restore(path, with_config=with_config, say=tell, agreed=True)
     if as_json:
         print_json({"archive": done["archive"], "before": before["now"], "restored": done["restored"]})
         return
@@ -195,7 +193,7 @@ def upgrade(
         what = f"Postal {running} -> {to}: {first}postal.image.tag becomes {to} in Pulumi.{stack}.yaml."
         agree([*(f"wrong now: {text}" for text in report["problems"]), what, NOTHING_YET], yes=yes)
         if backup_first and found.at.host is not None:
-            report["backup"] = found.backup(progress)
+            report["backup"] = found.backup(tell)
         _set_tag(stack, to)
     print_json(report) if as_json else show_upgrade(report, stack)
 

@@ -4,18 +4,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli.common import StackOption, say
+from cli.common import JsonOption, StackOption, say, tell
 from cli.operate_options import (
     HostOption,
     IdentityOption,
-    JsonOption,
     PodOption,
     YesOption,
     agree,
     duration,
     entry_of,
     print_json,
-    progress,
 )
 from cli.verify_options import wrong_call
 
@@ -103,7 +101,7 @@ def try_out(
     if at is None:
         raise wrong_call(f"stack {stack} has no relay")
     tried = [
-        deliver(place, at, sender=sender or at.sender, recipient=to, seconds=seconds, say=progress) for place in places
+        deliver(place, at, sender=sender or at.sender, recipient=to, seconds=seconds, say=tell) for place in places
     ]
     if as_json:
         print_json([one.document() for one in tried])
@@ -154,7 +152,7 @@ def logs(
         for line in told:
             say(f"{name}  {line}" if len(found) > 1 else line)
     if not any(found.values()):
-        progress("no line of the log is about that" if not choice.everything else "the log is empty")
+        tell("no line of the log is about that" if not choice.everything else "the log is empty")
 
 
 def _follow(places: "list[Place]", choice: "LogChoice", seconds: float) -> None:
@@ -164,11 +162,11 @@ def _follow(places: "list[Place]", choice: "LogChoice", seconds: float) -> None:
 
     from mailstack.operate.relay import follow
 
-    def tell(name: str, line: str) -> None:
+    def show(name: str, line: str) -> None:
         say(f"{name}  {line}" if len(places) > 1 else line)
 
     with ThreadPoolExecutor(max_workers=len(places)) as pool:
-        running = [pool.submit(follow, place, choice, partial(tell, place.name), since=seconds) for place in places]
+        running = [pool.submit(follow, place, choice, partial(show, place.name), since=seconds) for place in places]
         try:
             for one in running:
                 one.result()

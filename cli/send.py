@@ -6,16 +6,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli.common import ROOT, StackOption, say
+from cli.common import ROOT, JsonOption, StackOption, say, tell
 from cli.operate_options import (
     HostOption,
     IdentityOption,
-    JsonOption,
     PodOption,
     duration,
     entry_of,
     print_json,
-    progress,
 )
 from cli.verify_options import wrong_call
 
@@ -109,7 +107,7 @@ def _by_postal(
 
     servers = secret_output("mail_servers", stack, ROOT)
     way = choose(servers, "api" if via is Via.API else "smtp", sender, server, credential)
-    progress(f"by {via.value.upper()}: mail server {way.server}, credential {way.credential}")
+    tell(f"by {via.value.upper()}: mail server {way.server}, credential {way.credential}")
     what = Sending(sender=sender, recipients=to, message=message)
     return send_by(way, what, wait_seconds=seconds, authorities=ca)
 
@@ -137,7 +135,7 @@ def _by_relay(
     found = []
     for recipient in to:
         one = deliver(
-            place, at, sender=sender, recipient=recipient, seconds=seconds, content=text, say=progress
+            place, at, sender=sender, recipient=recipient, seconds=seconds, content=text, say=tell
         )  # fmt: skip
         found.append(
             {

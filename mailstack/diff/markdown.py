@@ -1,18 +1,16 @@
 """The answer as Markdown, for a comment on a pull request: what could cost mail first, details folded away."""
 
-import re
 from collections.abc import Iterator, Sequence
 
 from mailstack.diff.document import Document
 from mailstack.diff.facts import SECTIONS
 from mailstack.diff.risks import LEVELS
 from mailstack.diff.words import MAYBE, OPERATIONS, SIGNS, grouped, headline, notes, summary, value_of
+from mailstack.markdown import code, plain
 
 __all__ = ["markdown"]
 
 LEVEL_SIGNS = {"high": "🔴", "medium": "🟠", "low": "🔵"}
-# What means something in Markdown or HTML when it stands in a sentence; @ and # would call people and issues.
-SPECIAL = re.compile(r"([\\`*_{}\[\]()#+!|~>@-])")
 LONGEST = 160
 # GitHub refuses comments of more than 65,536 characters.
 LONGEST_COMMENT = 60_000
@@ -29,14 +27,14 @@ def markdown(found: Document) -> str:
         else:
             text += part
     if left_out:
-        text += f"\nToo long for a comment, so left out: {_plain(', '.join(left_out))}.\n"
+        text += f"\nToo long for a comment, so left out: {plain(', '.join(left_out))}.\n"
     return text
 
 
 def _head(found: Document) -> Iterator[str]:
-    yield f"## mailstack diff: {_plain(headline(found))}"
+    yield f"## mailstack diff: {plain(headline(found))}"
     yield ""
-    yield f"**{_plain(summary(found))}**"
+    yield f"**{plain(summary(found))}**"
     if found.kind == "change":
         yield ""
         yield "From the declarations alone: no secret was opened, and no host, engine or network was asked."
@@ -109,7 +107,7 @@ def _settings(found: Document) -> Iterator[str]:
     looked = [(one.path, one.before or "not set", one.after or "not set") for one in found.settings if not one.expected]
     before, after = (side.stack if side is not None else "" for side in (found.before, found.after))
     yield ""
-    yield f"### Differs, and {_plain(before)} did not prove it for {_plain(after)}"
+    yield f"### Differs, and {plain(before)} did not prove it for {plain(after)}"
     yield ""
     yield from (_table(("Setting", before, after), looked) if looked else ["Nothing."])
     rest = [
@@ -127,7 +125,7 @@ def _secrets(found: Document) -> Iterator[str]:
     yield ""
     yield "### Encrypted values"
     yield ""
-    yield from (f"- `{SIGNS[one.change]}` {_code(one.place)}: {_plain(one.known)}" for one in found.secrets)
+    yield from (f"- `{SIGNS[one.change]}` {code(one.place)}: {plain(one.known)}" for one in found.secrets)
 
 
 def _changes(found: Document, section: str, title: str) -> Iterator[str]:
@@ -166,11 +164,11 @@ def _folded(title: str, table: Iterator[str]) -> Iterator[str]:
 
 
 def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
-    yield "| " + " | ".join(_plain(head) for head in heads) + " |"
+    yield "| " + " | ".join(plain(head) for head in heads) + " |"
     yield "|" + "---|" * len(heads)
     for row in rows[:MOST_ROWS]:
         # A pipe ends a cell even in code (GFM, tables).
-        yield "| " + " | ".join(_code(_short(cell)).replace("|", "\\|") for cell in row) + " |"
+        yield "| " + " | ".join(code(_short(cell)).replace("|", "\\|") for cell in row) + " |"
     if len(rows) > MOST_ROWS:
         yield f"| {len(rows) - MOST_ROWS} more | " + " | ".join("" for _ in heads[1:]) + " |"
 
@@ -184,22 +182,9 @@ def _told(sentence: str) -> str:
     """Return a sentence of ours, commands in it as code."""
     parts = sentence.split("`")
     if len(parts) % 2 == 0:
-        return _plain(sentence)
-    return "".join(_code(part) if number % 2 else _plain(part) for number, part in enumerate(parts))
+        return plain(sentence)
+    return "".join(code(part) if number % 2 else plain(part) for number, part in enumerate(parts))
 
 
 def _html(text: str) -> str:
     return text.replace("&", "&amp;").replace("<", "&lt;")
-
-
-def _plain(text: str) -> str:
-    return SPECIAL.sub(r"\\\1", text).replace("&", "&amp;").replace("<", "&lt;")
-
-
-def _code(text: str) -> str:
-    """Return text as code, between more backticks than it has in a row."""
-    if not text.strip():
-        return ""
-    fence = "`" * (max((len(run) for run in re.findall("`+", text)), default=0) + 1)
-    padding = " " if text.startswith("`") or text.endswith("`") else ""
-    return f"{fence}{padding}{text}{padding}{fence}"

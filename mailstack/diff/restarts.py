@@ -11,11 +11,10 @@ from mailstack.diff.resources import CODE, COMMAND, OBJECT, SECRETS, SETTINGS
 from mailstack.plan import Plan, RoleRun
 from mailstack.postal.compose import image_reference, render_compose
 from mailstack.postal.render import PROCESSES, config_digest, merge
+from mailstack.postfix.files import RESTART_PARAMETERS
 
 __all__ = ["RESTART_PARAMETERS", "Restart", "restarts"]
 
-# Postfix reads these at its start only; the same as in role postfix_relay.
-RESTART_PARAMETERS = ("inet_interfaces", "inet_protocols", "maillog_file", "queue_directory", "data_directory")
 How = Literal["start", "reload", "restart", "recreate", "roll", "stop", "run", "ask"]
 CODE_ONLY = "its code changed: only what that writes otherwise is applied"
 POSTFIX_FILES = ("main_cf", "master_cf", "maps", "sasl", "more_logins")

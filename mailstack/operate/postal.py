@@ -13,7 +13,7 @@ from mailstack.reach.entry import Entry
 from mailstack.reach.operations import PostalAt
 from mailstack.reach.place import HostPlace, PlaceError, PodPlace, Report
 
-__all__ = ["Postal", "UpgradeError", "upgrade_problem"]
+__all__ = ["LEAST_FREE", "OLD_BACKUP_SECONDS", "PROCESSES", "Postal", "UpgradeError", "upgrade_problem"]
 
 ROLE = "postal_operations"
 # A dump of all mail may take hours; SSH keeps the session.
@@ -25,6 +25,10 @@ SQL_SCRIPT = Path(__file__).with_name("query.rb")
 VERSION = re.compile(r"(\d+)\.(\d+)\.(\d+)\Z")
 PROCESSES = ("web", "smtp", "worker")
 COMPONENT = "app.kubernetes.io/component"
+# Of a disk, and of the memory.
+LEAST_FREE = 0.1
+# The timer makes one a day, unless a stack says otherwise; two missed ones are no accident.
+OLD_BACKUP_SECONDS = 2 * 86400
 
 
 class UpgradeError(RuntimeError):

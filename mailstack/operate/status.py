@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Literal
 
-from mailstack.operate.postal import Postal
+from mailstack.operate.postal import LEAST_FREE, OLD_BACKUP_SECONDS, Postal
 from mailstack.operate.relay import logs, queues
 from mailstack.operate.served import days_left
 from mailstack.postfix.log_search import LogChoice
@@ -29,10 +29,7 @@ ORDER: tuple[State, ...] = ("fail", "unknown", "warn", "ok")
 # Mail that waits longer waits for something that does not mend itself.
 LATE_SECONDS = 900
 LOG_LINES = 500
-LEAST_FREE = 0.1
 SOON_DAYS = 14
-# Two backups may be missed before anybody is told; made daily unless a stack says otherwise.
-BACKUP_SECONDS = 2 * 86400
 LOOK_SECONDS = 60
 RELAY_ROLE, HOST_ROLE = "relay_operations", "host_facts"
 Outputs = Mapping[str, Any]
@@ -292,7 +289,7 @@ def _backup(entry: Entry, backup: Mapping[str, Any] | None) -> str | None:
     age = backup.get("age_seconds")
     if age is None:
         return "there is no backup yet"
-    return f"the last backup is {_age(age)} old" if age > BACKUP_SECONDS else None
+    return f"the last backup is {_age(age)} old" if age > OLD_BACKUP_SECONDS else None
 
 
 # --- what is seen from here -----------------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ from mailstack.plan.model import Plan
 from mailstack.settings.domains_model import Domain
 from mailstack.settings.model import Settings
 from mailstack.settings.names import custom_return_path, postal_dkim, return_path_domain
+from mailstack.words import listed
 
 __all__ = ["summaries"]
 
@@ -147,7 +148,6 @@ def _told(changes: Sequence[Change]) -> str:
     found = []
     for sign in "+~-":
         names = [what for its, what in changes if its == sign]
-        more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
         if names:
-            found.append(f"{sign} {', '.join(names[:NAMED])}{more}")
+            found.append(f"{sign} {listed(names, NAMED)}")
     return "; ".join(found)

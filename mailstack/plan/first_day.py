@@ -22,6 +22,7 @@ from mailstack.reach.look import Look, look_at_cloudflare, look_by_dns
 from mailstack.reach.pace import Pace
 from mailstack.reach.recent import Recent
 from mailstack.settings.problems import Problem, SettingsError
+from mailstack.words import listed
 
 __all__ = ["Ours", "Surroundings", "first_day"]
 
@@ -194,7 +195,7 @@ def _with_zone_ids(plan: Plan, cloudflare: CloudflarePlan, ours: Ours, api: Clou
 def _no_ids(zones: Sequence[str], why: str) -> Problem:
     return Problem(
         field="dns.cloudflare.zones",
-        value=", ".join(zones[:3]) + (f" and {len(zones) - 3} more" if len(zones) > 3 else ""),
+        value=listed(zones, NAMED),
         rule=f"have no ID, and it could not be looked up: {why}",
         fix="write the IDs, as each zone's overview page shows them, or try again",
     )
@@ -348,8 +349,7 @@ def _not_seen(zones: Mapping[str, str]) -> Iterator[str]:
     for zone, why in zones.items():
         by_reason.setdefault(why, []).append(zone)
     for why, names in by_reason.items():
-        more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
-        which = f"zone {names[0]} holds" if len(names) == 1 else f"zones {', '.join(names[:NAMED])}{more} hold"
+        which = f"zone {names[0]} holds" if len(names) == 1 else f"zones {listed(names, NAMED)} hold"
         yield (
             f"what {which} was not looked at: {why}. A record of before may be doubled: two SPF records are a "
             "permanent error for every receiver, two DMARC records count as none"

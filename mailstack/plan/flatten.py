@@ -19,6 +19,7 @@ from mailstack.dns.spf_lock import (
 from mailstack.dns.spf_tree import Answers, answered_by, expand
 from mailstack.settings.model import Settings
 from mailstack.settings.problems import Problem, SettingsError
+from mailstack.words import listed
 
 __all__ = [
     "addresses_behind",
@@ -83,11 +84,10 @@ def missing_senders(settings: Settings, held: Mapping[str, Flattened], answers: 
         seen = addresses_behind(name, answers)
         lacking = held[name].missing_of(seen) if seen is not None and name in held else ()
         if lacking:
-            more = f" and {len(lacking) - NAMED} more" if len(lacking) > NAMED else ""
             yield Problem(
                 field="domains[].spf.flatten",
                 value=name,
-                rule=f"sends from {', '.join(lacking[:NAMED])}{more} by now; {SPF_LOCK} of {held[name].seen} lacks it",
+                rule=f"sends from {listed(lacking, NAMED)} by now; {SPF_LOCK} of {held[name].seen} lacks it",
                 fix="run `mailstack dns flatten`, look at what changed, and commit the file",
             )
 

@@ -20,7 +20,8 @@ from mailstack.postfix.render import (
 )
 
 __all__ = [
-    "COMPILED_SUFFIXES", "FAULTS", "MAPS", "PostfixFile", "PostfixFiles", "backdate", "parameters_of", "postfix_files",
+    "COMPILED_SUFFIXES", "FAULTS", "MAPS", "RESTART_PARAMETERS", "PostfixFile", "PostfixFiles", "backdate",
+    "parameters_of", "postfix_files",
 ]  # fmt: skip
 
 # Where the look-up tables are, below the configuration directory.
@@ -28,6 +29,8 @@ MAPS = "mailstack"
 # What Postfix's programs say of a configuration that is not right, some of them with exit code 0.
 FAULTS = ("fatal:", "error:", "unused parameter", "unsupported dictionary", "unknown", "undefined")
 FIRST_LOGIN_MAP = "sasl_passwd"
+# Postfix reads these at its start only, see postconf(5) and MAILLOG_README.
+RESTART_PARAMETERS = ("inet_interfaces", "inet_protocols", "maillog_file", "queue_directory", "data_directory")
 SETTLED_SECONDS = 10
 # What postmap adds to the name of a map's source.
 COMPILED_SUFFIXES = {"lmdb": ".lmdb", "hash": ".db", "texthash": ""}

@@ -7,15 +7,14 @@ how-to pages (docs/how-to/) say the same at length.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from mailstack.postfix.files import RESTART_PARAMETERS
 from mailstack.pull_request.declared import Restart
 from mailstack.pull_request.preview import Step
 from mailstack.pull_request.text import code
 
-__all__ = ["COMMAND", "POSTFIX_RESTARTS", "ROLES", "WORKLOADS", "Cost", "Run", "runs"]
+__all__ = ["COMMAND", "RESTART_PARAMETERS", "ROLES", "WORKLOADS", "Cost", "Run", "runs"]
 
 COMMAND = "command:remote:Command"
-# Parameters that Postfix reads only when it starts: RESTART_PARAMETERS of roles/postfix_relay/planning.py.
-POSTFIX_RESTARTS = ("inet_interfaces", "inet_protocols", "maillog_file", "queue_directory", "data_directory")
 MARK = "code of role "
 
 
@@ -167,7 +166,7 @@ def _run(step: Step, settings: Sequence[str], exact: Cost | None) -> Run:
     elif exact is not None:
         cost = exact
     elif role == "postfix_relay":
-        restarts = [name for name in POSTFIX_RESTARTS if any(key.endswith(f"main.cf/{name}") for key in settings)]
+        restarts = [name for name in RESTART_PARAMETERS if any(key.endswith(f"main.cf/{name}") for key in settings)]
         cost = Cost(text=RESTART.text.format(names=" and ".join(restarts)), interrupts=True) if restarts else cost
     why = dict.fromkeys(REASONS.get(reason.partition("[")[0], "another input") for reason in step.reasons)
     code = f"{MARK}{role}" in settings

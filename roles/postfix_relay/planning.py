@@ -3,15 +3,13 @@
 import os
 from typing import Any, Dict, List
 
+from mailstack.postfix.files import RESTART_PARAMETERS
 from mailstack.postfix.render import differences, parse_main_cf, parse_master_cf
 from postfix_relay import monitoring, paths
 from postfix_relay.desired import Desired, desired, digest, platform_row
 from postfix_relay.submission import PACKAGES
 
 __all__ = ["OURS_ALONE", "RESTART_PARAMETERS", "needs_restart", "plan", "wanted_packages"]
-
-# Postfix reads these at its start only, see postconf(5) and MAILLOG_README.
-RESTART_PARAMETERS = ("inet_interfaces", "inet_protocols", "maillog_file", "queue_directory", "data_directory")
 
 Step = Dict[str, Any]
 # Whatever else is in these is not needed any more.

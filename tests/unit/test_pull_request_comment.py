@@ -13,7 +13,8 @@ from markdown_it import MarkdownIt
 
 from cli.main import main
 from mailstack.pull_request.comment import LONGEST, comment, declared_comment, marker
-from mailstack.pull_request.cost import POSTFIX_RESTARTS, ROLES
+from mailstack.pull_request.cost import RESTART_PARAMETERS as POSTFIX_RESTARTS
+from mailstack.pull_request.cost import ROLES
 from mailstack.pull_request.preview import PreviewError, read_preview
 from mailstack.pull_request.text import block, code
 from postfix_relay.planning import RESTART_PARAMETERS

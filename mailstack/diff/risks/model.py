@@ -5,6 +5,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
+from mailstack import words
+
 __all__ = ["LEVELS", "Level", "Risk", "listed", "within"]
 
 Level = Literal["high", "medium", "low"]
@@ -33,9 +35,7 @@ class Risk:
 
 def listed(names: Iterable[str]) -> str:
     """Return names for a sentence; of many only the first."""
-    found = list(names)
-    more = f" and {len(found) - NAMED} more" if len(found) > NAMED else ""
-    return ", ".join(found[:NAMED]) + more
+    return words.listed(names, NAMED)
 
 
 def within(network: str, by: Iterable[str]) -> bool:

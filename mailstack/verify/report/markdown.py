@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable, Iterator
 
+from mailstack.markdown import code, plain
 from mailstack.verify.model import GROUPS, State
 from mailstack.verify.report.rows import ORDER, WORDS, Row, counts, grouped, stamp, subject_of, title_of, what_of
 from mailstack.verify.run import Report
@@ -11,8 +12,6 @@ __all__ = ["markdown_report"]
 
 URGENT = (State.FAIL, State.WARN, State.UNKNOWN)
 SIGNS = {State.FAIL: "❌", State.WARN: "⚠️", State.UNKNOWN: "❔", State.OK: "✅", State.NOT_APPLICABLE: "▫️"}
-# What means something in Markdown or HTML when it stands in a sentence; @ and # would call people and issues.
-SPECIAL = re.compile(r"([\\`*_{}\[\]()#+!|~>@-])")
 
 
 def markdown_report(report: Report) -> str:
@@ -22,7 +21,7 @@ def markdown_report(report: Report) -> str:
 
 def _lines(report: Report) -> Iterator[str]:
     found = counts(report)
-    yield f"## {SIGNS[report.worst]} mailstack verify: {_plain(title_of(report))}"
+    yield f"## {SIGNS[report.worst]} mailstack verify: {plain(title_of(report))}"
     yield ""
     yield (
         " · ".join(f"{SIGNS[state]} {found[state]} {WORDS[state]}" for state in ORDER if found[state])
@@ -50,32 +49,19 @@ def _lines(report: Report) -> Iterator[str]:
 def _urgent(found: Iterable[Row]) -> Iterator[str]:
     for row in found:
         finding = row.finding
-        about = f"`{row.check.name}` {_plain(subject_of(row))}"
-        yield f"- {SIGNS[finding.state]} **{WORDS[finding.state]}** {about}: {_code(finding.found)}"
+        about = f"`{row.check.name}` {plain(subject_of(row))}"
+        yield f"- {SIGNS[finding.state]} **{WORDS[finding.state]}** {about}: {code(finding.found)}"
         if finding.expected:
-            yield f"  - expected: {_plain(finding.expected)}"
+            yield f"  - expected: {plain(finding.expected)}"
         if finding.fix:
-            yield f"  - fix: {_plain(finding.fix)}"
-        yield from (f"  - {_code(line)}" for line in finding.details)
+            yield f"  - fix: {plain(finding.fix)}"
+        yield from (f"  - {code(line)}" for line in finding.details)
 
 
 def _table(found: Iterable[Row]) -> Iterator[str]:
     yield "| State | Check | Subject | Found |"
     yield "|---|---|---|---|"
     for row in found:
-        cells = (WORDS[row.finding.state], f"`{row.check.name}`", _plain(subject_of(row)), _code(row.finding.found))
+        cells = (WORDS[row.finding.state], f"`{row.check.name}`", plain(subject_of(row)), code(row.finding.found))
         # A pipe ends a cell even in code (GFM, tables).
         yield "| " + " | ".join(re.sub(r"(?<!\\)\|", r"\\|", cell) for cell in cells) + " |"
-
-
-def _plain(text: str) -> str:
-    return SPECIAL.sub(r"\\\1", text).replace("&", "&amp;").replace("<", "&lt;")
-
-
-def _code(text: str) -> str:
-    """Return text as code, between more backticks than it has in a row."""
-    if not text.strip():
-        return ""
-    fence = "`" * (max((len(run) for run in re.findall("`+", text)), default=0) + 1)
-    padding = " " if text.startswith("`") or text.endswith("`") else ""
-    return f"{fence}{padding}{text}{padding}{fence}"
