@@ -6,18 +6,19 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli.common import ROOT, today
+from cli.common import ROOT, tell, today
 from cli.verify_options import wrong_call
 
 if TYPE_CHECKING:
     from mailstack.diff.document import Document
 
-__all__ = ["EPILOG", "EXIT_DIFFERENT", "diff"]
+__all__ = ["EPILOG", "EXIT_DIFFERENT", "EXIT_NO_BASE", "diff"]
 
-EXIT_DIFFERENT = 2
+EXIT_DIFFERENT, EXIT_NO_BASE = 2, 3
 EPILOG = (
     "Exit codes: 0 nothing differs; 2 something differs (0 with --exit-zero), or a wrong call; 1 it cannot be told: no "
-    "such stack file or git ref, or a declaration that breaks rules."
+    "such stack file or git ref, or a declaration that breaks rules; 3 only the declaration of before breaks rules of "
+    "this code, so there is nothing to compare with."
 )
 
 
@@ -61,10 +62,14 @@ def diff(
 
 def _compared(stack: str | None, base: str | None, source: str | None, target: str | None) -> "Document":
     from mailstack.diff.document import document
-    from mailstack.diff.source import diff_environments, diff_since
+    from mailstack.diff.source import BaseRulesError, diff_environments, diff_since
 
     if stack is not None:
-        return document(diff_since(ROOT, stack, base, today()))
+        try:
+            return document(diff_since(ROOT, stack, base, today()))
+        except BaseRulesError as error:
+            tell(str(error))
+            raise typer.Exit(EXIT_NO_BASE) from None
     return document(diff_environments(ROOT, str(source), str(target), today()))
 
 
@@ -78,9 +83,7 @@ def _write(found: "Document", form: Form, *, everything: bool) -> None:
 
         sys.stdout.write(markdown(found))
     else:
-        from rich.console import Console
-
+        from cli.operate_show import console_of
         from mailstack.diff.text import show
 
-        console = Console(soft_wrap=True)
-        show(found, console, everything=everything)
+        show(found, console_of(soft_wrap=True), everything=everything)

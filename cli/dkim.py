@@ -6,20 +6,28 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from mailstack.dns.rotation import KeyDates, Step, next_step
 from mailstack.plan import Plan, load_plan
 from mailstack.plan.dated import POSTAL_KEYS, key_dates, pace
 from mailstack.plan.dkim_keys import published_keys
 from mailstack.reach.drift import decrypted_config
+from mailstack.reach.files import write_whole
+from mailstack.settings.domains_model import Domain
 from mailstack.settings.initialise import Run, rehearsal_config, run_pulumi
+from mailstack.settings.model import Settings
 from mailstack.settings.rotate import changes, fresh_selector
-from mailstack.settings.stackfile import new_dkim_key, new_ed25519_key, sealed_config
+from mailstack.settings.rotate_file import fresh_key, place_of, with_step
+from mailstack.settings.stackfile import PROJECT, new_dkim_key, new_ed25519_key, sealed_config
+from mailstack.settings.whole_step import all_or_nothing
 from mailstack.verify.asking import Dns
 from mailstack.verify.dkim_seen import not_seen
 
 __all__ = ["EXIT_NOT_YET", "rotate"]
 
 EXIT_NOT_YET = 2
+MOST_SHOWN = 5
 DATED = re.compile(r"(.*?)20\d{4}[a-z]?")
 MEANING = {
     "publish": "publish a new key",
@@ -67,23 +75,38 @@ def rotate(
         say(f"{domain} has no {key_type} key of ours to rotate: add one to its `dkim`, and run `mailstack init`")
         return 1
     say(f"{domain}: next is to {MEANING[step.action]}, selector {step.selector}: {step.why}")
+    in_file = None if "domains" in sealed_config(path) else _InFile(root / str(raw["domains_file"]), domain)
+    numbers = [number]
+    if in_file is not None:
+        say(in_file.told())
+        if key_type != "rsa":
+            say("a file of domains names keys of `dkim_keys`, and those are RSA: move the domain into the stack file")
+            return 1
+        numbers = [place for place, one in enumerate(plan.settings.domains) if one.name in in_file.place.domains]
     if not step.allowed(today):
         say(f"not yet: allowed from {step.earliest} on (today is {today})")
         return EXIT_NOT_YET
     if step.action == "sign" and asking is not None:
-        missing = _missing(load_plan(opened(stack, root), root), number, step, asking())
-        for line in missing:
+        opened_plan, dns = load_plan(opened(stack, root), root), asking()
+        missing = [line for one in numbers for line in _missing(opened_plan, one, step, dns)]
+        for line in missing[:MOST_SHOWN]:
             say(f"not seen: {line}")
+        if len(missing) > MOST_SHOWN:
+            say(f"not seen: and {len(missing) - MOST_SHOWN} more")
         if missing:
             return EXIT_NOT_YET
     if check:
         say("it may be taken now")
         return 0
-    if "domains" not in sealed_config(path):
-        say(f"its entry stands in {raw.get('domains_file')}: write the step there, with the day {today}")
-        return 1
-    _write(stack, root, list(changes(number, declared, step, key_type, today)), key_type, run)
-    say(_after(step, stack, group))
+    files = [path, *([in_file.path] if in_file is not None else [])]
+    with all_or_nothing(*files):
+        if in_file is None:
+            _write(stack, root, list(changes(number, declared, step, key_type, today)), key_type, run)
+        else:
+            key, secrets = in_file.key(plan.settings, declared, step, today)
+            _write(stack, root, secrets, key_type, run)
+            in_file.write(step, today, key)
+    say(_after(step, group, [one.name for one in files]))
     return 0
 
 
@@ -120,7 +143,52 @@ def _write(
         start(["config", *arguments, "--stack", stack], made)
 
 
-def _after(step: Step, stack: str, group: str) -> str:
+class _InFile:
+    """The file of domains that a domain's entry stands in."""
+
+    def __init__(self, path: Path, domain: str) -> None:
+        self.path, self.domain = path, domain
+        self._text = path.read_text(encoding="utf-8")
+        self.place = place_of(yaml.safe_load(self._text), domain)
+
+    def told(self) -> str:
+        """Say where the step is written, and for whom."""
+        if not self.place.shared:
+            return f"its keys stand in {self.path.name}, in its own entry"
+        return (
+            f"its keys stand in {self.path.name} under `defaults`: the step is that of {_domains(self.place.domains)}"
+        )
+
+    def key(
+        self, settings: Settings, declared: Domain, step: Step, today: date
+    ) -> tuple[str | None, list[tuple[tuple[str, ...], str | None]]]:
+        """Return the name of the key to publish, and what the stack file's ``dkim_keys`` need, for `pulumi config`."""
+        named = [key for key in declared.dkim if key.key is not None]
+        made: list[tuple[tuple[str, ...], str | None]] = []
+        key = None
+        if step.action == "publish":
+            key = fresh_key(str(named[-1].key), frozenset(str(one.key) for one in named), today)
+            if key not in settings.dkim_keys:
+                made = [(("set", "--secret", "--path", f"{PROJECT}:dkim_keys.{key}.private_key"), None)]
+        elif step.action == "remove":
+            old = next(one.key for one in named if one.selector == step.selector)
+            others = [one for one in settings.domains if one.name not in self.place.domains]
+            if old is not None and not any(one.key == old for each in others for one in each.dkim):
+                made = [(("rm", "--path", f"{PROJECT}:dkim_keys.{old}"), "")]
+        return key, made
+
+    def write(self, step: Step, today: date, key: str | None) -> None:
+        """Take the step in the file."""
+        text = with_step(self._text, self.domain, step, today, key=key)
+        write_whole(self.path, text, mode=self.path.stat().st_mode & 0o777)
+
+
+def _domains(names: Sequence[str]) -> str:
+    shown = ", ".join(names[:MOST_SHOWN])
+    return f"{len(names)} domains ({shown}{', …' if len(names) > MOST_SHOWN else ''})"
+
+
+def _after(step: Step, group: str, files: Sequence[str]) -> str:
     signer = "Postal signs with it then" if group == POSTAL_KEYS else "switch the signer to it after that"
     told = {
         "publish": "written; `pulumi up` publishes it",
@@ -128,4 +196,4 @@ def _after(step: Step, stack: str, group: str) -> str:
         "revoke": "written; `pulumi up` empties the record",
         "remove": "written; `pulumi up` takes the record away",
     }
-    return f"{told[step.action]}. Commit the change of Pulumi.{stack}.yaml"
+    return f"{told[step.action]}. Commit the change of {' and '.join(files)}"

@@ -3,6 +3,7 @@
 import dataclasses
 import io
 import json
+import sys
 from collections.abc import Callable, Sequence
 from datetime import date
 from pathlib import Path
@@ -10,6 +11,8 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from cli.common import print_json, tell
+from cli.operate_show import PIPE_WIDTH
 from mailstack.dmarc.reading import NotInstalledError, Row, read_reports
 from mailstack.dmarc.verdict import Own, Verdict, judge
 from mailstack.dns.dmarc_ramp import next_stage
@@ -21,6 +24,7 @@ __all__ = ["EXIT_NOT_SAFE", "report"]
 
 EXIT_NOT_SAFE = 2
 SHOWN_SOURCES = 20
+WIDTH = 120
 
 
 def report(
@@ -36,23 +40,28 @@ def report(
     """Judge ``files``. ``stack`` tells what is ours and where its ramp stands; ``domain`` picks one.
 
     Return 0 where the next stage is safe for every domain that is asked about, 2 where it is not, 1 where nothing
-    could be read.
+    could be read. With ``as_json`` standard output gets one document in each case, and people the rest.
     """
+    said = tell if as_json else say
+
+    def nothing(why: str) -> int:
+        said(why)
+        if as_json:
+            print_json({"error": why})
+        return 1
+
     try:
         found = read_reports(files)
     except NotInstalledError as error:
-        say(str(error))
-        return 1
+        return nothing(str(error))
     for name, why in found.refused.items():
-        say(f"refused: {name} {why}")
+        said(f"refused: {name} {why}")
     if not found.rows:
-        say("no report was read")
-        return 1
+        return nothing("no report was read")
     plan = None if stack is None else load_plan(rehearsal_config(root / f"Pulumi.{stack}.yaml"), root)
     wanted = [domain.lower()] if domain is not None else _domains(found.rows, plan)
     if not wanted:
-        say("no report is about a domain of the stack")
-        return 1
+        return nothing("no report is about a domain of the stack")
     verdicts = [_judged(found.rows, name, plan, today) for name in wanted]
     if as_json:
         say(json.dumps([_plain(verdict) for verdict in verdicts], indent=2, default=str))
@@ -113,7 +122,8 @@ def _plain(verdict: Verdict) -> dict[str, object]:
 
 
 def _shown(verdict: Verdict, reports: int) -> str:
-    console = Console(width=120, record=True, file=io.StringIO(), force_terminal=False)
+    width = WIDTH if sys.stdout.isatty() else PIPE_WIDTH
+    console = Console(width=width, record=True, file=io.StringIO(), force_terminal=False)
     limits = verdict.thresholds
     console.print(
         f"{verdict.domain}: p={verdict.policy or '?'}, {verdict.messages} messages in {reports} reports, "
@@ -142,4 +152,4 @@ def _shown(verdict: Verdict, reports: int) -> str:
         f"failures: {limits.own_failures:.0%} of each own source, {limits.unknown_failures:.0%} of all from unknown)",
         highlight=False,
     )
-    return console.export_text().rstrip()
+    return "\n".join(line.rstrip() for line in console.export_text().rstrip().splitlines())

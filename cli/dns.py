@@ -1,11 +1,14 @@
 """``mailstack dns``: what zones hold, sorted by what it is to the stack."""
 
+import json
+import os
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 
 from mailstack.dns.adoption import Sorted, entries, sort_records
 from mailstack.plan import Plan
 from mailstack.reach.cloudflare import CLOUDFLARE_API
+from mailstack.reach.environment import named_resolvers
 from mailstack.reach.look import Look, look_at_cloudflare, look_by_dns
 from mailstack.reach.zone_file import read_zone_file
 from mailstack.reach.zone_ids import api_and_ids
@@ -20,16 +23,21 @@ def list_zones(
     zone_files: Mapping[str, Path],
     ours: Collection[str] = (),
     only_entries: bool = False,
+    as_json: bool = False,
     url: str = CLOUDFLARE_API,
 ) -> int:
     """Show every record of the stack's zones, and the entries of ``dns.existing`` that take over what can be.
 
     At Cloudflare the API is asked, elsewhere the authoritative servers, at the declared names only: they list no zone.
     ``zone_files`` maps zones to exports in BIND format, which list all. ``ours`` are the IDs of records that the stack
-    has made. ``only_entries``: nothing but YAML. Returns 0, or 1 where a zone could not be looked at.
+    has made. ``only_entries``: nothing but YAML; ``as_json``: one document of
+    the records. Returns 0, or 1 where a zone could not be looked at.
     """
     look = look_at_zones(plan, zone_files, url)
     found = sort_records(plan.dns.records, look.existing, ours)
+    if as_json:
+        say(_document(plan, look, found))
+        return 1 if look.not_seen else 0
     if not only_entries:
         for zone in plan.dns.zones:
             _tell(zone, [one for one in found if one.existing.zone == zone], say)
@@ -55,8 +63,25 @@ def look_at_zones(plan: Plan, zone_files: Mapping[str, Path], url: str) -> Look:
         missing = {zone: "the API token sees no such zone" for zone in unread if zone not in ids}
         return Look(existing=(*told, *seen.existing), not_seen={**seen.not_seen, **missing})
     seconds = float(plan.settings.dns.look_seconds)
-    seen = look_by_dns(unread, seconds=seconds, ours=(), resolvers=None)
+    seen = look_by_dns(unread, seconds=seconds, ours=(), resolvers=named_resolvers(os.environ))
     return Look(existing=(*told, *seen.existing), not_seen=seen.not_seen)
+
+
+def _document(plan: Plan, look: Look, found: list[Sorted]) -> str:
+    records = [
+        {
+            "zone": one.existing.zone, "name": one.existing.name, "type": one.existing.type,
+            "content": one.existing.content, "ttl": one.existing.ttl, "kind": one.kind, "meaning": one.meaning,
+            "action": one.action,
+        }
+        for one in found
+    ]  # fmt: skip
+    document = {
+        "zones": {zone: zone not in look.not_seen for zone in plan.dns.zones},
+        "not_seen": dict(look.not_seen),
+        "records": records,
+    }
+    return json.dumps(document, indent=2, ensure_ascii=False)
 
 
 def _tell(zone: str, records: list[Sorted], say: Callable[[str], None]) -> None:

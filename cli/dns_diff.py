@@ -47,7 +47,7 @@ def diff_zones(
         for zone in plan.dns.zones:
             _tell(zone, [one for one in found if one.zone == zone], look.not_seen.get(zone), say)
         if wrong:
-            say("`pulumi up` brings declared records; what stands against one: mailstack dns list")
+            say("`pulumi up` brings declared records; what stands against one: mailstack dns list --stack <stack>")
     return EXIT_DIFFERENT if wrong else int(bool(look.not_seen))
 
 

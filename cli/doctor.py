@@ -1,13 +1,12 @@
 """``mailstack doctor``: whether this machine has what a stack takes."""
 
 import dataclasses
-import json
 import sys
 from typing import Annotated
 
 import typer
 
-from cli.common import ROOT, JsonOption, say, today
+from cli.common import ROOT, SOURCE, JsonOption, print_json, today
 
 __all__ = ["doctor"]
 
@@ -27,25 +26,22 @@ def doctor(
     from rich.progress import Progress, SpinnerColumn, TextColumn
     from rich.table import Table
 
+    from cli.operate_show import console_of
     from mailstack.reach.doctor import Machine, examine
 
     checks = []
     columns = (SpinnerColumn(), TextColumn("{task.description}"))
     with Progress(*columns, console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as progress:
         task = progress.add_task("looking")
-        for check in examine(Machine(folder=ROOT, today=today()), stack):
+        for check in examine(Machine(folder=ROOT, source=SOURCE, today=today()), stack):
             checks.append(check)
             progress.update(task, description=check.name)
     failed = any(check.state == "fail" for check in checks)
     if as_json:
-        say(
-            json.dumps(
-                {"stack": stack, "ok": not failed, "checks": [dataclasses.asdict(one) for one in checks]}, indent=2
-            )
-        )
+        print_json({"stack": stack, "ok": not failed, "checks": [dataclasses.asdict(one) for one in checks]})
     else:
         table = Table("", "what", "found", "what to do", box=None, pad_edge=False)
         for check in checks:
             table.add_row(SIGNS[check.state], escape(check.name), escape(check.found), escape(check.fix))
-        Console().print(table)
+        console_of().print(table)
     raise typer.Exit(int(failed))

@@ -1,8 +1,11 @@
 """`mailstack env`: what an application needs of a stack, in the form that it reads."""
 
+import os
 import re
 import subprocess
 import sys
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -84,6 +87,16 @@ def env(
     namespace: Annotated[
         str | None, typer.Option("--namespace", help="k8s-secret: its namespace", show_default=False)
     ] = None,
+    selector: Annotated[
+        str | None,
+        typer.Option(
+            "--selector",
+            "-l",
+            help="k8s-secret: one for each namespace with these labels, as kubectl of this machine finds them now; "
+            "written as kubectl does: key=value,key2=value2",
+            show_default=False,
+        ),
+    ] = None,
     service: Annotated[str, typer.Option("--service", help="compose: the service that gets it")] = "app",
     show_secrets: Annotated[
         bool, typer.Option("--show-secrets", help="print secrets although standard output is a terminal")
@@ -99,9 +112,12 @@ def env(
     ):
         if value is not None and not pattern.fullmatch(value):
             raise typer.BadParameter(f"{option} {value} is no such name: it has to match {pattern.pattern}")
-    if namespace is not None and form is not Format.K8S_SECRET:
-        raise typer.BadParameter(f"--namespace goes with --format {Format.K8S_SECRET.value}")
-    if out is not None and out.exists() and not out.is_file():
+    for option, value in (("--namespace", namespace), ("--selector", selector)):
+        if value is not None and form is not Format.K8S_SECRET:
+            raise typer.BadParameter(f"{option} goes with --format {Format.K8S_SECRET.value}")
+    if namespace is not None and selector is not None:
+        raise typer.BadParameter("--namespace names one namespace and --selector asks for many; one of them")
+    if out is not None and (out == Path("-") or (out.exists() and not out.is_file())):
         raise typer.BadParameter(f"--out {out} is no file; for standard output leave it away")
     found = application(
         _outputs(stack, from_json), via=None if via is None else via.value, server=server, credential=credential
@@ -111,11 +127,15 @@ def env(
             f"{', '.join(found.secrets)} would be shown on the terminal and stay in its history; write a file with "
             "--out FILE, or insist with --show-secrets"
         )
-    text = _text(found, form, name=name, namespace=namespace, service=service)
+    namespaces = _labelled(selector) if selector is not None else () if namespace is None else (namespace,)
+    text = _text(found, form, name=name, namespaces=namespaces, service=service)
     if out is None:
-        sys.stdout.write(text)
+        _print(text)
         return
+    changes = list(_changes(out))
     _write(out, text)
+    for change in changes:
+        sys.stderr.write(f"{change}\n")
     if found.secrets and _for_git(out):
         sys.stderr.write(f"{out} holds secrets and git does not ignore it: add it to .gitignore\n")
 
@@ -137,14 +157,38 @@ def _outputs(stack: str | None, from_json: Path | None) -> dict[str, Any]:
         raise OutputError(f"{from_json} cannot be read: {error}") from None
 
 
-def _text(found: "Application", form: Format, *, name: str, namespace: str | None, service: str) -> str:
+def _labelled(selector: str) -> Sequence[str]:
+    from mailstack.reach.kubectl import Kubectl, labelled_namespaces
+
+    found = labelled_namespaces(Kubectl(None), selector)
+    if not found:
+        raise RuntimeError(
+            f"no namespace has the labels {selector}, as kubectl tells; `kubectl label namespace NAME KEY=VALUE` gives "
+            "one to a namespace"
+        )
+    return found
+
+
+def _text(found: "Application", form: Format, *, name: str, namespaces: Sequence[str], service: str) -> str:
     from mailstack.outputs.formats import compose, dotenv, json_text, k8s_secret
 
     if form is Format.K8S_SECRET:
-        return k8s_secret(found, name, namespace)
+        return k8s_secret(found, name, namespaces)
     if form is Format.COMPOSE:
         return compose(found, service)
     return json_text(found) if form is Format.JSON else dotenv(found)
+
+
+def _print(text: str) -> None:
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise  # who reads has enough: main() knows
+    except OSError as error:
+        # What is still in the buffer would be tried again at the end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise RuntimeError(f"standard output cannot be written: {error.strerror}; it is not whole") from None
 
 
 def _write(out: Path, text: str) -> None:
@@ -154,6 +198,19 @@ def _write(out: Path, text: str) -> None:
         write_whole(out, text, mode=PRIVATE)
     except OSError as error:
         raise RuntimeError(f"{out} cannot be written: {error.strerror}; its folder has to be there and yours") from None
+
+
+def _changes(out: Path) -> Iterator[str]:
+    """Yield what replacing ``out`` changes but its text. Neither a link nor an owner is followed.
+
+    Who made them beforehand, in a folder of everybody's, would say where secrets go.
+    """
+    if out.is_symlink():
+        yield f"{out} was a link to {out.readlink()}, which stays as it is; now it is a file of its own"
+    with suppress(FileNotFoundError):
+        owner = out.lstat().st_uid
+        if owner != os.geteuid():
+            yield f"{out} was of user {owner} and is yours now: `chown {owner} {out}` if that one is to read it"
 
 
 def _for_git(out: Path) -> bool:

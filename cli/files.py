@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from cli.common import ROOT
+from cli.common import SOURCE
 
 __all__ = ["monitoring", "schema"]
 
@@ -32,7 +32,7 @@ def schema(
     from mailstack.verify.report.document import report_schema
 
     if write:
-        folder = ROOT / "docs/reference"
+        folder = SOURCE / "docs/reference"
         kept = folder / "outputs.contract.json"
         kept.write_text(record_text(kept.read_text() if kept.is_file() else None))
         (folder / "outputs.schema.json").write_text(outputs_schema())

@@ -7,7 +7,7 @@ import ast
 from collections.abc import Iterator
 from pathlib import Path
 
-from cli.common import ROOT
+from cli.common import SOURCE
 
 __all__ = ["house_diagram"]
 
@@ -21,14 +21,15 @@ BACK_ENDS = {
 
 def house_diagram() -> str:
     """Return the program as a Mermaid flowchart, without its fence."""
-    program = ast.parse((ROOT / "__main__.py").read_text())
+    program = ast.parse((SOURCE / "__main__.py").read_text())
     parts = _components(program)
     after = dict(_order(program, parts))
     lines = [
         "flowchart TB",
         '    file["Pulumi.&lt;stack&gt;.yaml"] --> settings["mailstack/settings<br/>all mistakes at once"]',
         '    settings --> plan["mailstack/plan<br/>one frozen Plan"]',
-        '    plan --> main["__main__.py"]',
+        # Mermaid reads Markdown: two underscores would make it bold.
+        '    plan --> main["#95;#95;main#95;#95;.py"]',
         *(f'    {name}["{name}<br/>{module.replace(".", "/")}.py"]' for name, module in parts.items()),
         *(f'    {_node(name)}("{name}")' for name in after if name not in parts),
     ]
@@ -129,7 +130,7 @@ def _roles(program: ast.Module, parts: dict[str, str]) -> dict[str, list[str]]:
                 sections |= {owner: node.attr for owner in owners if owner in parts}
     made = {}
     for name in parts:
-        roles = _roles_in(ROOT / "mailstack/plan" / f"{sections[name]}.py")
+        roles = _roles_in(SOURCE / "mailstack/plan" / f"{sections[name]}.py")
         if roles:
             made[name] = roles
     return made
@@ -141,7 +142,7 @@ def _names(statement: ast.stmt, name: str) -> bool:
 
 def _roles_in(path: Path) -> list[str]:
     """Return the names of roles that stand in a module of the plan, in their order."""
-    known = {folder.parent.name for folder in (ROOT / "roles").glob("*/__main__.py")}
+    known = {folder.parent.name for folder in (SOURCE / "roles").glob("*/__main__.py")}
     strings = [
         value.value
         for call in _calls(ast.parse(path.read_text()))
@@ -155,7 +156,7 @@ def _roles_in(path: Path) -> list[str]:
 def _reached(module: str, seen: frozenset[str] = frozenset()) -> set[str]:
     """Return ``module`` and every module of components/ that it imports, directly or not."""
     found = {module}
-    for node in ast.walk(ast.parse((ROOT / f"{module.replace('.', '/')}.py").read_text())):
+    for node in ast.walk(ast.parse((SOURCE / f"{module.replace('.', '/')}.py").read_text())):
         other = node.module if isinstance(node, ast.ImportFrom) else None
         if other and other.startswith("components.") and other not in seen | found:
             found |= _reached(other, seen | found)

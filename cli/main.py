@@ -1,11 +1,17 @@
 """The command line, ``mailstack``: one module for each group of commands."""
 
+import functools
+import io
+import os
 import sys
 from collections.abc import Sequence
 
 import typer
+from typer.core import TyperGroup
+from typer.main import get_group
 
 from cli import (
+    demo,
     diagnose,
     diff,
     doctor,
@@ -22,8 +28,11 @@ from cli import (
     status,
     verify,
 )
+from cli.common import print_json, with_own_programs
+from cli.ending import ends_tidily
+from cli.verify_options import WrongCallError
 
-__all__ = ["app", "commands", "main"]
+__all__ = ["app", "command", "commands", "main"]
 
 app = typer.Typer(
     name="mailstack",
@@ -38,6 +47,7 @@ app.command()(stacks.drift)
 # The files we write on hosts call it `mailstack check`, after the --check of the roles.
 app.command("check", help="The same as drift.")(stacks.drift)
 app.command()(stacks.rehearse)
+app.command(epilog=demo.EPILOG, context_settings=demo.OPTIONS)(demo.demo)
 app.command(epilog=diff.EPILOG)(diff.diff)
 app.command()(doctor.doctor)
 app.command()(status.status)
@@ -56,23 +66,46 @@ app.command()(files.schema)
 app.command()(files.monitoring)
 
 
+@functools.cache  # Typer works out the parameters of sixty functions each time it is asked
+def command() -> TyperGroup:
+    """Return the whole command line as one command."""
+    return get_group(app)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; return 0 when it worked, 1 when something is wrong, 2 for drift; more in a command's --help.
 
     Raises SystemExit with 2 for a wrong call.
     """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # what a terminal cannot show is a ?, and ends nothing
+            stream.reconfigure(errors="replace")
+    os.environ["PATH"] = with_own_programs(os.environ.get("PATH", ""))
     try:
-        code = app(args=None if arguments is None else list(arguments), prog_name="mailstack", standalone_mode=False)
+        with ends_tidily():
+            code = command().main(
+                args=None if arguments is None else list(arguments), prog_name="mailstack", standalone_mode=False
+            )
     except typer.TyperException as error:
         if message := error.format_message():  # without one, help was shown already
-            sys.stderr.write(f"{message}\n--help, behind a command too, tells how it is called.\n")
+            _tell(message, arguments)
+            if not isinstance(error, WrongCallError):  # those say themselves what to write
+                sys.stderr.write("--help, behind a command too, tells how it is called.\n")
         raise SystemExit(error.exit_code) from None
     except Exception as error:
         if not _is_told(error):
             raise
-        sys.stderr.write(f"{error}\n")
+        # Who leaves at a question says nothing (typer.Abort).
+        _tell(str(error) or "broken off: the question was not answered", arguments)
         return 1
     return int(code or 0)
+
+
+def _tell(error: str, arguments: Sequence[str] | None) -> None:
+    """Tell an error to people, and to machines where those were to have an answer: a command prints its own last."""
+    sys.stderr.write(f"{error}\n")
+    if "--json" in (sys.argv[1:] if arguments is None else arguments):
+        print_json({"error": error})
 
 
 def _is_told(error: Exception) -> bool:

@@ -1,10 +1,10 @@
 """What the day-2 commands share: their options, the way into the stack, and how they ask before they do."""
 
-import json
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -17,15 +17,17 @@ if TYPE_CHECKING:
 __all__ = [
     "HostOption",
     "IdentityOption",
+    "NotAgreedError",
     "PodOption",
     "SinceOption",
     "YesOption",
+    "address",
     "agree",
     "duration",
     "entry_of",
-    "print_json",
 ]
 
+PUBLIC_KEY = re.compile(r"\s*(ssh|ecdsa|sk-ssh|sk-ecdsa)-\S+ AAAA")
 HostOption = Annotated[str | None, typer.Option("--host", help="only this host of the stack", show_default=False)]
 PodOption = Annotated[str | None, typer.Option("--pod", help="only this pod", show_default=False)]
 IdentityOption = Annotated[
@@ -42,10 +44,13 @@ SinceOption = Annotated[
 ]
 
 
-def entry_of(stack: str, identity: Path | None = None) -> "Entry":
-    """Return the ways into a stack, from its outputs. Raises OutputError where it tells none."""
+def entry_of(stack: str, identity: Path | None = None, *, told: object = None) -> "Entry":
+    """Return the ways into a stack, from its outputs; ``told`` is output ``operations`` where it was read already.
+
+    Raises OutputError where it tells none.
+    """
     from mailstack.reach.entry import Entry
-    from mailstack.reach.operations import read_operations
+    from mailstack.reach.operations import parse_operations, read_operations
 
     key = None
     if identity is not None:
@@ -53,7 +58,23 @@ def entry_of(stack: str, identity: Path | None = None) -> "Entry":
             key = identity.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
             raise wrong_call(f"--identity {identity} cannot be read: {error}") from None
-    return Entry(operations=read_operations(stack, ROOT), stack=stack, folder=ROOT, identity=key)
+        if PUBLIC_KEY.match(key):
+            raise wrong_call(f"--identity {identity} is the public half of a key: name the other file, without .pub")
+    operations = read_operations(stack, ROOT) if told is None else parse_operations(told, stack)
+    return Entry(operations=operations, stack=stack, folder=ROOT, identity=key)
+
+
+def address(flag: str, text: str) -> str:
+    """Return a mail address as it was given; what is none is a wrong call, and nothing was asked of anybody."""
+    from pydantic import TypeAdapter, ValidationError
+
+    from mailstack.settings.types import EmailAddress
+
+    try:
+        TypeAdapter(EmailAddress).validate_python(text)
+    except ValidationError:
+        raise wrong_call(f"{flag} {text!r} is no mail address: write it as name@example.com") from None
+    return text
 
 
 def duration(flag: str, text: str | None) -> float | None:
@@ -68,16 +89,15 @@ def duration(flag: str, text: str | None) -> float | None:
         raise wrong_call(f"{flag} {error}") from None
 
 
-def print_json(document: Any) -> None:
-    """Print the one document."""
-    sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=False, sort_keys=True) + "\n")
+class NotAgreedError(RuntimeError):
+    """A person said no, or left at the question."""
 
 
 def agree(told: Sequence[str], *, yes: bool, word: str | None = None) -> None:
     """Say what goes, and return only when a person, or ``--yes``, agrees. Without a terminal and ``--yes``: refuse.
 
-    ``word`` has to be typed where a mere y is too little. Raises a wrong call for a refusal by the rules, exits with 1
-    for a person's no.
+    ``word`` has to be typed where a mere y is too little. Raises a wrong call for a refusal by the rules,
+    NotAgreedError for a person's no.
     """
     for line in told:
         tell(line)
@@ -85,10 +105,14 @@ def agree(told: Sequence[str], *, yes: bool, word: str | None = None) -> None:
         return
     if not sys.stdin.isatty():
         raise wrong_call("nobody is here to be asked, and nothing was done: say --yes")
-    if word is None:
-        agreed = typer.confirm("Go on?", default=False, err=True)
-    else:
-        agreed = str(typer.prompt(f"Type {word!r} to go on", err=True, default="", show_default=False)).strip() == word
+    try:
+        if word is None:
+            agreed = typer.confirm("Go on?", default=False, err=True)
+        else:
+            typed = str(typer.prompt(f"Type {word!r} to go on", err=True, default="", show_default=False))
+            agreed = typed.strip() == word
+    except typer.Abort:  # Ctrl-C or Ctrl-D, which end no line
+        tell("")
+        agreed = False
     if not agreed:
-        tell("nothing was done")
-        raise typer.Exit(1)
+        raise NotAgreedError("nothing was done")

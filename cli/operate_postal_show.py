@@ -1,11 +1,11 @@
-"""How the answers of `mailstack postal` look to people, and what of a status is wrong."""
+"""How the answers of `mailstack postal` look to people."""
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from cli.operate_show import age, console_of, table_of
-from mailstack.operate.postal import LEAST_FREE, OLD_BACKUP_SECONDS, PROCESSES
+from cli.operate_show import console_of, table_of
+from mailstack.operate.ages import age
 
 __all__ = [
     "restore_told",
@@ -16,42 +16,9 @@ __all__ = [
     "show_status",
     "show_upgrade",
     "show_users",
-    "status_problems",
 ]
 
 GIGABYTE = 1024**3
-
-
-def status_problems(found: Mapping[str, Any]) -> list[str]:
-    """Return what is wrong, each with what to do."""
-    problems = []
-    for name in PROCESSES:
-        mine = [one for one in found["processes"] if one["service"] == name]
-        if not mine:
-            problems.append(f"process {name} is not there: run `pulumi up`")
-        problems += [
-            f"process {name} ({one['container']}) is {one['health'] if one['running'] else 'not running'}: "
-            f"`mailstack postal logs {name}`"
-            for one in mine
-            if not one["running"] or one["health"] not in {None, "healthy", "starting"}
-        ]
-    if found["database"]["error"]:
-        problems.append(f"the database does not answer: {found['database']['error']}")
-    problems += [
-        f"only {disk['free'] / GIGABYTE:.1f} GB are free at {disk['path']}: free some, or use a larger disk"
-        for disk in found["disk"]
-        if disk["free"] < LEAST_FREE * disk["bytes"]
-    ]
-    backup = found["backup"]
-    if backup is not None:
-        if backup["error"]:
-            problems.append(f"the last backup failed: {backup['error']}")
-        elif backup["age_seconds"] is None:
-            problems.append("there is no backup yet: `mailstack postal backup` makes one")
-        elif backup["age_seconds"] > OLD_BACKUP_SECONDS:
-            problems.append(f"the last backup is {age(backup['age_seconds'])} old: `mailstack postal backup` makes one")
-    problems += [f"mail server {one['server']} is suspended" for one in found["servers"] or () if one["suspended"]]
-    return problems
 
 
 def show_status(found: Mapping[str, Any], stack: str) -> None:
@@ -173,10 +140,15 @@ def show_upgrade(report: Mapping[str, Any], stack: str) -> None:
         console.print(Text(f"wrong now, mend it before: {problem}", style="red"))
     if report["backup"] is not None:
         console.print(f"backup: {report['backup']['file']}", soft_wrap=True)
-    behind = str(report["running"]).rpartition(":")[2] != (report["to"] or report["declared"])
-    if not behind:
+    running = str(report["running"]).rpartition(":")[2]
+    if report["to"] == running:
+        console.print(f"the upgrade is given up. next: pulumi up --stack {stack}, which runs nothing on the host")
+        return
+    if running == report["declared"] and report["to"] is None:
         console.print(f"nothing to do. Another release: mailstack postal upgrade --stack {stack} --to RELEASE")
         return
+    if report["to"] is None:
+        console.print(f"not gone to yet. To give it up: mailstack postal upgrade --stack {stack} --to {running}")
     for step in (
         "read Postal's changelog between the two releases",
         f"pulumi preview --stack {stack}   # one command changes: postal",

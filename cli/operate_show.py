@@ -2,35 +2,62 @@
 
 import sys
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from io import StringIO, TextIOBase
+from typing import TYPE_CHECKING, Any, TextIO
+
+from mailstack.operate.ages import age
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    from rich.console import Console, RenderableType
     from rich.table import Table
 
     from mailstack.operate.relay import QueueView, Tried
 
-__all__ = ["age", "console_of", "show_configurations", "show_queue", "show_tried", "table_of"]
+__all__ = ["PIPE_WIDTH", "console_of", "plain_text", "show_configurations", "show_queue", "show_tried", "table_of"]
 
 COUNTS = (("by_queue", "queue"), ("by_age", "age"), ("by_domain", "recipient's domain"), ("by_reason", "reason"))
 MOST_COUNTS = 10
-PIPE_WIDTH = 240
+# Who reads by a program gets each cell on one line: no reason and no path is as long as this.
+PIPE_WIDTH = 10_000
 STATES = {"sent": "green", "deferred": "yellow", "unknown": "magenta"}
 
 
-def age(seconds: float) -> str:
-    """Return a time that has passed as a person says it: 42 s, 5 min, 3 h, 2 days."""
-    for size, unit in ((86400, "days"), (3600, "h"), (60, "min")):
-        if seconds >= 2 * size or (size < 86400 and seconds >= size):
-            return f"{int(seconds // size)} {unit}"
-    return f"{int(seconds)} s"
+class _Unfilled(TextIOBase):
+    """A stream without the spaces that fill the lines of a table up to its width."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    @property
+    def encoding(self) -> str:  # type: ignore[override] # the stream's own
+        """Return what decides which characters may be shown."""
+        return self._stream.encoding
+
+    def write(self, text: str) -> int:
+        """Write whole lines."""
+        return self._stream.write("\n".join(line.rstrip(" ") for line in text.split("\n")))
+
+    def flush(self) -> None:
+        """Let who waits see it."""
+        self._stream.flush()
 
 
-def console_of() -> "Console":
-    """Return where people read: as wide as their terminal; in a pipe wide enough for a path and a reason."""
+def console_of(*, soft_wrap: bool = False) -> "Console":
+    """Return where people read: as wide as their terminal; in a pipe or a file no line is broken."""
     from rich.console import Console
 
-    return Console(width=None if sys.stdout.isatty() else PIPE_WIDTH)
+    if sys.stdout.isatty():
+        return Console(soft_wrap=soft_wrap)
+    return Console(file=_Unfilled(sys.stdout), width=PIPE_WIDTH)  # type: ignore[arg-type] # all that rich calls
+
+
+def plain_text(shown: "RenderableType") -> str:
+    """Return what is shown as a file has it: no colours, no line broken."""
+    from rich.console import Console
+
+    text = StringIO()
+    Console(file=text, width=PIPE_WIDTH, force_terminal=False, color_system=None).print(shown)
+    return "".join(f"{line.rstrip()}\n" for line in text.getvalue().splitlines())
 
 
 def table_of(*columns: str) -> "Table":
@@ -110,10 +137,15 @@ def show_configurations(found: Sequence[Mapping[str, Any]], stack: str) -> None:
 
     console = console_of()
     for one in found:
+        if one["error"]:
+            console.print(Text(f"# {one['place']} could not be asked: {one['error']}", style="red"))
+            continue
         console.print(Text(f"# {one['place']}, Postfix {one['postfix']}", style="bold"))
         for name, value in one["configuration"].items():
             console.print(Text(f"{name} = {value}"), soft_wrap=True)
-        differences = one["differences"] or []
+        differences = one["differences"]
+        if differences is None:
+            continue
         if not differences:
             console.print(Text("# as declared", style="green"))
             continue
@@ -121,7 +153,8 @@ def show_configurations(found: Sequence[Mapping[str, Any]], stack: str) -> None:
             console.print(Text(f"# {each['parameter']} is not as declared", style="red"))
             console.print(Text(f"#   declared: {_value(each['declared'])}"), soft_wrap=True)
             console.print(Text(f"#   there:    {_value(each['effective'])}"), soft_wrap=True)
-        console.print(Text(f"# bring it back: pulumi refresh and pulumi up --stack {stack}", style="dim"))
+        told = f"mailstack drift --stack {stack} --repair brings them back"
+        console.print(Text(f"# {told}", style="dim"), soft_wrap=True)
 
 
 def _value(text: str | None) -> str:

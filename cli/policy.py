@@ -14,7 +14,11 @@ __all__ = ["policy"]
 
 ConfigOption = Annotated[
     Path | None,
-    typer.Option("--config", help="levels and exceptions, as --policy-pack-config takes them", show_default=False),
+    typer.Option(
+        "--config",
+        help="levels and exceptions, as --policy-pack-config takes them; absent: policies-STACK.json, if there",
+        show_default=False,
+    ),
 ]
 
 
@@ -29,6 +33,8 @@ def policy(stack: StackOption, config: ConfigOption = None, as_json: JsonOption 
     from mailstack.settings.initialise import rehearsal_config
     from rehearsal.recorded import recorded_resources
 
+    own = ROOT / f"policies-{stack}.json"
+    config = config or (own if own.exists() else None)
     told = {} if config is None else read_config(_text_of(config))
     raw = rehearsal_config(ROOT / f"Pulumi.{stack}.yaml")
     os.environ["KUBECONFIG"] = os.devnull  # whether a cluster has this or that changes no answer here
@@ -36,7 +42,7 @@ def policy(stack: StackOption, config: ConfigOption = None, as_json: JsonOption 
     if as_json:
         sys.stdout.write(f"{json.dumps(report, indent=2)}\n")
     else:
-        _show(report)
+        _show(report, "" if config is None else f", with {config.name}")
     return 0 if report["ok"] else 1
 
 
@@ -49,22 +55,27 @@ def _text_of(path: Path) -> str:
         raise PolicyConfigError(f"{path} cannot be read: {error.strerror}. Fix: name a file that is there") from None
 
 
-def _show(report: dict[str, Any]) -> None:
-    from rich.console import Console
+def _show(report: dict[str, Any], exceptions: str) -> None:
     from rich.markup import escape
     from rich.table import Table
 
-    console = Console()
-    title = f"{report['stack']} ({report['environment']}): {report['resources']} resources"
+    from cli.operate_show import console_of
+
+    console = console_of()
+    title = f"{report['stack']} ({report['environment']}): {report['resources']} resources{exceptions}"
     table = Table("policy", "level", "result", title=title, title_justify="left")
     for one in report["policies"]:
         count = len(one["violations"])
-        result = "not in this environment" if not one["applies"] else f"{count} violations" if count else "kept"
+        kept = "unclear before the update" if one["unclear"] else "kept"
+        result = "not in this environment" if not one["applies"] else f"{count} violations" if count else kept
         table.add_row(one["name"], one["level"], result)
     console.print(table)
     for one in report["policies"]:
         for wrong in one["violations"]:
             console.print(f"[bold]{one['name']}[/] ({one['level']}): {escape(wrong['resource'])}", soft_wrap=True)
             console.print(f"  {escape(wrong['message'])}", soft_wrap=True, highlight=False)
+        for unknown in one["unclear"]:
+            console.print(f"[bold]{one['name']}[/]: {escape(unknown['resource'])}", soft_wrap=True)
+            console.print(f"  {escape(unknown['message'])} is not known before the update", soft_wrap=True)
         if one["violations"]:
             console.print(f"  Fix: {escape(one['remedy'])}", soft_wrap=True, highlight=False)

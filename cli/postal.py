@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli.common import ROOT, JsonOption, StackOption, say, tell
+from cli.common import ROOT, JsonOption, StackOption, print_json, say, tell
+from cli.following import follow_all
 from cli.operate_options import (
     IdentityOption,
     SinceOption,
@@ -14,11 +15,11 @@ from cli.operate_options import (
     agree,
     duration,
     entry_of,
-    print_json,
 )
 from cli.verify_options import wrong_call
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from mailstack.operate.postal import Postal
@@ -43,13 +44,20 @@ def _postal(stack: str, identity: "Path | None") -> "Postal":
     return Postal(entry=entry_of(stack, identity))
 
 
+def _problems(of: "Postal", found: "Mapping[str, Any]") -> list[str]:
+    from mailstack.operate.postal_health import problems
+
+    return [str(one) for one in problems(found, of.entry.stack, of.at)]
+
+
 @postal.command("status")
 def status(stack: StackOption, *, identity: IdentityOption = None, as_json: JsonOption = False) -> None:
     """Show processes, versions, queue, room on the disk and the last backup. Exits with 1 where something is wrong."""
-    from cli.operate_postal_show import show_status, status_problems
+    from cli.operate_postal_show import show_status
 
-    found = _postal(stack, identity).status()
-    found["problems"] = status_problems(found)
+    running = _postal(stack, identity)
+    found = running.status()
+    found["problems"] = _problems(running, found)
     print_json(found) if as_json else show_status(found, stack)
     raise typer.Exit(1 if found["problems"] else 0)
 
@@ -69,7 +77,9 @@ def queue(
     found = _postal(stack, identity).queue(limit)
     chosen = [one for one in found if server in {None, one["server"]}]
     if server is not None and not chosen:
-        raise wrong_call(f"--server {server}: the mail servers are {', '.join(one['server'] for one in found)}")
+        raise wrong_call(
+            f"--server {server}: the mail servers are {', '.join(one['server'] for one in found) or 'none'}"
+        )
     print_json(chosen) if as_json else show_servers(chosen)
 
 
@@ -91,10 +101,7 @@ def logs(
         raise wrong_call("--json is one document, and a log that is followed has no end: leave out one of them")
     found, seconds = _postal(stack, identity), duration("--since", since)
     if follow:
-        try:
-            found.follow(process, say, since=seconds, limit=lines)
-        except KeyboardInterrupt:
-            raise typer.Exit(130) from None
+        follow_all(found.followers(process, since=seconds, limit=lines))
         return
     told = found.logs(process, since=seconds, limit=lines)
     if as_json:
@@ -128,7 +135,10 @@ def backup(
 @postal.command("restore")
 def restore(
     stack: StackOption,
-    file: Annotated[str, typer.Argument(help="path of the backup on Postal's host (default: the newest)")] = "",
+    file: Annotated[
+        str,
+        typer.Argument(help="path of the backup on Postal's host (default: the newest, not a dump before a restore)"),
+    ] = "",
     *,
     with_config: Annotated[
         bool, typer.Option("--with-config", help="also bring back configuration and keys; else the host's stay")
@@ -149,7 +159,7 @@ def restore(
         print_json({"archive": done["archive"], "before": before["now"], "restored": done["restored"]})
         return
     say(f"restored {path}, made {done['restored']['restored']}: {done['restored']['counts']['messages']} messages")
-    say(f"next: pulumi up --stack {stack} compares what is declared with what came back")
+    say(f"next: mailstack drift --stack {stack} compares what is declared with what came back")
 
 
 @postal.command("upgrade")
@@ -170,7 +180,7 @@ def upgrade(
 
     An upgrade is a change of the declaration (postal.image.tag): this command never runs `pulumi up` itself.
     """
-    from cli.operate_postal_show import show_upgrade, status_problems
+    from cli.operate_postal_show import show_upgrade
     from mailstack.operate.postal import UpgradeError, upgrade_problem
 
     found = _postal(stack, identity)
@@ -180,19 +190,27 @@ def upgrade(
         raise wrong_call(f"the settings of stack {stack} declare no Postal any more")
     running = str(now["image"]).rpartition(":")[2]
     report: dict[str, Any] = {
-        "running": now["image"], "declared": declared.image.tag, "to": to, "problems": status_problems(now),
+        "running": now["image"], "declared": declared.image.tag, "to": to, "problems": _problems(found, now),
         "backup": None,
     }  # fmt: skip
     if to is not None:
         if declared.image.digest is not None:
             raise UpgradeError("postal.image.digest pins the image: change tag and digest together in the stack file")
-        problem = upgrade_problem(running, to)
+        # After an upgrade that failed, the old release runs and the new one is declared: every `pulumi up` tries again.
+        given_up = to == running != declared.image.tag
+        problem = None if given_up else upgrade_problem(running, to)
         if problem is not None:
             raise UpgradeError(f"--to {problem}")
+        # On a cluster the data is in the database alone: its operator or provider backs that up.
+        backup_first = backup_first and not given_up and found.at.host is not None
         first = "a backup is made, then " if backup_first else "WITHOUT a backup, "
         what = f"Postal {running} -> {to}: {first}postal.image.tag becomes {to} in Pulumi.{stack}.yaml."
+        if given_up:
+            what = (
+                f"Postal {to} runs: postal.image.tag goes back from {declared.image.tag} to it in Pulumi.{stack}.yaml."
+            )
         agree([*(f"wrong now: {text}" for text in report["problems"]), what, NOTHING_YET], yes=yes)
-        if backup_first and found.at.host is not None:
+        if backup_first:
             report["backup"] = found.backup(tell)
         _set_tag(stack, to)
     print_json(report) if as_json else show_upgrade(report, stack)
@@ -226,9 +244,7 @@ def user_create(
     as_json: JsonOption = False,
 ) -> None:  # fmt: skip
     """Say how a further login comes about: by an invitation in the web UI. Changes nothing."""
-    at = entry_of(stack).operations.postal
-    if at is None:
-        raise wrong_call(f"stack {stack} has no Postal")
+    at = _postal(stack, None).at
     told = {
         "email": email,
         "link": f"{at.web_url}/users/new",
@@ -247,9 +263,7 @@ def user_reset(
     stack: StackOption, email: Annotated[str, typer.Argument(help="login name")], *, as_json: JsonOption = False
 ) -> None:
     """Say where a new password is made: Postal's own link for a person, the setting for the declared administrator."""
-    at = entry_of(stack).operations.postal
-    if at is None:
-        raise wrong_call(f"stack {stack} has no Postal")
+    at = _postal(stack, None).at
     if email in at.users:
         how = f"pulumi config set --secret --path mailstack:postal.admin.password --stack {stack}, then pulumi up"
         told = {"email": email, "declared": True, "link": None, "how": how}
@@ -269,7 +283,11 @@ def credential_list(
     """List the keys by name: kind, held or not, last used, declared or not. Never a key itself."""
     from cli.operate_postal_show import show_credentials
 
-    found = [one for one in _postal(stack, identity).credentials() if server in {None, one["server"]}]
+    known = _postal(stack, identity).credentials()
+    found = [one for one in known if server in {None, one["server"]}]
+    if server is not None and not found:
+        names = ", ".join(sorted({one["server"] for one in known}))
+        raise wrong_call(f"--server {server} has no keys; mail servers that have are {names or 'none'}")
     print_json(found) if as_json else show_credentials(found)
 
 
@@ -287,27 +305,25 @@ def credential_show(
 
     servers = secret_output("mail_servers", stack, ROOT)
     if server not in servers:
-        raise wrong_call(f"--server {server}: the mail servers are {', '.join(servers)}")
-    told = servers[server]
-    kinds = {"SMTP": told["smtp_keys"], "API": told["api_keys"]}
+        raise wrong_call(f"--server {server}: the mail servers are {', '.join(servers) or 'none'}")
+    known = servers[server]
+    kinds = {"SMTP": known["smtp_keys"], "API": known["api_keys"]}
     found = [
         {
             "server": server, "name": name, "type": kind, "key": keys[name] if show_secret else None,
-            **({"smtp_host": told["smtp_host"], "smtp_port": told["smtp_port"], "smtp_user": told["smtp_user"]}
-               if kind == "SMTP" else {"api_url": told["api_url"]}),
+            **({"smtp_host": known["smtp_host"], "smtp_port": known["smtp_port"], "smtp_user": known["smtp_user"]}
+               if kind == "SMTP" else {"api_url": known["api_url"]}),
         }
         for kind, keys in kinds.items() if name in keys
     ]  # fmt: skip
     if not found:
-        known = sorted({*told["smtp_keys"], *told["api_keys"]})
-        raise wrong_call(f"--credential {name}: {server} has {', '.join(known) or 'none'}")
+        names = sorted({*known["smtp_keys"], *known["api_keys"]})
+        raise wrong_call(f"--credential {name}: {server} has {', '.join(names) or 'none'}")
     if as_json:
         print_json(found)
         return
-    for one in found:
-        for key, value in one.items():
-            if value is not None:
-                say(f"{key}: {value}")
+    told = ["\n".join(f"{key}: {value}" for key, value in one.items() if value is not None) for one in found]
+    say("\n\n".join(told))
     if not show_secret:
         sys.stderr.write("the key is not shown; --show-secret does\n")
 
@@ -317,18 +333,23 @@ def credential_revoke(
     stack: StackOption,
     server: Annotated[str, typer.Option("--server", help="mail server, such as company/apps")],
     name: Annotated[str, typer.Option("--credential", help="its name")],
+    *,
+    as_json: JsonOption = False,
 ) -> None:
     """Say how a key is revoked or held: it is declared, so by the declaration. Changes nothing."""
-    at = entry_of(stack).operations.postal
-    if at is None:
-        raise wrong_call(f"stack {stack} has no Postal")
+    at = _postal(stack, None).at
     if name not in at.credentials.get(server, ()):
         raise wrong_call(
-            f"{server} declares no credential {name!r}: it has {', '.join(at.credentials.get(server, ()))}"
+            f"{server} declares no credential {name!r}: it has {', '.join(at.credentials.get(server, ())) or 'none'}"
         )
-    say(
-        f"hold its mail: in Pulumi.{stack}.yaml give credential {name!r} of {server} `hold: true`, then pulumi up\n"
-        f"revoke it: take it out there with postal.removal: allow, then pulumi up; nothing sends with it after that\n"
-        f"another key for the same name: pulumi config set --secret --path "
-        f"'mailstack:postal.organizations[…].mail_servers[…].credentials[…].key' --stack {stack}, then pulumi up"
-    )
+    told = {
+        "server": server,
+        "name": name,
+        "hold": f"in Pulumi.{stack}.yaml give credential {name!r} of {server} `hold: true`, then pulumi up",
+        "revoke": "take it out there with postal.removal: allow, then pulumi up; nothing sends with it after that",
+        "replace": f"mailstack rotate postal-credential {name} --server {server} --stack {stack}, then pulumi up",
+    }
+    if as_json:
+        print_json(told)
+        return
+    say(f"hold its mail: {told['hold']}\nrevoke it: {told['revoke']}\nanother key in its place: {told['replace']}")

@@ -19,7 +19,7 @@ pr = typer.Typer(
 # A preview of thousands of records is a tenth of it.
 MOST_BYTES = 64 * 1_048_576
 # What scripts/scheduled-checks.sh leaves once all checks were made.
-LOOKED = "looked"
+LOOKED, VERIFIED = "looked", "verify.json"
 
 StacksOption = Annotated[
     list[str], typer.Option("--stack", help="stack to tell about; may be repeated", show_default=False)
@@ -102,7 +102,7 @@ def issue(
     reports: Annotated[
         Path,
         typer.Option(
-            "--reports", help="folder of scripts/scheduled-checks.sh: one CHECK.txt for each that is not well"
+            "--reports", help="folder of scripts/scheduled-checks.sh: CHECK.txt or verify.json of what is not well"
         ),
     ],
     run_url: Annotated[str, typer.Option("--run-url", help="page of the run that looked")] = "",
@@ -121,8 +121,9 @@ def issue(
             f"{reports / LOOKED} is not there: the checks did not end, so nothing is told. See their log"
         )
     texts = {path.stem: _text(path) for path in sorted(reports.glob("*.txt"))}
-    if texts:
-        done = keep_issue(forge, mark, issue_title(stack), issue_body(stack, texts), foot)
+    verified = _text(reports / VERIFIED) if (reports / VERIFIED).is_file() else None
+    if texts or verified is not None:
+        done = keep_issue(forge, mark, issue_title(stack), issue_body(stack, texts, verified), foot)
     else:
         done = close_issue(forge, mark, foot)
     say(f"issue of {stack}: {done}")

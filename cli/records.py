@@ -1,6 +1,5 @@
 """Commands about what DNS holds: dns list, dns diff, dns flatten, rotate dkim, dmarc report."""
 
-import json
 from collections.abc import Callable, Collection, Sequence
 from enum import StrEnum
 from pathlib import Path
@@ -8,7 +7,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from cli.common import ROOT, JsonOption, StackOption, say, today
+from cli.common import ROOT, JsonOption, StackOption, named, print_json, say, today
 from cli.verify_options import wrong_call
 
 __all__ = ["dmarc", "dns", "finish", "rotate"]
@@ -46,11 +45,11 @@ def _zone_files(given: Sequence[str], zones: Collection[str]) -> dict[str, Path]
 
 
 def finish(stack: str, step: Callable[[Callable[[str], None]], int], *, check: bool, as_json: bool) -> NoReturn:
-    """Take a step of a rotation and end with its code; with ``as_json`` what it says is one document."""
+    """Take a step that says what it does and end with its code; with ``as_json`` what it says is one document."""
     said: list[str] = []
     code = step(said.append if as_json else say)
     if as_json:
-        say(json.dumps({"stack": stack, "code": code, "taken": code == 0 and not check, "said": said}, indent=2))
+        print_json({"stack": stack, "code": code, "taken": code == 0 and not check, "said": said})
     raise typer.Exit(code)
 
 
@@ -60,6 +59,7 @@ def list_(
     *,
     zone_file: ZoneFileOption = None,
     entries: Annotated[bool, typer.Option("--entries", help="only the YAML for dns.existing")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """List the records of the stack's zones, sorted by what they are to it. Exits with 1 where one was not seen."""
     from cli.dns import list_zones
@@ -67,10 +67,12 @@ def list_(
     from mailstack.plan.outside import Outside
     from mailstack.reach.drift import decrypted_config, made_records
 
+    if entries and as_json:
+        raise wrong_call("--entries prints YAML for the stack file, --json a document: leave out one of them")
     plan = load_plan(decrypted_config(stack, ROOT), ROOT, outside=Outside(today=today()))
     files = _zone_files(zone_file or (), plan.dns.zones)
     made = made_records(stack, ROOT)
-    raise typer.Exit(list_zones(plan, say, zone_files=files, ours=made, only_entries=entries))
+    raise typer.Exit(list_zones(plan, say, zone_files=files, ours=made, only_entries=entries, as_json=as_json))
 
 
 @dns.command()
@@ -86,15 +88,15 @@ def diff(stack: StackOption, *, zone_file: ZoneFileOption = None, as_json: JsonO
 
     plan = load_plan(decrypted_config(stack, ROOT), ROOT, outside=Outside(today=today()))
     files = _zone_files(zone_file or (), plan.dns.zones)
-    raise typer.Exit(diff_zones(plan, say, zone_files=files, as_json=as_json))
+    raise typer.Exit(diff_zones(plan, lambda text: say(named(text, stack)), zone_files=files, as_json=as_json))
 
 
 @dns.command()
-def flatten(stack: StackOption) -> None:
+def flatten(stack: StackOption, *, as_json: JsonOption = False) -> None:
     """Look up the addresses behind flattened SPF includes; they are kept in spf.lock.json."""
     from cli.spf import flatten as look_up
 
-    raise typer.Exit(look_up(stack, root=ROOT, today=today(), say=say))
+    finish(stack, lambda tell: look_up(stack, root=ROOT, today=today(), say=tell), check=False, as_json=as_json)
 
 
 @rotate.command()
@@ -136,7 +138,7 @@ def report(
     stack: Annotated[
         str | None, typer.Option("--stack", help="reads Pulumi.<stack>.yaml: what is ours, and the stage it is in")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="for machines")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Say from aggregate reports whether a stricter DMARC policy is safe, and who would lose mail by it."""
     from cli.dmarc import report as judged

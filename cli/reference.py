@@ -2,7 +2,7 @@
 
 import re
 
-from cli.common import ROOT
+from cli.common import SOURCE
 
 __all__ = ["architecture", "cli_page", "write"]
 
@@ -21,12 +21,10 @@ def cli_page() -> str:
     """Return docs/reference/cli.md: every command with its arguments and options, by typer's own tool for that."""
     import typer
     from typer.cli import get_docs_for_click
-    from typer.main import get_command
 
-    from cli.main import app
+    from cli.main import command
 
-    command = get_command(app)
-    made = get_docs_for_click(obj=command, ctx=typer.Context(command, info_name="mailstack"), name="mailstack")
+    made = get_docs_for_click(obj=command(), ctx=typer.Context(command(), info_name="mailstack"), name="mailstack")
     # A name in angle brackets is HTML to Markdown, unless it stands in code.
     text = CODE_OR_ANGLE.sub(lambda match: "&lt;" if match[0] == "<" else match[0], made)
     return HEAD + text.partition("\n\n")[2].strip() + "\n"
@@ -47,9 +45,9 @@ def write() -> None:
     from mailstack.verify.reference import checks_page
 
     schema(write=True)
-    (ROOT / "docs/reference/checks.md").write_text(checks_page())
-    (ROOT / "docs/reference/cli.md").write_text(cli_page())
-    place = ROOT / "docs/architecture.md"
+    (SOURCE / "docs/reference/checks.md").write_text(checks_page())
+    (SOURCE / "docs/reference/cli.md").write_text(cli_page())
+    place = SOURCE / "docs/architecture.md"
     place.write_text(architecture(place.read_text()))
 
 

@@ -1,19 +1,22 @@
 """Commands about a running relay: relay show-config, test, logs, and relay queue list, flush, hold, release, delete."""
 
+import re
+from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli.common import JsonOption, StackOption, say, tell
+from cli.common import JsonOption, StackOption, named, print_json, say, tell
+from cli.following import follow_all
 from cli.operate_options import (
     HostOption,
     IdentityOption,
     PodOption,
     YesOption,
+    address,
     agree,
     duration,
     entry_of,
-    print_json,
 )
 from cli.verify_options import wrong_call
 
@@ -21,8 +24,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from mailstack.operate.relay import Operation, QueueView
-    from mailstack.postfix.log_search import LogChoice
+    from mailstack.plan import Plan
     from mailstack.postfix.queue_view import Choice
+    from mailstack.reach.entry import Entry
     from mailstack.reach.place import Place
 
 __all__ = ["relay"]
@@ -48,8 +52,10 @@ OlderOption = Annotated[
 ]
 AllOption = Annotated[bool, typer.Option("--all", help="every message")]
 LimitOption = Annotated[int, typer.Option("--limit", min=1, max=1000, help="how many messages to show")]
+# Without the mark of its queue that `postqueue -p` puts behind it; without a pattern's star before a domain.
+QUEUE_ID = re.compile(r"[0-9A-Za-z]+")
+MAIL_ADDRESS = re.compile(r"(?!\*@)[^\s]*@[^\s@]+")
 FIRST_SHOWN = 5
-CLEARING_SECONDS = 5
 LOG_SECONDS = 86400.0
 
 
@@ -62,14 +68,32 @@ def show_config(
     identity: IdentityOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Print what Postfix runs by (postconf -n), and what differs from the declaration. Exits with 2 on a difference."""
+    """Print what Postfix runs by (postconf -n), and what differs from the declaration. Exits with 2 on a difference.
+
+    Exits with 1 where a host or pod could not be asked.
+    """
     from cli.operate_show import show_configurations
     from mailstack.operate.relay import configurations
 
     entry = entry_of(stack, identity)
-    found = configurations(entry.relay(host=host, pod=pod), entry.plan)
+    found = configurations(entry.relay(host=host, pod=pod), _declared(entry))
     print_json(found) if as_json else show_configurations(found, stack)
+    if any(one["error"] for one in found):
+        raise typer.Exit(1)
     raise typer.Exit(2 if any(one["differences"] for one in found) else 0)
+
+
+def _declared(entry: "Entry") -> "Plan | None":
+    """Return the plan; None for who has a key for SSH of their own, and not what opens the stack's configuration."""
+    from mailstack.settings.stackfile import StackFileError
+
+    try:
+        return entry.plan
+    except StackFileError as error:
+        if entry.identity is None:
+            raise
+        tell(f"not compared with what is declared: {error}")
+        return None
 
 
 @relay.command("test")
@@ -95,6 +119,9 @@ def try_out(
     from mailstack.operate.relay import deliver
 
     seconds = duration("--deadline", deadline) or 0.0
+    for flag, one in (("--to", to), ("--from", sender)):
+        if one is not None:
+            address(flag, one)
     entry = entry_of(stack, identity)
     places = entry.relay(host=host, pod=pod)
     at = entry.operations.relay
@@ -104,7 +131,7 @@ def try_out(
         deliver(place, at, sender=sender or at.sender, recipient=to, seconds=seconds, say=tell) for place in places
     ]
     if as_json:
-        print_json([one.document() for one in tried])
+        print_json(named([one.document() for one in tried], stack))
     else:
         show_tried(tried, stack)
     raise typer.Exit(0 if all(one.state == "sent" for one in tried) else 1)
@@ -130,11 +157,14 @@ def logs(
     identity: IdentityOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Print the relay's log: all of it, or every line of the messages that are chosen."""
+    """Print the relay's log: all of it, or every line of the messages that are chosen.
+
+    Exits with 1 where a host or pod could not be asked.
+    """
     from mailstack.operate import relay as relays
     from mailstack.postfix.log_search import LogChoice
 
-    choice = LogChoice(ids=tuple(ids or ()), senders=tuple(sender or ()), recipients=tuple(recipient or ()))
+    choice = LogChoice(*_named(ids, sender, recipient))
     seconds = duration("--since", since)
     if seconds is None:
         seconds = 0.0 if follow else LOG_SECONDS
@@ -142,39 +172,22 @@ def logs(
         raise wrong_call("--json is one document, and a log that is followed has no end: leave out one of them")
     places = entry_of(stack, identity).relay(host=host, pod=pod)
     if follow:
-        _follow(places, choice, seconds)
+        follow_all({place.name: partial(relays.follow, place, choice, since=seconds) for place in places})
         return
-    found = {place.name: relays.logs(place, choice, since=seconds, limit=lines) for place in places}
+    found, unseen = relays.all_logs(places, choice, since=seconds, limit=lines)
+    if not found:
+        raise RuntimeError("\n".join(f"{name} could not be asked: {why}" for name, why in unseen.items()))
+    for name, why in unseen.items():
+        tell(f"{name} could not be asked: {why}")
     if as_json:
         print_json(found)
-        return
+        raise typer.Exit(int(bool(unseen)))
     for name, told in found.items():
         for line in told:
-            say(f"{name}  {line}" if len(found) > 1 else line)
+            say(f"{name}  {line}" if len(places) > 1 else line)
     if not any(found.values()):
         tell("no line of the log is about that" if not choice.everything else "the log is empty")
-
-
-def _follow(places: "list[Place]", choice: "LogChoice", seconds: float) -> None:
-    import os
-    from concurrent.futures import ThreadPoolExecutor, wait
-    from functools import partial
-
-    from mailstack.operate.relay import follow
-
-    def show(name: str, line: str) -> None:
-        say(f"{name}  {line}" if len(places) > 1 else line)
-
-    with ThreadPoolExecutor(max_workers=len(places)) as pool:
-        running = [pool.submit(follow, place, choice, partial(show, place.name), since=seconds) for place in places]
-        try:
-            for one in running:
-                one.result()
-        except KeyboardInterrupt:
-            # The ssh programs were interrupted too and are given time to clear away what they logged in with. What
-            # still reads in other threads would keep the process: its connections end with it.
-            wait(running, timeout=CLEARING_SECONDS)
-            os._exit(130)
+    raise typer.Exit(int(bool(unseen)))
 
 
 @queue.command("list")
@@ -231,6 +244,7 @@ def _add(operation: "Operation", about: str) -> None:
         as_json: JsonOption = False,
     ) -> None:
         choice = _choice(ids, sender, recipient, older_than, everything=everything)
+        _some(operation, choice)
         _act(entry_of(stack, identity).relay(host=host, pod=pod), operation, choice, yes=yes, as_json=as_json)
 
 
@@ -248,33 +262,61 @@ def _choice(
 ) -> "Choice":
     from mailstack.postfix.queue_view import Choice
 
+    known, who, to_whom = _named(ids, senders, recipients)
     return Choice(
-        ids=tuple(ids or ()),
-        senders=tuple(senders or ()),
-        recipients=tuple(recipients or ()),
+        ids=known,
+        senders=who,
+        recipients=to_whom,
         older_than=duration("--older-than", older_than),
         everything=everything,
     )
 
 
-def _act(places: "list[Place]", operation: "Operation", choice: "Choice", *, yes: bool, as_json: bool) -> None:
-    from mailstack.operate.relay import act, trial
+def _named(
+    ids: list[str] | None, senders: list[str] | None, recipients: list[str] | None
+) -> tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]:
+    """Return what chooses messages. What no message can have is a wrong call: nobody is to read "none" from it.
 
+    An empty text, of a variable that is not set, would be the null sender of every bounce.
+    """
+    for one in ids or ():
+        if not QUEUE_ID.fullmatch(one):
+            raise wrong_call(f"--id {one!r} is no queue id: write its letters and digits alone, such as 4bJxYz1234z5")
+    for flag, texts in (("--sender", senders), ("--recipient", recipients)):
+        for one in texts or ():
+            if not (MAIL_ADDRESS.fullmatch(one) or (one == "<>" and flag == "--sender")):
+                bounces = ", <> for bounces" if flag == "--sender" else ""
+                raise wrong_call(f"{flag} {one!r}: write name@example.com, @example.com for a whole domain{bounces}")
+    return tuple(ids or ()), tuple(senders or ()), tuple(recipients or ())
+
+
+def _some(operation: "Operation", choice: "Choice") -> None:
     if choice.empty:
         raise wrong_call(
             f"which messages? Say --id, --sender, --recipient or --older-than, or --all to {operation} all"
         )
     if choice.everything and not _alone(choice):
         raise wrong_call("--all means every message: leave it out, or leave out what chooses some of them")
-    found = trial(places, operation, choice)
+
+
+def _act(places: "list[Place]", operation: "Operation", choice: "Choice", *, yes: bool, as_json: bool) -> None:
+    from mailstack.operate.relay import act, trial
+
+    places = _running(places)
+    try:
+        found = trial(places, operation, choice)
+    except RuntimeError:
+        tell("nothing was done anywhere, since one could not be asked; --host NAME, or --pod NAME, takes one alone")
+        raise
     if found.count:
         word = f"delete {found.count}" if operation == "delete" and choice.everything else None
         agree(_told(operation, found), yes=yes or operation == "flush", word=word)
     done = act(places, operation, choice, found) if found.count else None
     if as_json:
         places_done = {place.name: {"done": 0, "not_done": []} for place in places}
-        print_json(done.document() if done else {"operation": operation, "done": 0, "places": places_done})
-        return
+        nothing = {"operation": operation, "done": 0, "failed": {}, "places": places_done}
+        print_json(done.document() if done else nothing)
+        raise typer.Exit(int(bool(done and done.failed)))
     if done is None:
         say("no such message is in the queue")
         return
@@ -282,15 +324,33 @@ def _act(places: "list[Place]", operation: "Operation", choice: "Choice", *, yes
     for name, left in done.not_done.items():
         if left:
             say(f"{name}: {_messages(len(left))} had left the queue meanwhile: {', '.join(left[:FIRST_SHOWN])}")
+    for name, why in done.failed.items():
+        tell(f"{name}: nothing is known to have been done there: {why}")
+    raise typer.Exit(int(bool(done.failed)))
 
 
 PAST = {"flush": "tried", "hold": "held", "release": "released", "delete": "deleted"}
 WILL = {
-    "flush": "will be tried now",
-    "hold": "will be kept until they are released",
-    "release": "will be released and tried now",
-    "delete": "will be deleted: nobody gets them, and their senders are not told",
+    "flush": ("will be tried now",) * 2,
+    "hold": ("will be kept until it is released", "will be kept until they are released"),
+    "release": ("will be released and tried now",) * 2,
+    "delete": (
+        "will be deleted: nobody gets it, and its sender is not told",
+        "will be deleted: nobody gets them, and their senders are not told",
+    ),
 }
+
+
+def _running(places: "list[Place]") -> "list[Place]":
+    """Return the places that run, and say which do not: nothing can be done there. Raises StoppedError for none."""
+    from mailstack.reach.place import StoppedError, StoppedPlace
+
+    stopped = [place for place in places if isinstance(place, StoppedPlace)]
+    if len(stopped) == len(places):
+        raise StoppedError("; ".join(f"{place.name} does not run: {place.why}" for place in stopped))
+    for place in stopped:
+        tell(f"{place.name} is left out, with what waits there: {place.why}")
+    return [place for place in places if place not in stopped]
 
 
 def _alone(choice: "Choice") -> bool:
@@ -302,9 +362,9 @@ def _messages(count: int) -> str:
 
 
 def _told(operation: str, found: "QueueView") -> list[str]:
-    from cli.operate_show import age
+    from mailstack.operate.ages import age
 
-    lines = [f"{_messages(found.count)} {WILL[operation]}:"]
+    lines = [f"{_messages(found.count)} {WILL[operation][found.count > 1]}:"]
     for name, messages in found.messages.items():
         whole = int(found.summaries[name]["messages"])
         for message in messages[:FIRST_SHOWN]:

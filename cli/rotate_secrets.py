@@ -19,6 +19,7 @@ from mailstack.settings.initialise import Run, rehearsal_config, run_pulumi
 from mailstack.settings.rotate_credential import CredentialPlace, find_credentials, fresh_name
 from mailstack.settings.stackfile import PROJECT, new_word, sealed_config
 from mailstack.settings.upstream_model import UpstreamSettings
+from mailstack.settings.whole_step import all_or_nothing
 
 __all__ = ["EXIT_NOT_YET", "Rotation", "certificate", "postal_credential", "relay_password"]
 
@@ -55,9 +56,14 @@ class Rotation:
     run: Run | None = None
     opened: Callable[[str, Path], Mapping[str, Any]] = decrypted_config
 
+    @property
+    def file(self) -> Path:
+        """Return the stack file."""
+        return self.root / f"Pulumi.{self.stack}.yaml"
+
     def plan(self) -> Plan:
         """Return the plan with throw-away secrets. Raises StackFileError, SettingsError."""
-        return load_plan(rehearsal_config(self.root / f"Pulumi.{self.stack}.yaml"), self.root)
+        return load_plan(rehearsal_config(self.file), self.root)
 
     def set(self, path: str, value: str, *, secret: bool = False) -> None:
         """Store a value; it goes on standard input, never as an argument."""
@@ -116,9 +122,10 @@ def relay_password(
         say(f"it could not be tried from here: {tried.said}. Nothing was changed; --untried stores it all the same")
         return EXIT_NOT_YET
     say(f"2. {'Tried' if tried.state == 'taken' else 'Not tried'}: {tried.said}")
-    if username is not None:
-        rotation.set(f"{PROJECT}:{place}.username", username)
-    rotation.set(f"{PROJECT}:{place}.password", password, secret=True)
+    with all_or_nothing(rotation.file):
+        if username is not None:
+            rotation.set(f"{PROJECT}:{place}.username", username)
+        rotation.set(f"{PROJECT}:{place}.password", password, secret=True)
     say(f"3. Written. next: pulumi up --stack {rotation.stack}")
     say(f"4. Prove it: mailstack relay test --stack {rotation.stack} --to ADDRESS sends a message through it")
     say(f"5. Only then: {OLD[found.preset]}. Until then the way back is to set the old one again")
@@ -201,12 +208,13 @@ def _add_key(rotation: Rotation, keys: Sequence[CredentialPlace]) -> int:
     if rotation.check:
         say("it may be taken now")
         return 0
-    sealed: Any = sealed_config(rotation.root / f"Pulumi.{rotation.stack}.yaml")["postal"]
+    sealed: Any = sealed_config(rotation.file)["postal"]
     number, place = (int(part) for part in _numbers(old.list_path))
     path = f"{old.list_path}[{len(sealed['organizations'][number]['mail_servers'][place]['credentials'])}]"
-    rotation.set(f"{path}.name", name)
-    rotation.set(f"{path}.type", old.type)
-    rotation.set(f"{path}.key", new_word(KEY_CHARACTERS), secret=True)
+    with all_or_nothing(rotation.file):
+        rotation.set(f"{path}.name", name)
+        rotation.set(f"{path}.type", old.type)
+        rotation.set(f"{path}.key", new_word(KEY_CHARACTERS), secret=True)
     word = "smtp_keys" if old.type == "SMTP" else "api_keys"
     say(f"written. next: pulumi up --stack {rotation.stack}")
     say(f"then give applications the new key: output mail_servers, {old.server}, {word}, {name}")
@@ -237,7 +245,10 @@ def _too_early(
         return f"nobody has used {new.name} yet: give it to the applications"
     _, used = last(old)
     if used is not None and now - used < quiet:
-        return f"{old.name} was used {used:%Y-%m-%d %H:%M} UTC: an application still has it. It has to rest for {quiet}"
+        return (
+            f"{old.name} was used {used:%Y-%m-%d %H:%M} UTC: an application still has it, or a `pulumi up` that ran "
+            f"Postal's role then has tried it. It has to rest for {quiet.total_seconds() / 3600:g} h"
+        )
     return None
 
 
@@ -270,7 +281,9 @@ def certificate(rotation: Rotation, name: str, *, chain: Path | None, key: Path 
         say(f"mailstack rotate certificate {name} --stack {rotation.stack} --certificate chain.pem --key key.pem")
         return EXIT_NOT_YET
     before = caddy.custom.certificate if caddy.custom is not None else ""
-    faults = _unfit_certificate(chain.read_text(), key.read_text(), before, names, now)
+    # A file in another form, such as DER, is no text; it is told as what it lacks.
+    given, private = (path.read_text(encoding="utf-8", errors="replace") for path in (chain, key))
+    faults = _unfit_certificate(given, private, before, names, now)
     for fault in faults:
         say(f"not fit: {fault}")
     if faults:
@@ -280,8 +293,9 @@ def certificate(rotation: Rotation, name: str, *, chain: Path | None, key: Path 
     if rotation.check:
         say("it may be taken now")
         return 0
-    rotation.set(f"{PROJECT}:caddy.custom.certificate", chain.read_text())
-    rotation.set(f"{PROJECT}:caddy.custom.private_key", key.read_text(), secret=True)
+    with all_or_nothing(rotation.file):
+        rotation.set(f"{PROJECT}:caddy.custom.certificate", given)
+        rotation.set(f"{PROJECT}:caddy.custom.private_key", private, secret=True)
     say(f"2. Written. next: pulumi up --stack {rotation.stack}, which keeps the old one where the new one is refused")
     say(
         f"3. Prove it: mailstack verify --stack {rotation.stack} --only certificate; only then have the old one revoked"

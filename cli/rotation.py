@@ -115,9 +115,10 @@ def certificate(
     stack: StackOption,
     *,
     certificate_file: Annotated[
-        Path | None, typer.Option("--certificate", exists=True, help="the new certificate and its chain (PEM)")
+        Path | None,
+        typer.Option("--certificate", exists=True, dir_okay=False, help="the new certificate and its chain (PEM)"),
     ] = None,
-    key: Annotated[Path | None, typer.Option("--key", exists=True, help="its key (PEM)")] = None,
+    key: Annotated[Path | None, typer.Option("--key", exists=True, dir_okay=False, help="its key (PEM)")] = None,
     check: CheckOption = False,
     as_json: JsonOption = False,
 ) -> None:

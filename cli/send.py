@@ -1,19 +1,20 @@
 """`mailstack send`: one message by the way that the stack's applications have."""
 
+import os
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli.common import ROOT, JsonOption, StackOption, say, tell
+from cli.common import ROOT, JsonOption, StackOption, named, print_json, say, tell
 from cli.operate_options import (
     HostOption,
     IdentityOption,
     PodOption,
+    address,
     duration,
     entry_of,
-    print_json,
 )
 from cli.verify_options import wrong_call
 
@@ -73,8 +74,15 @@ def send(
 ) -> None:
     """Send a message by the stack's own way and tell what became of it."""
     from mailstack.operate.sending import compose
+    from mailstack.reach.environment import resolving
 
     seconds = duration("--wait", wait) or 0.0
+    for flag, one in (("--from", sender), *(("--to", one) for one in to)):
+        address(flag, one)
+    if len(subject.splitlines()) > 1:
+        raise wrong_call("--subject is one line")
+    if ca is not None:
+        _readable(ca)
     if via is None:
         via = Via.RELAY if entry_of(stack).operations.postal is None else Via.SMTP
     if eml is not None:
@@ -87,14 +95,25 @@ def send(
     if via is Via.RELAY:
         told = _by_relay(stack, sender, to, message, seconds, host=host, pod=pod, identity=identity)
     else:
-        told = [
-            _document(one, via) for one in _by_postal(stack, via, sender, to, message, seconds, server, credential, ca)
-        ]
+        with resolving(os.environ):
+            sent = _by_postal(stack, via, sender, to, message, seconds, server, credential, ca)
+        told = [_document(one, via) for one in sent]
     if as_json:
-        print_json(told)
+        print_json(named(told, stack))
     else:
         _show(told, stack)
     raise typer.Exit(0 if all(one["fine"] for one in told) else 1)
+
+
+def _readable(authorities: Path) -> None:
+    """Refuse a file with no certificate in it before anything is sent: each way would fail at it in its own words."""
+    import ssl
+
+    try:
+        ssl.create_default_context().load_verify_locations(cafile=authorities)
+    except OSError as error:
+        why = "no certificate (PEM) is in it" if isinstance(error, ssl.SSLError) else error.strerror
+        raise wrong_call(f"--ca {authorities} cannot be read: {why}") from None
 
 
 def _by_postal(

@@ -1,13 +1,13 @@
 """``mailstack status``: the whole stack on one screen."""
 
-import json
+import os
 import sys
 from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
 
-from cli.common import ROOT, JsonOption, StackOption, say
+from cli.common import ROOT, JsonOption, StackOption, print_json
 from cli.operate_options import IdentityOption, entry_of
 
 __all__ = ["status"]
@@ -31,30 +31,32 @@ def status(
     from rich.console import Console
     from rich.markup import escape
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn
-    from rich.table import Table
 
+    from cli.operate_show import console_of, table_of
     from cli.verify import HISTORY
     from mailstack.operate.status import gather, looks, worst
+    from mailstack.reach.environment import resolving
     from mailstack.reach.outputs import stack_outputs
-    from mailstack.verify.aiming import target_of_output
     from mailstack.verify.history import file_name, read_history
+    from mailstack.verify.target import Target
 
-    entry = entry_of(stack, identity)
     outputs = stack_outputs(stack, ROOT)
-    past = read_history(HISTORY / file_name(target_of_output(outputs["verify"], stack))) if "verify" in outputs else ()
+    entry = entry_of(stack, identity, told=outputs.get("operations"))
+    past = read_history(HISTORY / file_name(Target(stack=stack)))
     asked = looks(entry, outputs, past[-1] if past else None, datetime.now(UTC))
     columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(bar_width=20), MofNCompleteColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as progress:
+    console = Console(stderr=True)
+    progress = Progress(*columns, console=console, transient=True, disable=not sys.stderr.isatty())
+    with resolving(os.environ), progress:
         task = progress.add_task("asking", total=len(asked))
         parts = gather(asked, timeout, lambda name: progress.update(task, advance=1, description=name))
     state = worst(parts)
     if as_json:
-        say(json.dumps({"stack": stack, "state": state, "parts": [part.document() for part in parts]}, indent=2))
+        print_json({"stack": stack, "state": state, "parts": [part.document() for part in parts]})
     else:
-        table = Table(
-            "", "part", "seen", box=None, pad_edge=False, title=f"stack {escape(stack)}", title_justify="left"
-        )
+        table = table_of("", "part", "seen")
+        table.title, table.title_justify = f"stack {escape(stack)}", "left"
         for part in parts:
             table.add_row(SIGNS[part.state], escape(part.name), escape(part.told))
-        Console().print(table)
+        console_of().print(table)
     raise typer.Exit(int(state in {"fail", "unknown"}))

@@ -1,6 +1,5 @@
 """`mailstack verify`: looks at a stack, or at any domain, from outside."""
 
-import os
 import sys
 from collections.abc import Callable
 from datetime import timedelta
@@ -40,6 +39,7 @@ from cli.verify_options import (
     option,
     read_seconds,
     target_from,
+    world_from,
     wrong_call,
 )
 
@@ -102,6 +102,7 @@ def verify(
     form: Annotated[
         Form, option("--format", about=f"{', '.join(Form)} [table]", panel=OUT, metavar="FORM")
     ] = Form.TABLE,
+    as_json: Annotated[bool, option("--json", about="the same as --format json", panel=OUT)] = False,
     output: Annotated[
         Path | None, option("--output", about="file for the report, replaced as a whole", panel=OUT)
     ] = None,
@@ -120,12 +121,14 @@ def verify(
     from mailstack.verify.history import file_name, read_history, remember
     from mailstack.verify.run import run_checks
     from mailstack.verify.selection import SelectionError, select
-    from mailstack.verify.surroundings import around
     from mailstack.verify.verdict import EXIT_WAITED, FailOn, exit_code
     from mailstack.verify.waiting import pending
 
+    if as_json and form not in {Form.TABLE, Form.JSON}:
+        raise wrong_call(f"--json and --format {form.value}: leave out one of them")
+    form = Form.JSON if as_json else form
     if watch and form is not Form.TABLE and output is None:
-        raise wrong_call("--watch prints what changed; with --format it needs --output for the report")
+        raise wrong_call("--watch prints what changed; with --format or --json it needs --output for the report")
     seconds, threshold = read_seconds(deadline), FailOn(fail_on.value)
     try:
         names = select(only or (), skip or ())
@@ -139,7 +142,7 @@ def verify(
         stack=stack, from_file=from_file, domains=domain, selectors=selector, return_paths=return_path,
         senders=sender, hosts=host,
     )  # fmt: skip
-    world = around(os.environ, resolvers=resolver or (), own=own_resolver, helo=helo)
+    world = world_from(resolver, own_resolver, helo)
     plan = None if stack is None else cache(partial(_opened, stack))
     flags = message_flags(message_from, message_to, smtp, smtp_tls, imap)
     path = message_path_of(flags, world, wanted=message, plan=plan, stack=stack)

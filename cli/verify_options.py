@@ -1,5 +1,6 @@
 """The options of `mailstack verify` and `diagnose`: what they say in --help, and what is made of them."""
 
+import os
 import re
 from enum import StrEnum
 from pathlib import Path
@@ -10,6 +11,7 @@ import typer
 from cli.common import ROOT
 
 if TYPE_CHECKING:
+    from mailstack.verify.around import Around
     from mailstack.verify.target import Target
 
 __all__ = [
@@ -32,6 +34,7 @@ __all__ = [
     "option",
     "read_seconds",
     "target_from",
+    "world_from",
     "wrong_call",
 ]
 
@@ -95,7 +98,9 @@ OwnResolverOption = Annotated[
 ]
 TimeoutOption = Annotated[
     float,
-    option("--timeout", about="seconds for one look; then the rest is unknown [60]", panel=HOW, metavar="SECONDS"),
+    option(
+        "--timeout", about="seconds for one look; then the rest is unknown [60]", panel=HOW, metavar="SECONDS", min=1.0
+    ),
 ]
 
 HeloOption = Annotated[
@@ -123,6 +128,22 @@ class WrongCallError(typer.BadParameter):
 def wrong_call(text: str) -> WrongCallError:
     """Return the error of a call that asks for something that is not there."""
     return WrongCallError(text)
+
+
+def world_from(resolvers: list[str] | None, own: str | None, helo: str | None) -> "Around":
+    """Return whom to ask. A resolver by name is a wrong call: nobody would answer, and all would be unknown."""
+    from ipaddress import ip_address
+
+    from mailstack.reach.resolvers import place_of
+    from mailstack.verify.surroundings import around
+
+    named = [("--resolver", one) for one in resolvers or ()] + ([] if own is None else [("--own-resolver", own)])
+    for flag, text in named:
+        try:
+            ip_address(place_of(text)[0])
+        except ValueError:
+            raise wrong_call(f"{flag} {text!r} is no address: write 192.0.2.53, 192.0.2.53:5353 or [::1]:53") from None
+    return around(os.environ, resolvers=resolvers or (), own=own, helo=helo)
 
 
 def target_from(

@@ -2,7 +2,6 @@
 
 import sys
 from collections.abc import Sequence
-from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,13 +14,14 @@ if TYPE_CHECKING:
 
 __all__ = ["watched", "write_report"]
 
-FILE_WIDTH = 100
-
 
 def write_report(
     report: "Report", past: "Sequence[Past]", *, form: Form, output: Path | None, fail_on: "FailOn", verbose: bool
 ) -> None:
-    """Print the report, or write it to a file and print one line on standard error."""
+    """Print the report, or write it to a file and print one line on standard error.
+
+    Raises RuntimeError for a file that cannot be written.
+    """
     from mailstack.reach.files import write_whole
     from mailstack.verify.report.summary import summary_line
 
@@ -32,8 +32,11 @@ def write_report(
     if output is None:
         sys.stdout.write(text)
         return
-    output.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(output, text)
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(output, text)
+    except OSError as error:
+        raise RuntimeError(f"--output {output} cannot be written: {error.strerror}") from None
     sys.stderr.write(f"{output}: {summary_line(report)}\n")
 
 
@@ -41,24 +44,22 @@ def watched(report: "Report", before: "Past | None", fail_on: "FailOn") -> int:
     """Print what changed since ``before``; return the exit code for that alone, 0 where nothing did."""
     from dataclasses import replace
 
-    from rich.console import Console
-
+    from cli.operate_show import console_of
     from mailstack.verify.history import changes
     from mailstack.verify.report.table import changes_table
     from mailstack.verify.verdict import exit_code
 
     found = changes(before, report)
     if found:
-        Console().print(changes_table(found))
+        console_of().print(changes_table(found))
     return exit_code(replace(report, findings=tuple(one.finding for one in found if one.finding is not None)), fail_on)
 
 
 def _print_table(report: "Report", *, verbose: bool) -> None:
-    from rich.console import Console
-
+    from cli.operate_show import console_of
     from mailstack.verify.report.table import report_table
 
-    Console().print(report_table(report, verbose=verbose))
+    console_of().print(report_table(report, verbose=verbose))
 
 
 def _text(report: "Report", past: "Sequence[Past]", *, form: Form, fail_on: "FailOn", verbose: bool) -> str:
@@ -85,10 +86,7 @@ def _text(report: "Report", past: "Sequence[Past]", *, form: Form, fail_on: "Fai
 
             return markdown_report(report)
         case Form.TABLE:
-            from rich.console import Console
-
+            from cli.operate_show import plain_text
             from mailstack.verify.report.table import report_table
 
-            console = Console(file=StringIO(), width=FILE_WIDTH, record=True, force_terminal=False)
-            console.print(report_table(report, verbose=verbose))
-            return console.export_text(styles=False)
+            return plain_text(report_table(report, verbose=verbose))

@@ -21,7 +21,7 @@ from mailstack.plan.relay_monitoring import SERVICE_MONITOR, plan_monitoring
 from mailstack.reach.cloudflare import CLOUDFLARE_API
 from mailstack.reach.environment import named_resolvers
 from mailstack.settings.problems import SettingsError
-from mailstack.settings.stackfile import PROJECT_FOLDER
+from mailstack.settings.stackfile import PROJECT_FOLDER, StackFileError
 from mailstack.settings.written import Written
 
 __all__ = ["read_plan"]
@@ -48,12 +48,12 @@ def read_plan() -> Plan:
         # Pulumi.yaml gives optional sections an empty default: they count as absent.
         if key.startswith(prefix) and (parsed := _parsed(value)) not in ({}, [], "")
     }
-    written = _written(raw, values, prefix)
     around = _surroundings()
     try:
+        written = _written(raw, values, prefix)
         outside = Outside(today=datetime.now(UTC).date(), look=spf_look(around.resolvers))
         plan = load_plan(raw, PROJECT_FOLDER, written=written, outside=outside)
-    except SettingsError as error:
+    except (SettingsError, StackFileError) as error:
         raise pulumi.RunError(str(error)) from None
     if (close := written[0].warning()) is not None:
         pulumi.log.warn(close)
@@ -70,7 +70,7 @@ def read_plan() -> Plan:
     for sentence in (*notes, *_slow_back_end(len(plan.dns.records) if plan.dns.cloudflare is not None else 0)):
         pulumi.log.warn(sentence)
     if pulumi.runtime.is_dry_run():
-        for text in summaries(plan, ours.zones):
+        for text in summaries(plan, ours.zones, published=previous.published()):
             pulumi.log.info(text)
     return plan.continued(previous.placed(), previous.objects()).in_environment().versioned(previous.seen())
 

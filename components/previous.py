@@ -24,6 +24,8 @@ QUESTION = "pulumi:pulumi:readStackResourceOutputs"
 SECRETS_SEEN = "secrets_seen"
 TRIES, PAUSE_SECONDS = 20, 0.1
 RECORD, COMMAND = "cloudflare:index/dnsRecord:DnsRecord", "command:remote:Command"
+# The run that a DNS server of ours begins with (mailstack/plan/dns.py).
+DNS_SERVER = "dns-server"
 
 
 class Previous:
@@ -65,6 +67,10 @@ class Previous:
             zone_ids={zone: identity for zone, identity in ids.items() if zone is not None},
             zones=texts,
         )
+
+    def published(self) -> bool:
+        """Tell whether the last update left records at a provider, or on a server of ours."""
+        return self.has(RECORD) or DNS_SERVER in self.placed()
 
     def objects(self) -> Before:
         """Return the name and version of each object of a cluster that never changes, by its resource's name."""

@@ -18,12 +18,14 @@ from pulumi_policy import (
     ResourceValidationPolicy,
 )
 from pulumi_policy.deserialize import serialize_properties
+from pulumi_policy.proxy import UNKNOWN_STRING_VALUE, UnknownValueError
 
 # The engine starts this folder as a program of its own.
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from mailstack.policy import POLICIES, Checker, Options, Policy, Resource
 from mailstack.policy.checker import EXCEPT
+from mailstack.policy.model import Unclear
 
 __all__ = ["MARKS", "Pack"]
 
@@ -63,8 +65,14 @@ class Pack:
                     args.not_applicable(f"policy {MARKS} is off, so nobody sees what is secret")
                 resource = _resource(args)
                 self.checker.note(resource)
-            for message in self.checker.violations(policy, resource, args.get_config()):
-                report(f"{message}. Fix: {policy.remedy}.", None)
+            found = self.checker.violations(policy, resource, args.get_config())
+            for message in found:
+                if not isinstance(message, Unclear):
+                    report(f"{message}. Fix: {policy.remedy}.", None)
+            unclear = [message for message in found if isinstance(message, Unclear)]
+            if unclear:
+                # The SDK's way to say so: a warning that the policy could not be asked, not silence.
+                raise UnknownValueError(UNKNOWN_STRING_VALUE, [resource.name, ", ".join(unclear)])
 
         numbers = {name: {"type": "integer", "default": value} for name, value in policy.settings.items()}
         return ResourceValidationPolicy(

@@ -19,7 +19,7 @@ from typing import Any
 
 import yaml
 
-from rehearsal.plugins import launchers
+from rehearsal.plugins import LANGUAGE, launchers
 from rehearsal.sealing import Sealer
 
 __all__ = ["Cli", "Engine", "EngineError", "find_cli"]
@@ -51,8 +51,8 @@ def find_cli() -> Cli | None:
     """Return the engine to use: an installed one, else the one that ``make engine`` built, else None."""
     found = shutil.which("pulumi")
     if found is not None:
-        beside = Path(found).resolve().parent / "pulumi-language-python"
-        if beside.is_file() or shutil.which("pulumi-language-python"):
+        beside = Path(found).resolve().parent / LANGUAGE
+        if beside.is_file() or shutil.which(LANGUAGE):
             return Cli(path=Path(found), inline=False)
     return Cli(path=BUILT, inline=True) if BUILT.is_file() else None
 
@@ -88,9 +88,10 @@ class Engine:
             passphrase.touch(mode=0o600)
             passphrase.write_text(secrets.token_hex(16))
         self._sealer: Sealer | None = None
+        stand_ins = launchers(folder / "plugins", plugins, language=cli.inline)
         self.environment = {
             **os.environ,
-            "PATH": f"{launchers(folder / 'plugins', plugins)}:{cli.path.parent}:{os.environ['PATH']}",
+            "PATH": f"{stand_ins}:{cli.path.parent}:{os.environ['PATH']}",
             "PULUMI_BACKEND_URL": f"file://{folder / 'state'}",
             "PULUMI_CONFIG_PASSPHRASE": passphrase.read_text(),
             "PULUMI_SKIP_UPDATE_CHECK": "true",

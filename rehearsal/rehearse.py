@@ -5,12 +5,13 @@ no secret of the real stack is opened. With a Pulumi CLI the real engine runs th
 back end does; the checks and their table are the same.
 """
 
+import dataclasses
 import hashlib
 import ipaddress
 import os
 import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from functools import cache
 from pathlib import Path
@@ -42,6 +43,16 @@ from rehearsal.ground import (
 )
 from rehearsal.ground.docker import docker
 from rehearsal.in_process import InProcessBackend, ResourceFailedError, run_program
+from rehearsal.kept import (
+    DEMO_STACK,
+    Way,
+    engine_folder,
+    engine_way,
+    environment_file,
+    leave_answers,
+    leave_environment,
+    rehearsal_name,
+)
 from rehearsal.kubernetes import KubernetesError
 from rehearsal.pki import PrivateCa, ServerPki, make_server_pki
 from rehearsal.plugins.kubernetes import find_kubectl
@@ -49,18 +60,23 @@ from rehearsal.relay_place import RelayPlace
 from rehearsal.site import Check, Site
 from rehearsal.standins import PORTS, start_google
 from rehearsal.surroundings import Surroundings
+from rehearsal.told_cli import shown
 
 __all__ = ["Rehearsal", "rehearse", "tear_down"]
 
 ROOT = Path(__file__).resolve().parent.parent
-STATE = ROOT / ".rehearsal"
 Say = Callable[[str], None]
 # Placements of the relay that are no host.
 PLACES: Mapping[str, type[ContainerPlace | ClusterPlace]] = {"docker": ContainerPlace, "kubernetes": ClusterPlace}
 
 
-def rehearse(stack: str, say: Say, *, keep: bool = False) -> int:
-    """Rehearse ``stack``; return 0 only when every check passed. ``keep`` leaves hosts and engine state behind."""
+def rehearse(
+    stack: str, say: Say, *, keep: bool = False, report: Callable[[Mapping[str, Any]], None] | None = None
+) -> int:
+    """Rehearse ``stack``; return 0 only when every check passed. ``keep`` leaves hosts and engine state behind.
+
+    ``report`` gets what came of it as one document, however it ended, for whoever reads no table.
+    """
     started = time.monotonic()
     raw = rehearsal_config(ROOT / f"Pulumi.{stack}.yaml")
     load_plan(raw)  # a mistake in the file is told before a host is made
@@ -69,26 +85,35 @@ def rehearse(stack: str, say: Say, *, keep: bool = False) -> int:
             checks = rehearsal.prove(rehearsal.bring_up())
     except (GroundError, EngineError, KubernetesError, ResourceFailedError, SshError) as error:
         say(f"FAILED: {error}")
+        if report is not None:
+            report({"stack": stack, "passed": False, "error": str(error), "checks": []})
+        if keep:
+            say(f"What came up stays, to be looked at. Remove it with: {_down_command(stack)}")
         return 1
     failed = [check for check in checks if not check.passed]
     say("")
     for line in table(checks):
         say(line)
     seconds = time.monotonic() - started
+    if report is not None:
+        found = [dataclasses.asdict(check) for check in checks]
+        report({"stack": stack, "passed": not failed, "error": None, "checks": found, "seconds": round(seconds, 1)})
     say(f"\n{len(checks) - len(failed)} of {len(checks)} checks passed in {seconds:.0f} s.")
-    if keep and not failed:
-        say(f"The hosts stay up. Look around with `docker ps`; remove them with: {_down_command(stack)}")
+    if keep:
+        for line in _afterwards(stack, {name: host.container for name, host in rehearsal.hosts.items()}):
+            say(line)
     return 1 if failed else 0
 
 
 def tear_down(stack: str, say: Say) -> int:
     """Remove what a kept rehearsal left: hosts, network, engine state, and the Docker daemon if we started it."""
     ensure_docker(log=say)
-    name = _name(stack, keep=True)
+    name = rehearsal_name(stack, keep=True)
     remove_cluster_place(name)
     remove_container_place(name)
     remove_ground(name)
-    shutil.rmtree(STATE / f"engine-{name}", ignore_errors=True)
+    shutil.rmtree(engine_folder(name), ignore_errors=True)
+    environment_file(stack).unlink(missing_ok=True)
     if docker(["ps", "--quiet"]):
         say("Docker stays: something else runs on it")
     else:
@@ -97,10 +122,13 @@ def tear_down(stack: str, say: Say) -> int:
     return 0
 
 
-def _name(stack: str, *, keep: bool) -> str:
-    """Name ground and engine state. Two checkouts, or a kept demo and a test beside it, do not meet."""
-    checkout = hashlib.sha256(str(ROOT).encode()).hexdigest()[:6]
-    return f"{stack}-{checkout}" if keep else f"{stack}-{checkout}-{os.getpid()}"
+def _afterwards(stack: str, containers: Mapping[str, str]) -> Iterator[str]:
+    """Yield what can be done with what stays up; ``containers`` are those of its hosts."""
+    named = "" if stack == DEMO_STACK else f" --stack {stack}"
+    yield f"It stays up, for every command: mailstack demo status{named}"
+    for name, container in containers.items():
+        yield f"A shell on {name}: docker exec -it {container} bash"
+    yield f"Remove it with: {_down_command(stack)}"
 
 
 def _down_command(stack: str) -> str:
@@ -119,9 +147,10 @@ class Rehearsal:
             say("left out: the Kubernetes cluster, which the ground has neither program nor kernel modules for")
         self._say = say
         self._keep = keep
-        self.name = _name(stack, keep=keep)
-        self.engine_folder = STATE / f"engine-{self.name}"
+        self.name = rehearsal_name(stack, keep=keep)
+        self.engine_folder = engine_folder(self.name)
         self._cleanup = ExitStack()
+        self._resolver: str | None = None
 
     @property
     def settings(self) -> Settings:
@@ -189,7 +218,7 @@ class Rehearsal:
         around = Surroundings(self.ground, authority, self.plan, self.hosts, self._say)
         raw = with_images(self.raw, postal=around.postal_image, mariadb=around.mariadb_image)
         pair = (around.company_pair.certificate, around.company_pair.key)
-        self._authorities = around.roots
+        self._authorities, self._resolver = around.roots, around.resolver.address
         self.raw = with_certificates(raw, directory=around.acme_directory, pair=pair)
         self.plan = load_plan(self.raw)
 
@@ -258,7 +287,11 @@ class Rehearsal:
             backend = InProcessBackend(self._say, cloudflare_url=url)
             # The program looks zone IDs up, and what zones hold, where this says.
             with patch.dict(os.environ, {} if url is None else {"CLOUDFLARE_BASE_URL": url}):
-                return run_program(self.stack, engine_config(self.raw), backend)
+                marked = run_program(self.stack, engine_config(self.raw), backend, marked=True)
+            if self._keep:
+                self._leave(leave_answers(self.engine_folder, self.stack, self.raw, marked))
+            opened: dict[str, Any] = shown(marked, secrets=True)
+            return opened
         self._say(f"[4/6] pulumi up, with {cli}")
         engine = Engine(self.stack, self.engine_folder, self._say)
         if url is not None:
@@ -266,7 +299,16 @@ class Rehearsal:
         engine.configure(self.raw)
         engine.select()
         engine.up()
+        if self._keep:
+            self._leave(engine_way(engine))
         return engine.outputs()
+
+    def _leave(self, way: Way) -> None:
+        """Leave what the commands for a running stack need to find this one."""
+        leave_environment(
+            environment_file(self.stack), self.engine_folder, self.stack, way,
+            resolver=self._resolver, authorities=self._authorities,
+        )  # fmt: skip
 
     def drift(self) -> list[str]:
         """Compare every host and record with the declaration; return the differences, in words."""

@@ -12,6 +12,4 @@ if [ "$(id -u)" -ne 0 ] || ! command -v apt-get >/dev/null || ! grep -q '^ID=deb
   exit 3
 fi
 echo "browser: installing Chromium and its driver"
-export DEBIAN_FRONTEND=noninteractive
-install=(apt-get -q -y install --no-install-recommends chromium chromium-driver)
-"${install[@]}" >/dev/null 2>&1 || { apt-get -q update >/dev/null && "${install[@]}" >/dev/null; }
+"$(dirname "$0")/apt-install.sh" chromium chromium-driver

@@ -1,19 +1,26 @@
 #!/usr/bin/env bash
-# Builds what tests on Kubernetes need (scripts/kubernetes.sh, scripts/pulumi-kubernetes.sh) beside other work: with the
-# processor time that nothing else wants.
+# Builds what tests on Kubernetes need (scripts/kubernetes.sh, scripts/pulumi-kubernetes.sh) beside other work. Both are
+# niced; where each session has its share of the processors (autogroups, sched(7)), as a desktop's kernel does, they
+# still have theirs. The tests that wait for them take as long as those they run beside.
 #
 # Usage: scripts/cluster-builds.sh start
-#        scripts/cluster-builds.sh wait SECONDS   until both have ended, or that long: then they are ended
+#        scripts/cluster-builds.sh wait node SECONDS   until there is a node: most tests need no more
+#        scripts/cluster-builds.sh wait all SECONDS    until the plugin is there, too
 #
 # Where: .tools/cluster-builds.log, and .tools/cluster-builds.pid of the builds that run.
-# Exit:  start: 0. wait: 0 when all is there, or cannot be had here, or is late, and says which; 1 when a build failed.
+# Exit:  start: 0. wait: 0 when it is there, or cannot be had here, or is late: then the builds are ended. It says which.
+#        1 when a build failed.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 readonly LOG=.tools/cluster-builds.log PID=.tools/cluster-builds.pid
 
-builds() { # the exit code of the first that fails, 3 where this machine cannot have them
-  scripts/kubernetes.sh && scripts/pulumi-kubernetes.sh
+builds() { # the code is 3 where this machine cannot have them
+  local code=0
+  scripts/kubernetes.sh || code=$?
+  echo "ended: node $code"
+  [ "$code" -ne 0 ] || scripts/pulumi-kubernetes.sh || code=$?
+  echo "ended: all $code"
 }
 
 running() {
@@ -23,24 +30,25 @@ running() {
 start() {
   if running; then return; fi
   mkdir -p .tools
-  # A session of its own: it can be ended with all that it started. SCHED_IDLE (sched(7)) where that can be had.
-  local idle=()
-  if chrt --idle 0 true 2>/dev/null; then idle=(chrt --idle 0); fi
-  setsid "${idle[@]}" "$0" build >"$LOG" 2>&1 </dev/null &
+  # A session of its own: it can be ended with all that it started.
+  setsid "$0" build >"$LOG" 2>&1 </dev/null &
   echo $! >"$PID"
 }
 
-wait_for_them() {
-  local deadline=$((SECONDS + $1))
-  while running && [ $SECONDS -lt $deadline ]; do sleep 1; done
-  if running; then
+wait_for() { # PART SECONDS
+  local deadline=$((SECONDS + $2)) code
+  while running && ! grep -q "^ended: $1 " "$LOG" && [ $SECONDS -lt $deadline ]; do sleep 1; done
+  if running && ! grep -q "^ended: $1 " "$LOG"; then
     kill -- "-$(cat "$PID")"
-    echo "cluster-builds: not ready after $1 s more; the tests on Kubernetes are left out (\`make kubernetes kubernetes-plugin\` builds on)"
-    return
+    {
+      echo "cluster-builds: not ready after $2 s more; what needs it is left out (\`make kubernetes kubernetes-plugin\` builds on)"
+      printf 'ended: %s 3\n' "$1" all
+    } >>"$LOG"
   fi
-  case $(tail -n 1 "$LOG" 2>/dev/null) in
-    "ended: 0") echo "cluster-builds: all is there" ;;
-    "ended: 3") grep -v '^ended' "$LOG" | tail -n 1 ;;
+  code=$(sed -n "s/^ended: $1 //p" "$LOG" | head -n 1)
+  case $code in
+    0) echo "cluster-builds: $1 is there" ;;
+    3) grep -v '^ended' "$LOG" | tail -n 1 ;;
     *)
       grep -v 'go: downloading' "$LOG" | tail -n 20 >&2
       return 1
@@ -49,13 +57,9 @@ wait_for_them() {
 }
 
 case ${1:-} in
-  build)
-    code=0
-    builds || code=$?
-    echo "ended: $code"
-    ;;
+  build) builds ;;
   start) start ;;
-  wait) wait_for_them "${2:?seconds}" ;;
+  wait) wait_for "${2:?node or all}" "${3:?seconds}" ;;
   *)
     sed -n '2,/^set /{/^set /d;s/^# \{0,1\}//p}' "$0" >&2
     exit 1

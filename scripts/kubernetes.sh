@@ -138,8 +138,7 @@ if [ ${#packages[@]} != 0 ]; then
   { [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; } ||
     cannot "not installed: ${packages[*]}; install them by hand, as root"
   echo "kubernetes: installing ${packages[*]}"
-  apt-get update -q >/dev/null
-  DEBIAN_FRONTEND=noninteractive apt-get install -qq --yes --no-install-recommends "${packages[@]}" >/dev/null
+  scripts/apt-install.sh "${packages[@]}"
 fi
 mkdir -p "$HOME_DIRECTORY"
 exec 9>"$HOME_DIRECTORY/lock"

@@ -14,12 +14,18 @@ export PATH=${MAILSTACK_TOOLS:-$PWD/.tools}/bin:$PATH
 
 mkdir -p "$folder"
 rm -f "$folder"/{comment.md,preview.json,events.json}
+# Levels and exceptions of this stack, where it has some (docs/how-to/policy.md).
+policies=(--policy-pack policy)
+[ ! -e "policies-$stack.json" ] || policies+=(--policy-pack-config "policies-$stack.json")
 # The document has no word of policies; the log of events does, and is there with PULUMI_DEBUG_COMMANDS only. A preview
 # that fails has a document too: the comment tells why.
 PULUMI_DEBUG_COMMANDS=true PULUMI_SKIP_UPDATE_CHECK=true pulumi preview --stack "$stack" --non-interactive --json \
-  --event-log "$folder/events.json" --policy-pack policy >"$folder/preview.json" || true
-# What could lose mail, and what restarts exactly. It ends with 2 where something differs.
-"$python" -m cli diff --stack "$stack" --base "$base" --format json >"$folder/diff.json" || true
+  --event-log "$folder/events.json" "${policies[@]}" >"$folder/preview.json" || true
+# What could lose mail, and what restarts exactly. It ends with 2 where something differs. Where it has no answer, why is
+# what the comment says: no word of risks would read as none.
+"$python" -m cli diff --stack "$stack" --base "$base" --format json >"$folder/diff.json" 2>"$folder/said.txt" || true
+cat "$folder/said.txt" >&2
+[ -s "$folder/diff.json" ] || cp "$folder/said.txt" "$folder/diff.json"
 
 options=(--stack "$stack" --preview "$folder/preview.json" --output "$folder/comment.md")
 [ ! -s "$folder/events.json" ] || options+=(--events "$folder/events.json")

@@ -27,9 +27,7 @@ if [ "${#need[@]}" -gt 0 ]; then
     exit 1
   fi
   echo "setup: installing ${need[*]}"
-  export DEBIAN_FRONTEND=noninteractive
-  apt-get -q -y install --no-install-recommends "${need[@]}" >/dev/null 2>&1 ||
-    { apt-get -q update >/dev/null && apt-get -q -y install --no-install-recommends "${need[@]}" >/dev/null; }
+  scripts/apt-install.sh "${need[@]}"
   python=${python:-python3}
 fi
 

@@ -10,7 +10,10 @@ readonly stack=$1 python=${MAILSTACK_PYTHON:-.venv/bin/python}
 export PATH=${MAILSTACK_TOOLS:-$PWD/.tools}/bin:$PATH
 [ "$stack" != local ] || { echo "up-and-verify: stack local is brought up by \`make demo\`, not deployed" >&2; exit 2; }
 
-PULUMI_SKIP_UPDATE_CHECK=true pulumi up --stack "$stack" --yes --non-interactive --policy-pack policy
+# Levels and exceptions of this stack, where it has some (docs/how-to/policy.md).
+policies=(--policy-pack policy)
+[ ! -e "policies-$stack.json" ] || policies+=(--policy-pack-config "policies-$stack.json")
+PULUMI_SKIP_UPDATE_CHECK=true pulumi up --stack "$stack" --yes --non-interactive "${policies[@]}"
 report=$(mktemp)
 trap 'rm -f "$report"' EXIT
 code=0

@@ -6,12 +6,13 @@
     python send_mail.py --via smtp --to someone@example.org
 
 What it is told it reads from the environment, or from a file with the stack's outputs (first argument). Exit codes:
-0 taken (by API: and handed on), 1 refused for good, 75 not taken until now, so try again later.
+0 taken, 1 refused for good (by API also: taken, and then not delivered), 75 not taken until now, so try again later.
 
 Needs Python 3.9 and `requests`. Copy what you need; nothing here is specific to this repository.
 """
 
 import argparse
+import base64
 import json
 import os
 import random
@@ -20,9 +21,11 @@ import ssl
 import sys
 import time
 from collections.abc import Callable, Mapping
+from contextlib import closing, suppress
 from dataclasses import dataclass
+from email import policy
 from email.message import EmailMessage
-from email.utils import formataddr, make_msgid
+from email.utils import formataddr, formatdate, make_msgid, parseaddr
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -30,8 +33,10 @@ import requests
 
 # Postal's own words for "this went out" and "this never will" (its message statuses).
 SENT = {"Sent"}
-FINAL = SENT | {"HardFail", "Held", "Bounced"}
+FAILED = {"HardFail", "Held", "Bounced"}
 TRY_LATER = 75  # EX_TEMPFAIL of sysexits.h
+# Not now: request timeout, too many requests; besides these every 5xx.
+BUSY = {408, 429}
 TIMEOUT_SECONDS = 30
 LONGEST_WAIT_SECONDS = 900.0
 T = TypeVar("T")
@@ -42,7 +47,12 @@ class Refused(Exception):  # noqa: N818 - what happened, not a mistake of ours
 
 
 class NotNow(Exception):  # noqa: N818 - what happened, not a mistake of ours
-    """Nobody took it this time; the same later may work."""
+    """Nobody took it this time; the same later may work, not before ``seconds`` where that was said."""
+
+    def __init__(self, text: str, seconds: float = 0.0) -> None:
+        """Keep how long to wait at least."""
+        super().__init__(text)
+        self.seconds = seconds
 
 
 class PostalError(Refused):
@@ -75,7 +85,7 @@ def from_environment(told: Mapping[str, str]) -> Mail:
     hosts = told.get("SMTP_HOSTS") or told.get("SMTP_HOST", "")
     return Mail(
         hosts=tuple(filter(None, hosts.split(","))),
-        port=int(told.get("SMTP_PORT", "25")),
+        port=int(told.get("SMTP_PORT") or "25"),
         starttls=told.get("SMTP_USE_TLS") == "true",
         tls_from_start=told.get("SMTP_USE_SSL") == "true",
         user=told.get("SMTP_USER", ""),
@@ -117,37 +127,62 @@ def call(mail: Mail, path: str, body: "dict[str, Any]") -> Any:
     Raises PostalError, Refused, NotNow.
     """
     url = f"{mail.api_url}/{path}"
+    if not mail.api_url or not mail.api_key:
+        raise Refused("MAIL_API_URL or MAIL_API_KEY is not set: this credential has no API key, or --via smtp is meant")
     try:
-        response = requests.post(url, json=body, headers={"X-Server-API-Key": mail.api_key}, timeout=TIMEOUT_SECONDS)
+        # No redirects: `requests` would take the key along, to whatever host they lead to.
+        response = requests.post(
+            url,
+            json=body,
+            headers={"X-Server-API-Key": mail.api_key},
+            timeout=TIMEOUT_SECONDS,
+            allow_redirects=False,
+        )
     except requests.exceptions.SSLError as error:
+        if "EOF" in str(error):
+            raise NotNow(f"the connection was lost: {error}") from None
         # Never without verifying: the key goes to whoever answers.
         raise Refused(f"the certificate is not trusted: {error}") from None
-    except (requests.ConnectionError, requests.Timeout) as error:
-        raise NotNow(f"not reached: {error}") from None
-    if response.status_code == requests.codes.too_many_requests or response.status_code >= requests.codes.server_error:
-        raise NotNow(f"HTTP {response.status_code}")
-    if not response.ok:
+    except requests.RequestException as error:
+        if isinstance(error, ValueError):
+            # Its text may hold the key.
+            raise Refused(f"MAIL_API_URL or MAIL_API_KEY cannot be used ({type(error).__name__})") from None
+        # Not reached, silent or lost. Lost late it may have been taken: then the message comes twice.
+        raise NotNow(f"no answer: {error}") from None
+    if response.status_code in BUSY or response.status_code >= requests.codes.server_error:
+        asked = response.headers.get("Retry-After", "")
+        raise NotNow(f"HTTP {response.status_code}", float(asked) if asked.isdigit() else 0.0)
+    if response.status_code != requests.codes.ok:
         raise Refused(f"HTTP {response.status_code}: {response.text[:200]}")
-    try:
-        answer = response.json()
-    except ValueError:
-        raise Refused(f"{url} does not answer like Postal: {response.text[:200]}") from None
+    answer = _parsed(response.text)
+    if "status" not in answer:
+        raise Refused(f"{url} does not answer like Postal: {response.text[:200]}")
     if answer["status"] == "success":
         return answer["data"]
     data = answer.get("data") or {}
     raise PostalError(data.get("code", answer["status"]), data.get("message", "no reason given"))
 
 
+def _parsed(text: str) -> "dict[str, Any]":
+    try:
+        answer = json.loads(text)
+    except ValueError:
+        return {}
+    return answer if isinstance(answer, dict) else {}
+
+
 def send_by_api(mail: Mail, message: EmailMessage) -> int:
-    """Send a message and return Postal's number of it."""
+    """Send a message and return Postal's number of it.
+
+    ``send/raw`` keeps its Message-ID; ``send/message`` gives it another at every try.
+    """
     recipient = str(message["To"])
     body = {
-        "from": str(message["From"]),
-        "to": [recipient],
-        "subject": str(message["Subject"]),
-        "plain_body": message.get_content(),
+        "mail_from": parseaddr(str(message["From"]))[1],
+        "rcpt_to": [recipient],
+        "data": base64.b64encode(message.as_bytes(policy=policy.SMTP)).decode(),
     }
-    return int(call(mail, "send/message", body)["messages"][recipient]["id"])
+    return int(call(mail, "send/raw", body)["messages"][recipient]["id"])
 
 
 def wait_until_done(mail: Mail, number: int, seconds: float) -> "tuple[str, list[Any]]":
@@ -156,7 +191,7 @@ def wait_until_done(mail: Mail, number: int, seconds: float) -> "tuple[str, list
     while True:
         message = call(mail, "messages/message", {"id": number, "_expansions": ["status"]})
         status = str(message["status"]["status"])
-        if status in FINAL or time.monotonic() > deadline:
+        if status in SENT | FAILED or time.monotonic() > deadline:
             return status, call(mail, "messages/deliveries", {"id": number})
         time.sleep(0.5)
 
@@ -175,21 +210,30 @@ def send_by_smtp(mail: Mail, message: EmailMessage) -> str:
             said.append(f"{host}: {error}")
         else:
             return host
-    raise NotNow("; ".join(said) or "SMTP_HOST is not set")
+    if not said:
+        raise Refused("SMTP_HOST is not set: this credential has no SMTP key, or --via api is meant")
+    raise NotNow("; ".join(said))
 
 
 def _hand_over(mail: Mail, host: str, message: EmailMessage) -> None:
     """Raises Refused for a 5xx and for TLS that cannot be trusted, NotNow for the rest."""
     try:
-        with _connected(mail, host) as smtp:
+        with closing(_connected(mail, host)) as smtp:
             if mail.starttls:
                 # Postal takes a login in clear too. A client that insists on TLS is what protects the key.
                 smtp.starttls(context=ssl.create_default_context())
             if mail.user and mail.password:
                 smtp.login(mail.user, mail.password)
             smtp.send_message(message)
+            # It is taken. `with smtp` would raise what a server that stops answers to QUIT, and send it again.
+            with suppress(smtplib.SMTPException, OSError):
+                smtp.quit()
+    except (ssl.SSLEOFError, ssl.SSLZeroReturnError) as error:
+        raise NotNow(f"the connection was lost: {error}") from None
     except ssl.SSLCertVerificationError as error:
         raise Refused(f"the certificate of {host} is not trusted: {error.verify_message}") from None
+    except ssl.SSLError as error:
+        raise Refused(f"{host} speaks no TLS that is good enough: {error.reason}") from None
     except smtplib.SMTPNotSupportedError as error:
         raise Refused(f"{host} offers no TLS or no login: {error}") from None
     except smtplib.SMTPRecipientsRefused as error:
@@ -229,6 +273,7 @@ def again(attempt: Callable[[], T], tries: int, first_wait: float) -> T:
             if number + 1 == tries:
                 raise
             wait = min(first_wait * 2**number, LONGEST_WAIT_SECONDS) * random.uniform(0.5, 1)  # noqa: S311 - no secret
+            wait = max(wait, min(error.seconds, LONGEST_WAIT_SECONDS))
             print(f"not yet: {error}; again in {wait:.1f} s", file=sys.stderr)
             time.sleep(wait)
     raise NotNow("no try was asked for")
@@ -251,9 +296,12 @@ def main() -> int:
     told = None if options.outputs is None else json.loads(options.outputs.read_text())
     mail = from_environment(os.environ) if told is None else from_outputs(told, options.server)
     sender = options.sender or mail.from_email
+    if not sender:
+        parser.error("--from ADDRESS is needed, or SMTP_FROM_EMAIL")  # without one it would be a bounce
     message = EmailMessage()
     message["From"] = formataddr(("" if options.sender else mail.from_name, sender))
     message["To"], message["Subject"] = options.recipient, options.subject
+    message["Date"] = formatdate()
     # The same for every try: receivers see by it that a second one is no second message.
     message["Message-ID"] = make_msgid(domain=sender.rpartition("@")[2])
     message.set_content("This message was sent by docs/examples/send_mail.py.\n")
@@ -263,17 +311,27 @@ def main() -> int:
             print(f"accepted by {host}")
             return 0
         number = again(lambda: send_by_api(mail, message), options.tries, options.first_wait)
-        status, deliveries = wait_until_done(mail, number, options.wait)
     except Refused as error:
         print(f"refused: {error}", file=sys.stderr)
         return 1
     except NotNow as error:
         print(f"not taken: {error}", file=sys.stderr)
         return TRY_LATER
+    return follow(mail, number, options.wait)
+
+
+def follow(mail: Mail, number: int, seconds: float) -> int:
+    """Say what became of a message that Postal has. Whatever fails here, it is taken: nobody is to send it again."""
+    try:
+        status, deliveries = wait_until_done(mail, number, seconds)
+    except (Refused, NotNow) as error:
+        print(f"message {number}: taken")
+        print(f"what became of it nobody says: {error}", file=sys.stderr)
+        return 0
     print(f"message {number}: {status}")
     for delivery in deliveries:
         print(f"  {delivery['status']}: {delivery['details']} {delivery['output']}".rstrip())
-    return 0 if status in SENT else 1
+    return 1 if status in FAILED else 0
 
 
 if __name__ == "__main__":

@@ -13,7 +13,10 @@ __all__ = ["CODE_PATHS", "CodeChanges", "code_changes"]
 # What a declaration is turned into resources by, below the project's folder.
 CODE_PATHS = (".dockerignore", "__main__.py", "components", "images", "mailstack", "requirements.txt", "roles")
 # What only looks, compares or reports: nothing that is applied follows from it.
-ONLY_LOOKS = ("mailstack/diff/", "mailstack/verify/", "mailstack/dmarc/")
+ONLY_LOOKS = (
+    *("mailstack/diff/", "mailstack/dmarc/", "mailstack/policy/", "mailstack/pull_request/", "mailstack/verify/"),
+    "mailstack/markdown.py",
+)
 NOT_THERE = "not there"
 # Hosts and containers run these as they are: what differs in them is known exactly.
 RUN_AS_THEY_ARE = ("roles/", "images/", ".dockerignore")

@@ -1,6 +1,6 @@
 """Two declarations compared: of one stack at two times, or of two environments."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -60,11 +60,13 @@ def compare(
     *,
     reread: Reread | None = None,
     code: CodeChanges | None = None,
+    beside: Sequence[str] = (),
 ) -> Comparison:
     """Compare one stack before and after a change; None where there is no such stack.
 
     ``reread`` reads the one after again with the secrets of before, so that what differs only where a secret does is
-    told apart; without it everything counts as certain. ``code`` is what differs in the code.
+    told apart; without it everything counts as certain. ``code`` is what differs in the code. ``beside``: see
+    ``risks``.
     """
     code = code or CodeChanges()
     secrets = tuple(secret_changes(before, after_))
@@ -72,8 +74,10 @@ def compare(
     reset = {one.place for one in secrets if one.word == "changed"}
     if reset and before is not None and after_ is not None and reread is not None:
         same = reread({place: before.texts[place] for place in reset})
-    done, seen, risky = _done(before, after_, code)
-    done_surely, seen_surely, risky_surely = (done, seen, risky) if same is after_ else _done(before, same, code)
+    done, seen, risky = _done(before, after_, code, beside)
+    done_surely, seen_surely, risky_surely = (
+        (done, seen, risky) if same is after_ else _done(before, same, code, beside)
+    )
     told = [{} if one is None else facts(one.plan) for one in (before, after_, same)]
     return Comparison(
         kind="change",
@@ -93,7 +97,7 @@ def compare(
 
 
 def _done(
-    before: Declaration | None, after_: Declaration | None, code: CodeChanges
+    before: Declaration | None, after_: Declaration | None, code: CodeChanges, beside: Sequence[str]
 ) -> tuple[dict[str, Operation], tuple[Restart, ...], tuple[Risk, ...]]:
     old = None if before is None else before.plan
     new = None if after_ is None else after_.plan
@@ -104,7 +108,7 @@ def _done(
     done = operations(was, {} if new is None else resources(new, code_digest))
     if new is None:  # a file that goes destroys nothing
         done = {}
-    return done, restarts(done, old, new), risks(old, new, done)
+    return done, restarts(done, old, new), risks(old, new, done, beside)
 
 
 def compare_environments(source: Declaration, target: Declaration) -> Comparison:
@@ -119,7 +123,12 @@ def compare_environments(source: Declaration, target: Declaration) -> Comparison
         kind="environments",
         before=source,
         after=target,
-        changes=tuple(one for one in changes(told, other, other) if not (one.secret and one.word == "changed")),
+        changes=tuple(
+            one
+            for one in changes(told, other, other)
+            # Which environment it is, is what they are compared for.
+            if not (one.secret and one.word == "changed") and one.key[0] != "stack"
+        ),
         settings=tuple(setting_changes(source, target, names)),
         names=names.pairs,
     )

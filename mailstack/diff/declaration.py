@@ -6,17 +6,24 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from mailstack.diff.sealed import location_of, place_of, sealed_values, stand_in, texts
+from mailstack.diff.sealed import place_of, sealed_values, stand_in, texts
 from mailstack.plan import Plan, load_plan
 from mailstack.plan.outside import Outside
 from mailstack.plan.relay_monitoring import plan_monitoring
 from mailstack.settings.domains_file import with_domains_file
 from mailstack.settings.initialise import SSH_KEY, missing_secrets
 from mailstack.settings.problems import Location
-from mailstack.settings.stackfile import PROJECT, read_stack_file, sealed_config, secret_kind
+from mailstack.settings.stackfile import (
+    PROJECT,
+    location_of,
+    read_stack_file,
+    sealed_config,
+    secret_kind,
+    section_at,
+    stack_of,
+)
 from mailstack.settings.written import Written
+from mailstack.settings.yaml_text import read_yaml
 
 __all__ = ["Declaration", "read_declaration"]
 
@@ -63,7 +70,7 @@ def read_declaration(
     found = {place_of(location, raw): text for location, text in texts(raw)}
     written = [Written.in_file(path)] if check_written else []
     plan = _watched(load_plan(raw, path.parent, written=written, outside=Outside(today=today)))
-    stack = path.name.removeprefix("Pulumi.").removesuffix(".yaml")
+    stack = stack_of(path.name)
     merged = with_domains_file(raw, path.parent)
     return Declaration(stack=stack, where=where, raw=merged, texts=found, secrets=places, key=_key(path), plan=plan)
 
@@ -86,32 +93,20 @@ def _with_stand_ins(path: Path, ciphertexts: Mapping[str, str], instead: Mapping
     if instead:
         for location, place in [(location, place_of(location, raw)) for location, _ in texts(raw)]:
             if place in instead:
-                _put(raw, location, instead[place])
+                section_at(raw, location)[location[-1]] = instead[place]
     for step in missing_secrets(raw, path.parent):
         if step.make is None or step.path == SSH_KEY:
             continue
         location = location_of(step.path.removeprefix(f"{PROJECT}:"))
         # A new value each time it is made; until then the same on both sides.
-        value = stand_in(secret_kind(location, _opened(raw, location)), f"to be made: {place_of(location, raw)}")
-        _put(raw, location, value)
+        try:
+            section = section_at(raw, location)
+            section[location[-1]] = stand_in(secret_kind(location, raw), f"to be made: {place_of(location, raw)}")
+        except (TypeError, LookupError):
+            continue  # a number or a list stands where its section belongs: the rules say so
     return raw
-
-
-def _opened(raw: dict[str, Any], location: Location) -> dict[str, Any]:
-    """Make sure that everything above ``location`` is there, and return ``raw``."""
-    place: Any = raw
-    for part in location[:-1]:
-        place = place.setdefault(part, {}) if isinstance(place, dict) else place[part]
-    return raw
-
-
-def _put(raw: dict[str, Any], location: Location, value: str) -> None:
-    place: Any = raw
-    for part in location[:-1]:
-        place = place[part]
-    place[location[-1]] = value
 
 
 def _key(path: Path) -> str:
-    document = yaml.load(path.read_text(), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506
+    document = read_yaml(path.read_text())
     return "\n".join(str(document.get(name) or "") for name in KEY_FIELDS)

@@ -23,6 +23,7 @@ class DockerResource:
     inputs: Mapping[str, Any] = field(repr=False)
     new: tuple[str, ...] = ()
     follows: Mapping[str, str] = field(default_factory=dict)
+    stays: bool = False
 
 
 def docker_inputs(relay: DockerRelay) -> Iterator[DockerResource]:
@@ -38,6 +39,7 @@ def docker_inputs(relay: DockerRelay) -> Iterator[DockerResource]:
         what=f"Docker volume {relay.queue_volume}",
         inputs={"name": relay.queue_volume},
         new=("name",),
+        stays=relay.keep_queue,
     )
     yield _image(relay)
     told = {"image": relay.image.name, "hostname": relay.name, "uploads": dict(relay.files)}

@@ -76,6 +76,7 @@ class _Resource(_Part):
     operation: Word
     because: tuple[str, ...] = Field(description="Inputs that differ, by name.")
     certain: bool = Field(description="False: only where an encrypted value is really another one.")
+    stays: bool = Field(description="Of one that is deleted: only Pulumi forgets it, what it stands for stays.")
 
 
 class _Restart(_Part):
@@ -208,6 +209,7 @@ def _resources(comparison: Comparison) -> Iterator[dict[str, Any]]:
             "operation": one.word,
             "because": _because(one),
             "certain": name not in comparison.uncertain,
+            "stays": one.stays,
         }
 
 

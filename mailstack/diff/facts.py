@@ -8,13 +8,15 @@ from mailstack.caddy.definition import Acme, Custom
 from mailstack.dns import Record, resource_name
 from mailstack.dns.presentation import data_text
 from mailstack.dns.records import Text
+from mailstack.outputs.further import Flat, plan_outputs, postal_outputs
 from mailstack.plan import CaddyPlan, Plan, Secret
-from mailstack.plan.shown import Shown
+from mailstack.plan.shown import Shown, flat
 
 __all__ = ["SECTIONS", "Fact", "Key", "facts"]
 
 # Sections in the order they are told in, with their titles.
 SECTIONS: Mapping[str, str] = {
+    "stack": "Stack",
     "records": "DNS records",
     "main.cf": "main.cf",
     "master.cf": "master.cf",
@@ -32,6 +34,7 @@ SECTIONS: Mapping[str, str] = {
     "workspace": "Relay rule of Google Workspace",
     "cluster": "Kubernetes cluster",
     "dns": "DNS server and zones",
+    "outputs": "Outputs, for applications and other stacks",
 }
 # Section, what it is about (zone, host, component), and what tells the fact apart there.
 Key = tuple[str, str, str]
@@ -58,7 +61,9 @@ class Fact:
 
 def facts(plan: Plan) -> dict[Key, Fact]:
     """Return every fact of a plan; an absent part has none."""
-    found: dict[Key, Fact] = {}
+    # Rules and policies hold by it, so one word more or less strict is a change though no resource is touched.
+    found = {("stack", "stack", "environment"): Fact(label="environment", value=plan.settings.environment)}
+    found |= dict(_outputs(plan))
     for zone, records in plan.dns.zones.items():
         for record in records:
             found["records", zone, resource_name(record)] = _record(record)
@@ -79,6 +84,25 @@ def facts(plan: Plan) -> dict[Key, Fact]:
     if plan.cluster is not None:
         found |= dict(_sorted("cluster", plan.cluster.shown, lambda _name: "cluster"))
     return found
+
+
+def _outputs(plan: Plan) -> Iterator[tuple[Key, Fact]]:
+    """Yield what applications read, as far as the plan knows it. Passwords and keys are told where they are set."""
+    told = {**plan_outputs(plan), **({} if plan.postal is None else postal_outputs(plan.postal.mail_servers))}
+    if plan.relay.placed:
+        told |= {
+            "smtp_host": plan.relay.smtp_host,
+            "smtp_hosts": list(plan.relay.smtp_hosts),
+            "smtp_port": plan.relay.definition.listen_port,
+            "sender_domains": list(plan.relay.definition.sender_domains),
+            "relay_hostname": plan.relay.definition.hostname,
+        }
+    for name, text in flat({name: value for name, value in told.items() if not _is_secret(value)}):
+        yield ("outputs", "stack", name), Fact(label=name, value=text)
+
+
+def _is_secret(value: Flat) -> bool:
+    return isinstance(value, Mapping) and any(isinstance(one, Secret) for one in value.values())
 
 
 def _record(record: Record) -> Fact:

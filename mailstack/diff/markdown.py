@@ -1,12 +1,12 @@
 """The answer as Markdown, for a comment on a pull request: what could cost mail first, details folded away."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 
 from mailstack.diff.document import Document
 from mailstack.diff.facts import SECTIONS
 from mailstack.diff.risks import LEVELS
-from mailstack.diff.words import MAYBE, OPERATIONS, SIGNS, grouped, headline, notes, summary, value_of
-from mailstack.markdown import code, plain
+from mailstack.diff.words import MAYBE, ROLE, SIGNS, done_to, grouped, headline, notes, short, summary, values_of
+from mailstack.markdown import code, row, sentence
 
 __all__ = ["markdown"]
 
@@ -27,20 +27,20 @@ def markdown(found: Document) -> str:
         else:
             text += part
     if left_out:
-        text += f"\nToo long for a comment, so left out: {plain(', '.join(left_out))}.\n"
+        text += f"\nToo long for a comment, so left out: {sentence(', '.join(left_out))}.\n"
     return text
 
 
 def _head(found: Document) -> Iterator[str]:
-    yield f"## mailstack diff: {plain(headline(found))}"
+    yield f"## mailstack diff: {sentence(headline(found))}"
     yield ""
-    yield f"**{plain(summary(found))}**"
+    yield f"**{sentence(summary(found))}**"
     if found.kind == "change":
         yield ""
         yield "From the declarations alone: no secret was opened, and no host, engine or network was asked."
-    for sentence in notes(found):
+    for note in notes(found):
         yield ""
-        yield f"> {_told(sentence)}"
+        yield f"> {sentence(note)}"
 
 
 def _parts(found: Document) -> Iterator[tuple[str, list[str]]]:
@@ -62,22 +62,22 @@ def _risks(found: Document) -> Iterator[str]:
     yield ""
     for risk in grouped(found):
         perhaps = "" if risk.certain else f" ({MAYBE})"
-        yield f"- {LEVEL_SIGNS[risk.level]} **{risk.level}**{perhaps} {'; '.join(map(_told, risk.whats))}"
-        yield f"  - why: {_told(risk.reason)}"
-        yield f"  - do: {_told(risk.advice)}"
+        yield f"- {LEVEL_SIGNS[risk.level]} **{risk.level}**{perhaps} {'; '.join(map(sentence, risk.whats))}"
+        yield f"  - why: {sentence(risk.reason)}"
+        yield f"  - do: {sentence(risk.advice)}"
     yield ""
     yield " · ".join(f"{LEVEL_SIGNS[level]} {level}: {words}" for level, words in LEVELS.items())
 
 
 def _runs(found: Document) -> Iterator[str]:
-    roles = [one for one in found.resources if one.what.startswith("role ")]
+    roles = [one for one in found.resources if one.what.startswith(ROLE)]
     if roles:
         rows = [
             (
                 one.name,
-                one.what.removeprefix("role "),
+                one.what.removeprefix(ROLE),
                 one.host or "",
-                _operation(one.operation, one.certain),
+                _perhaps(done_to(one.what, one.operation, stays=one.stays), one.certain),
                 ", ".join(one.because),
             )
             for one in roles
@@ -85,20 +85,17 @@ def _runs(found: Document) -> Iterator[str]:
         yield ""
         yield "### Roles that run"
         yield ""
-        yield from _table(("Resource", "Role", "Host", "Run", "Because of"), rows)
+        yield from _table(("Resource", "Role", "Host", "Run", "Because of"), rows, words=(3, 4))
     if found.restarts:
-        restarts = [
-            (one.what, one.how + ("" if one.certain else f" ({MAYBE})"), one.where, one.means) for one in found.restarts
-        ]
+        restarts = [(one.what, _perhaps(one.how, one.certain), one.where, one.means) for one in found.restarts]
         yield ""
         yield "### What restarts"
         yield ""
-        yield from _table(("What", "How", "Where", "Means"), restarts)
+        yield from _table(("What", "How", "Where", "Means"), list(dict.fromkeys(restarts)), words=range(4))
 
 
-def _operation(word: str, certain: bool) -> str:
-    words = {"update": "again", "create": "first time", "replace": "on another host", "delete": "removal"}
-    return words[word] + ("" if certain else f" ({MAYBE})")
+def _perhaps(text: str, certain: bool) -> str:
+    return text if certain else f"{text} ({MAYBE})"
 
 
 def _settings(found: Document) -> Iterator[str]:
@@ -107,7 +104,7 @@ def _settings(found: Document) -> Iterator[str]:
     looked = [(one.path, one.before or "not set", one.after or "not set") for one in found.settings if not one.expected]
     before, after = (side.stack if side is not None else "" for side in (found.before, found.after))
     yield ""
-    yield f"### Differs, and {plain(before)} did not prove it for {plain(after)}"
+    yield f"### Differs, and {code(before)} did not prove it for {code(after)}"
     yield ""
     yield from (_table(("Setting", before, after), looked) if looked else ["Nothing."])
     rest = [
@@ -116,7 +113,9 @@ def _settings(found: Document) -> Iterator[str]:
         if one.expected
     ]
     if rest:
-        yield from _folded(f"{len(rest)} that each has for itself", _table(("Setting", before, after, "Why"), rest))
+        yield from _folded(
+            f"{len(rest)} that each has for itself", _table(("Setting", before, after, "Why"), rest, words=(3,))
+        )
 
 
 def _secrets(found: Document) -> Iterator[str]:
@@ -125,7 +124,7 @@ def _secrets(found: Document) -> Iterator[str]:
     yield ""
     yield "### Encrypted values"
     yield ""
-    yield from (f"- `{SIGNS[one.change]}` {code(one.place)}: {plain(one.known)}" for one in found.secrets)
+    yield from (f"- `{SIGNS[one.change]}` {code(one.place)}: {sentence(one.known)}" for one in found.secrets)
 
 
 def _changes(found: Document, section: str, title: str) -> Iterator[str]:
@@ -134,8 +133,7 @@ def _changes(found: Document, section: str, title: str) -> Iterator[str]:
             SIGNS[one.change] + ("" if one.certain else " ?"),
             one.subject,
             one.name,
-            value_of(one.before, secret=one.secret),
-            value_of(one.after, secret=one.secret),
+            *values_of(one.before, one.after, secret=one.secret, longest=LONGEST),
         )
         for one in found.changes
         if one.section == section
@@ -146,12 +144,19 @@ def _changes(found: Document, section: str, title: str) -> Iterator[str]:
 
 def _resources(found: Document) -> Iterator[str]:
     rows = [
-        (one.name, one.what, OPERATIONS[one.operation] + ("" if one.certain else f" ({MAYBE})"), ", ".join(one.because))
+        (
+            one.name,
+            one.what,
+            _perhaps(done_to(one.what, one.operation, stays=one.stays), one.certain),
+            ", ".join(one.because),
+        )
         for one in found.resources
-        if not one.what.startswith("role ")
+        if not one.what.startswith(ROLE)
     ]
     if rows:
-        yield from _folded(f"Other resources: {len(rows)}", _table(("Resource", "What", "", "Because of"), rows))
+        yield from _folded(
+            f"Other resources: {len(rows)}", _table(("Resource", "What", "", "Because of"), rows, words=(2,))
+        )
 
 
 def _folded(title: str, table: Iterator[str]) -> Iterator[str]:
@@ -163,27 +168,15 @@ def _folded(title: str, table: Iterator[str]) -> Iterator[str]:
     yield "</details>"
 
 
-def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
-    yield "| " + " | ".join(plain(head) for head in heads) + " |"
+def _table(heads: Sequence[str], rows: Sequence[Sequence[str]], words: Container[int] = ()) -> Iterator[str]:
+    """Yield the lines of a table; columns ``words`` hold sentences, the others values."""
+    yield row(sentence(head) for head in heads)
     yield "|" + "---|" * len(heads)
-    for row in rows[:MOST_ROWS]:
-        # A pipe ends a cell even in code (GFM, tables).
-        yield "| " + " | ".join(code(_short(cell)).replace("|", "\\|") for cell in row) + " |"
+    for cells in rows[:MOST_ROWS]:
+        told = (short(cell, LONGEST) for cell in cells)
+        yield row(sentence(cell) if number in words else code(cell) for number, cell in enumerate(told))
     if len(rows) > MOST_ROWS:
         yield f"| {len(rows) - MOST_ROWS} more | " + " | ".join("" for _ in heads[1:]) + " |"
-
-
-def _short(text: str) -> str:
-    line = " ⏎ ".join(text.split("\n"))
-    return line if len(line) <= LONGEST else f"{line[:LONGEST]}…"
-
-
-def _told(sentence: str) -> str:
-    """Return a sentence of ours, commands in it as code."""
-    parts = sentence.split("`")
-    if len(parts) % 2 == 0:
-        return plain(sentence)
-    return "".join(code(part) if number % 2 else plain(part) for number, part in enumerate(parts))
 
 
 def _html(text: str) -> str:

@@ -28,6 +28,11 @@ class Operation:
             raise ValueError("an operation is about a resource")
         return found
 
+    @property
+    def stays(self) -> bool:
+        """Tell whether what goes is only forgotten, and stays where it is."""
+        return self.word == "delete" and self.before is not None and self.before.stays
+
 
 def operations(before: Mapping[str, Resource], after: Mapping[str, Resource]) -> dict[str, Operation]:
     """Return what is done, by the resource's name, in the order of ``after``, then what goes."""
@@ -44,8 +49,10 @@ def operations(before: Mapping[str, Resource], after: Mapping[str, Resource]) ->
             found[name] = Operation(word="create", before=None, after=resource)
             continue
         changed = _changed(old, resource, found)
-        if changed:
-            new = old.type != resource.type or any(resource.makes_new(path) for path in changed)
+        if old.type != resource.type:  # one goes, the other comes; what differs between them says nothing
+            found[name] = Operation(word="replace", before=old, after=resource, inputs=("its kind",))
+        elif changed:
+            new = any(resource.makes_new(path) for path in changed)
             found[name] = Operation(word="replace" if new else "update", before=old, after=resource, inputs=changed)
     for name, resource in before.items():
         if name not in after and name not in renamed:

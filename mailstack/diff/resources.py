@@ -64,6 +64,7 @@ class Resource:
 
     ``what`` is its kind in words, ``inputs`` maps the path of each input to a digest, ``new`` are the paths (and what
     is below them) whose change makes a new one. ``follows`` maps an input to the resource whose replacement changes it.
+    ``stays``: the engine forgets it when it goes, and leaves what it stands for where it is.
     """
 
     name: str
@@ -74,6 +75,7 @@ class Resource:
     new: tuple[str, ...] = ()
     follows: Mapping[str, str] = field(default_factory=dict)
     formerly: tuple[str, ...] = ()
+    stays: bool = False
 
     def makes_new(self, path: str) -> bool:
         """Tell whether a change of that input makes a new resource."""
@@ -147,12 +149,16 @@ def resources(plan: Plan, code_of: CodeOf) -> dict[str, Resource]:
                 inputs={path: digest(value) for path, value in one.inputs.items() if value is not None},
                 new=one.new,
                 follows={path: f"relay-{other}" for path, other in one.follows.items()},
+                stays=one.stays,
             )
             for one in docker_inputs(plan.relay.docker)
         ]
     for component, access in _accesses(plan):
         found.append(_cluster_login(component, access))
-    found += [_object(name, one) for name, one in _objects(plan)]
+    keep = {"relay": plan.relay.kubernetes, "postal": None if plan.postal is None else plan.postal.kubernetes}
+    for name, one in _objects(plan):
+        placed = keep[name.partition("-")[0]]
+        found.append(_object(name, one, keep=placed is not None and placed.keep))
     return {one.name: one for one in found}
 
 
@@ -169,7 +175,14 @@ def _command(run: RoleRun, connection: Connection, code_of: CodeOf) -> Resource:
     }
     what = f"role {run.role}"
     return Resource(
-        name=run.name, type=COMMAND, what=what, host=run.host, inputs=inputs, new=(HOST,), formerly=run.formerly
+        name=run.name,
+        type=COMMAND,
+        what=what,
+        host=run.host,
+        inputs=inputs,
+        new=(HOST,),
+        formerly=run.formerly,
+        stays=run.on_destroy == "keep",
     )
 
 
@@ -209,7 +222,7 @@ def _cluster_login(component: str, access: ClusterAccess) -> Resource:
     )
 
 
-def _object(name: str, placed: Placed) -> Resource:
+def _object(name: str, placed: Placed, *, keep: bool) -> Resource:
     manifest = placed.manifest
     kind, metadata = str(manifest["kind"]), manifest["metadata"]
     paths = {path: digest(value) for path, value in _leaves(manifest) if not _is_theirs(path, placed.theirs)}
@@ -222,6 +235,7 @@ def _object(name: str, placed: Placed) -> Resource:
         new=("cluster", *OF_ALL, *NEW_OBJECT.get(kind, ())),
         # Objects of another cluster are made there.
         follows={"cluster": f"{name.partition('-')[0]}-cluster"},
+        stays=placed.stays or keep,
     )
 
 

@@ -73,7 +73,8 @@ def _object(name: str, one: Operation) -> Iterator[Restart]:
         elif one.word == "delete":
             yield Restart(what=what, how="stop", where="cluster", means="pods end; nothing takes mail", because=name)
         elif one.word == "replace":
-            means = "all pods end before new ones start; volumes stay"
+            moved = any(path == "cluster" or path.startswith("metadata.name") for path in one.inputs)
+            means = f"all pods end before new ones start{', elsewhere' if moved else '; volumes stay'}"
             yield Restart(what=what, how="recreate", where="cluster", means=means, because=name)
         elif any(path == TEMPLATE or path.startswith(f"{TEMPLATE}.") for path in one.inputs):
             means = "pods are replaced one after the other; the others take mail meanwhile"
@@ -141,9 +142,17 @@ def _postfix(runs: Runs) -> Iterator[Seen]:
     elif _differs(runs, *POSTFIX_FILES) or _secret_differs(runs, "sasl_password", "upstream_passwords"):
         yield "Postfix", "reload", "nothing is refused; the queue stays"
     if _differs(runs, "submission") or _secret_differs(runs, "submission_passwords"):
-        yield "login service of submission", "restart", "logins of that second are refused for now"
+        yield "login service of submission", *_beside(runs, "submission", "logins of that second are refused for now")
     if _differs(runs, "metrics"):
-        yield "metrics service", "restart", "no mail is touched"
+        yield "metrics service", *_beside(runs, "metrics", "no mail is touched")
+
+
+def _beside(runs: Runs, key: str, means: str) -> tuple[How, str]:
+    """Return what becomes of a service beside Postfix that is there where ``key`` is set."""
+    there = [bool(run.settings.get(key)) for run in runs]
+    if all(there):
+        return "restart", means
+    return ("start", "is new") if there[1] else ("stop", "is removed from the host")
 
 
 def _caddy(runs: Runs) -> Iterator[Seen]:

@@ -6,7 +6,6 @@ declarations exactly where the ciphertext does, and what follows from it (a publ
 
 import base64
 import hashlib
-import re
 import string
 from collections.abc import Iterator, Mapping
 from functools import cache
@@ -16,7 +15,7 @@ from mailstack.dns.der import encode_integers
 from mailstack.settings.problems import Location
 from mailstack.settings.stackfile import SecretKind
 
-__all__ = ["identity", "is_sealed", "location_of", "place_of", "sealed_values", "stand_in", "texts"]
+__all__ = ["identity", "is_sealed", "place_of", "sealed_values", "stand_in", "texts"]
 
 LETTERS = string.ascii_letters + string.digits
 WORD_CHARACTERS = 44
@@ -84,11 +83,6 @@ def identity(entry: Any) -> str | None:
             if all(isinstance(entry.get(key), str) for key in keys):
                 return " ".join(str(entry[key]) for key in keys)
     return None
-
-
-def location_of(path: str) -> Location:
-    """Return the location that a path of `pulumi config set --path` names, such as ``domains[0].dkim[1].key``."""
-    return tuple(int(part) if part.isdigit() else part for part in re.findall(r"[^.\[\]]+", path))
 
 
 @cache

@@ -1,5 +1,6 @@
 """The two sides of a comparison, read from a project's folder and from its history."""
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import date
@@ -12,12 +13,17 @@ from mailstack.diff.declaration import Declaration, read_declaration
 from mailstack.dns.spf_lock import SPF_LOCK
 from mailstack.reach.git import Repository
 from mailstack.settings.problems import SettingsError
-from mailstack.settings.stackfile import StackFileError, sealed_config
+from mailstack.settings.stackfile import StackFileError, sealed_config, stack_of
 
-__all__ = ["diff_environments", "diff_since"]
+__all__ = ["BaseRulesError", "diff_environments", "diff_since"]
 
 WORKING_TREE = "working tree"
 SHORT = 12
+STACK_FILE = re.compile(r"Pulumi\.(.+)\.yaml")
+
+
+class BaseRulesError(RuntimeError):
+    """The declaration of before breaks rules of this code, that of after keeps them; the text says which."""
 
 
 @contextmanager
@@ -40,7 +46,10 @@ def _file(stack: str) -> str:
 
 
 def _domains_file(path: Path) -> str | None:
-    name = sealed_config(path).get("domains_file")
+    try:
+        name = sealed_config(path).get("domains_file")
+    except StackFileError:
+        return None  # whoever reads it next says what it is
     return name if isinstance(name, str) and name and ".." not in Path(name).parts else None
 
 
@@ -59,7 +68,8 @@ def diff_since(folder: Path, stack: str, base: str | None, today: date) -> Compa
     ``base`` None: where this branch left the one that others start from. Code that differs is told, and what of it is
     known: digests of roles. Both sides are planned by the code of the working tree.
 
-    Raises GitError, StackFileError where neither side has the file, SettingsError for a declaration that breaks rules.
+    Raises GitError, StackFileError where neither side has the file, or for a declaration of after that breaks rules,
+    BaseRulesError for one of before that does.
     """
     repository = Repository(folder)
     commit = repository.commit_of(base) if base is not None else repository.default_base()
@@ -67,16 +77,31 @@ def diff_since(folder: Path, stack: str, base: str | None, today: date) -> Compa
     path = folder / _file(stack)
     files = repository.changed(commit, CODE_PATHS)
     with _at(repository, commit, stack, CODE_PATHS if files else ()) as was:
-        before = _read(was / path.name, where=where)
-        if before is None and not path.is_file():
+        old = was / path.name
+        if not old.is_file() and not path.is_file():
             raise StackFileError(f"{path.name} does not exist, in the working tree or at {where}")
 
         def again(instead: Mapping[str, str]) -> Declaration:
             return read_declaration(path, where=WORKING_TREE, instead=instead)
 
         after = _read(path, where=WORKING_TREE, today=today, check_written=True)
-        code = code_changes(files, was, folder)
-        return compare(before, after, reread=again, code=code)
+        try:
+            before = _read(old, where=where)
+        except StackFileError as error:
+            raise BaseRulesError(
+                f"{error}\nThat is the side of before, so there is nothing to compare with; the working tree keeps the "
+                "rules. Fix: name a commit that keeps them with --base, or ask `pulumi preview`"
+            ) from None
+        beside = _beside(repository, commit, folder, path.name) if before is None or after is None else ()
+        return compare(before, after, reread=again, code=code_changes(files, was, folder), beside=beside)
+
+
+def _beside(repository: Repository, commit: str, folder: Path, name: str) -> tuple[str, ...]:
+    """Return the stacks that are gone where ``name`` is new, or new where it is gone: it may have another name now."""
+    were = {one for one in repository.names_at(commit) if STACK_FILE.fullmatch(one)}
+    there = {path.name for path in folder.glob("Pulumi.*.yaml")}
+    others = were - there if name in there else there - were
+    return tuple(sorted(stack_of(one) for one in others))
 
 
 def diff_environments(folder: Path, source: str, target: str, today: date) -> Comparison:

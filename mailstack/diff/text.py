@@ -8,7 +8,7 @@ from rich.text import Text
 
 from mailstack.diff.document import Document
 from mailstack.diff.facts import SECTIONS
-from mailstack.diff.words import MAYBE, OPERATIONS, SIGNS, grouped, headline, notes, summary, value_of
+from mailstack.diff.words import MAYBE, ROLE, SIGNS, done_to, grouped, headline, notes, short, summary, values_of
 
 __all__ = ["show"]
 
@@ -57,19 +57,18 @@ def _risks(found: Document, console: Console) -> None:
 
 
 def _runs(found: Document, console: Console) -> None:
-    roles = [one for one in found.resources if one.what.startswith("role ")]
+    roles = [one for one in found.resources if one.what.startswith(ROLE)]
     if roles:
         _title(console, "Roles that run")
-        words = {"update": "again", "create": "for the first time", "replace": "on another host", "delete": "removal"}
         _table(
             console,
             ("resource", "role", "host", "run", "because of"),
             (
                 (
                     one.name,
-                    one.what.removeprefix("role "),
+                    one.what.removeprefix(ROLE),
                     one.host or "",
-                    _perhaps(words[one.operation], one.certain),
+                    _perhaps(done_to(one.what, one.operation, stays=one.stays), one.certain),
                     ", ".join(one.because),
                 )
                 for one in roles
@@ -78,7 +77,8 @@ def _runs(found: Document, console: Console) -> None:
     if found.restarts:
         _title(console, "What restarts")
         rows = ((one.what, _perhaps(one.how, one.certain), one.where, one.means) for one in found.restarts)
-        _table(console, ("what", "how", "where", "means"), rows)
+        # A role that runs twice on a host, before others and after them, is one line.
+        _table(console, ("what", "how", "where", "means"), dict.fromkeys(rows))
 
 
 def _settings(found: Document, console: Console, *, everything: bool) -> None:
@@ -87,11 +87,11 @@ def _settings(found: Document, console: Console, *, everything: bool) -> None:
     before, after = (side.stack if side is not None else "" for side in (found.before, found.after))
     looked = [one for one in found.settings if not one.expected]
     _title(console, f"Differs, and {before} did not prove it for {after}")
-    _table(
-        console,
-        ("setting", before, after),
-        ((one.path, one.before or "not set", one.after or "not set") for one in looked),
-    )
+    if looked:
+        rows = ((one.path, one.before or "not set", one.after or "not set") for one in looked)
+        _table(console, ("setting", before, after), rows)
+    else:
+        console.print(Text("nothing"))
     rest = [one for one in found.settings if one.expected]
     if rest and everything:
         _title(console, "Each environment has this for itself")
@@ -126,14 +126,14 @@ def _changes(found: Document, console: Console) -> None:
                 subject = one.subject
                 console.print(Text(f"  {subject}", style="dim"))
             sign = SIGNS[one.change]
-            before, after = (value_of(value, secret=one.secret) for value in (one.before, one.after))
+            before, after = values_of(one.before, one.after, secret=one.secret, longest=LONGEST)
             value = {"+": after, "-": before, "~": f"{before} → {after}" if not one.secret else "changes"}[sign]
             maybe = "" if one.certain else f" ({MAYBE})"
-            console.print(Text.assemble((f"  {sign} ", STYLES[sign]), f"{one.name}: {_short(value)}{maybe}"))
+            console.print(Text.assemble((f"  {sign} ", STYLES[sign]), f"{one.name}: {value}{maybe}"))
 
 
 def _resources(found: Document, console: Console) -> None:
-    rows = [one for one in found.resources if not one.what.startswith("role ")]
+    rows = [one for one in found.resources if not one.what.startswith(ROLE)]
     if not rows:
         return
     _title(console, "Other resources")
@@ -141,7 +141,12 @@ def _resources(found: Document, console: Console) -> None:
         console,
         ("resource", "what", "", "because of"),
         (
-            (one.name, one.what, _perhaps(OPERATIONS[one.operation], one.certain), ", ".join(one.because))
+            (
+                one.name,
+                one.what,
+                _perhaps(done_to(one.what, one.operation, stays=one.stays), one.certain),
+                ", ".join(one.because),
+            )
             for one in rows
         ),
     )
@@ -152,10 +157,5 @@ def _table(console: Console, heads: Sequence[str], rows: Iterable[Sequence[str]]
     for head in heads:
         table.add_column(head, overflow="fold")
     for row in rows:
-        table.add_row(*(Text(_short(cell)) for cell in row))
+        table.add_row(*(Text(short(cell, LONGEST)) for cell in row))
     console.print(table)
-
-
-def _short(text: str) -> str:
-    line = " ⏎ ".join(text.split("\n"))
-    return line if len(line) <= LONGEST else f"{line[:LONGEST]}…"

@@ -4,21 +4,25 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from mailstack.diff.document import Document
+from mailstack.diff.operations import Word
 from mailstack.diff.risks import LEVELS, Level
 
 __all__ = [
     "MAYBE",
-    "OPERATIONS",
+    "ROLE",
     "SIGNS",
     "Told",
     "count",
+    "done_to",
     "grouped",
     "headline",
     "notes",
+    "short",
     "summary",
-    "value_of",
+    "values_of",
 ]
 
+ROLE = "role "
 SIGNS: Mapping[str, str] = {"added": "+", "removed": "-", "changed": "~"}
 OPERATIONS: Mapping[str, str] = {
     "create": "is made",
@@ -26,9 +30,19 @@ OPERATIONS: Mapping[str, str] = {
     "replace": "is made anew",
     "delete": "goes",
 }
+# What becomes of a role on its host.
+RUNS: Mapping[str, str] = {
+    "update": "again",
+    "create": "for the first time",
+    "replace": "on another host",
+    "delete": "is taken back",
+}
+STAYS = "is forgotten, and stays"
 MAYBE = "perhaps"
 MOST_WHATS = 8
 SECRET = "[secret]"  # noqa: S105 - shown instead of one
+BEFORE = 40
+SAME_TO_SEE = "differs in what is not shown"
 
 
 def headline(found: Document) -> str:
@@ -53,7 +67,7 @@ def summary(found: Document) -> str:
     if not found.different:
         return "no difference"
     records = [one for one in found.changes if one.section == "records"]
-    roles = [one for one in found.resources if one.what.startswith("role ") and one.operation != "delete"]
+    roles = [one for one in found.resources if one.what.startswith(ROLE) and not one.stays]
     if found.kind == "change" and not (found.changes or found.secrets or found.resources):
         return "the declaration is the same; code differs"
     parts = [count(found.counts.changes, "change")]
@@ -95,9 +109,38 @@ def _few(whats: list[str]) -> list[str]:
     return [*whats[:MOST_WHATS], f"and {more} more of the kind"] if more > 0 else whats
 
 
-def value_of(value: str | None, *, secret: bool) -> str:
-    """Return a value as people see it."""
-    return SECRET if secret else value or ""
+def done_to(what: str, operation: Word, *, stays: bool) -> str:
+    """Return what becomes of a resource, or of a role on its host; ``what`` and the others as the document has them."""
+    words = RUNS if what.startswith(ROLE) else OPERATIONS
+    return STAYS if stays else words[operation]
+
+
+def values_of(before: str | None, after: str | None, *, secret: bool, longest: int) -> tuple[str, str]:
+    """Return both values as people see them, on one line, each at most about ``longest``: where they begin to differ.
+
+    Where only what is hidden in them differs, the second says so.
+    """
+    if secret:
+        return ("" if before is None else SECRET), ("" if after is None else SECRET)
+    lines = [" ⏎ ".join((value or "").split("\n")) for value in (before, after)]
+    if before is not None and after is not None and lines[0] == lines[1]:
+        lines[1] = SAME_TO_SEE
+    pairs = enumerate(zip(*lines, strict=False))
+    first = next((number for number, (one, other) in pairs if one != other), min(map(len, lines)))
+    return _seen(lines[0], longest, first), _seen(lines[1], longest, first)
+
+
+def short(text: str, longest: int) -> str:
+    """Return a text on one line, its end left out where it is too long."""
+    return _seen(" ⏎ ".join(text.split("\n")), longest, 0)
+
+
+def _seen(line: str, longest: int, first: int) -> str:
+    if len(line) <= longest:
+        return line
+    # A little of what they share says where it is.
+    start = max(0, first - BEFORE) if first > longest - BEFORE else 0
+    return f"{'…' if start else ''}{line[start : start + longest]}{'…' if start + longest < len(line) else ''}"
 
 
 def notes(found: Document) -> list[str]:
@@ -107,10 +150,10 @@ def notes(found: Document) -> list[str]:
         said.append(
             "Removing the file destroys nothing. Told is what the stack has, and what nobody would look after any more."
         )
-    if code.roles:
-        said.append(
-            f"The code of {', '.join(code.roles)} differs: these roles run again, and what they then do follows it."
-        )
+    here = {one.what.removeprefix(ROLE) for one in found.resources if one.what.startswith(ROLE)}
+    roles = [role for role in code.roles if role in here]
+    if roles:
+        said.append(f"The code of {', '.join(roles)} differs: these roles run again, and what they then do follows it.")
     if code.image:
         said.append("The relay's image is built of other files: where it is built here, its containers are replaced.")
     if code.renderers:

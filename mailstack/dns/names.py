@@ -4,7 +4,7 @@ import contextlib
 import encodings.idna
 import ipaddress
 import re
-from collections.abc import Container, Iterator
+from collections.abc import Container, Iterable, Iterator
 
 from mailstack.dns.problems import Findings, RuleError, shown
 
@@ -21,6 +21,7 @@ __all__ = [
     "normalise_name",
     "normalise_owner",
     "read_name",
+    "topmost",
 ]
 
 WILDCARD = "*."
@@ -104,6 +105,12 @@ def is_owner(name: str) -> bool:
 def is_within(name: str, zone: str) -> bool:
     """Tell whether normalised ``name`` is ``zone`` or below it."""
     return name == zone or name.endswith(f".{zone}")
+
+
+def topmost(names: Iterable[str]) -> list[str]:
+    """Return those of normalised ``names`` that are not below another of them, each once, in their order."""
+    once = dict.fromkeys(names)
+    return [name for name in once if holder(name.partition(".")[2], once) is None]
 
 
 def lineage(name: str) -> Iterator[str]:

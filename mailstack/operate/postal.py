@@ -2,24 +2,24 @@
 
 import json
 import re
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from mailstack.operate.ages import ago
 from mailstack.postal import overview
 from mailstack.reach.entry import Entry
+from mailstack.reach.kubectl import KubectlError
 from mailstack.reach.operations import PostalAt
-from mailstack.reach.place import HostPlace, PlaceError, PodPlace, Report
+from mailstack.reach.place import Follower, HostPlace, PlaceError, PodPlace, Report, StoppedError
 
 __all__ = ["LEAST_FREE", "OLD_BACKUP_SECONDS", "PROCESSES", "Postal", "UpgradeError", "upgrade_problem"]
 
 ROLE = "postal_operations"
 # A dump of all mail may take hours; SSH keeps the session.
 LONG_SECONDS = 12 * 3600 + 600
-FOLLOW_SECONDS = 12 * 3600
-LINE = "| "
 DEFAULT_LIMIT = 200
 SQL_SCRIPT = Path(__file__).with_name("query.rb")
 VERSION = re.compile(r"(\d+)\.(\d+)\.(\d+)\Z")
@@ -63,7 +63,7 @@ class Postal:
     def _query(self) -> overview.Query:
         """Return what asks the database from a pod: its own login is in the pod's configuration."""
         script = SQL_SCRIPT.read_text(encoding="utf-8")
-        pod = self._pod("worker")
+        pod = self._pod_that_asks()
 
         def ask(questions: Sequence[str]) -> list[list[list[str]]]:
             text = pod.execute("ruby", "-e", script, stdin=json.dumps(list(questions)))
@@ -72,24 +72,36 @@ class Postal:
 
         return ask
 
-    def _pod(self, component: str) -> PodPlace:
+    def _pod_that_asks(self) -> PodPlace:
+        """Return a pod that runs: the worker's, else another's, since all of them know the database."""
         at = self.at.pods
         if at is None:
             raise PlaceError("Postal runs on a host here, not in pods")
-        return self.entry.pods(at.model_copy(update={"labels": {**at.labels, COMPONENT: component}}))[0]
+        reasons: list[str] = []
+        for component in ("worker", "web", "smtp"):
+            try:
+                return self.entry.pods(at.model_copy(update={"labels": {**at.labels, COMPONENT: component}}))[0]
+            except StoppedError as error:
+                reasons.append(str(error))
+        raise StoppedError(reasons[0])
 
     def status(self) -> dict[str, Any]:
         """Return processes, versions, queue, room and the last backup, as role ``postal_operations`` tells them."""
         if self.at.placement == "vm":
             return dict(self._run("status").facts)
         found: dict[str, Any] = {"image": self.at.image, "processes": list(self._pods()), "disk": [], "backup": None}
-        ask = self._query()
-        found["database"] = {
-            "version": ask(["SELECT VERSION();"])[0][0][0],
-            "bytes": overview.database_bytes(ask, self.at.database, self.at.prefix),
-            "error": None,
-        }
-        found["servers"] = [{**one, "messages": len(one["messages"])} for one in self.queue()]
+        # A database that is away, or no pod to ask it from, is what somebody looks for here: said, not raised.
+        try:
+            ask = self._query()
+            found["database"] = {
+                "version": ask(["SELECT VERSION();"])[0][0][0],
+                "bytes": overview.database_bytes(ask, self.at.database, self.at.prefix),
+                "error": None,
+            }
+            servers = overview.queue(ask, self.at.database, self.at.prefix, DEFAULT_LIMIT)
+            found["servers"] = [{**one, "messages": len(one["messages"])} for one in servers]
+        except (PlaceError, KubectlError) as error:
+            found["database"], found["servers"] = {"error": str(error)}, None
         return found
 
     def _pods(self) -> "list[dict[str, Any]]":
@@ -130,26 +142,20 @@ class Postal:
 
     def logs(self, process: str | None, *, since: float | None, limit: int) -> dict[str, list[str]]:
         """Return the last ``limit`` lines of each container or pod; ``since`` in seconds before now."""
-        start = None if since is None else time.time() - since
+        start = None if since is None else ago(since)
         if self.at.placement == "vm":
             lines: dict[str, list[str]] = self._run("log", process=process, since=start, limit=limit).facts["lines"]
             return lines
         return {pod.name: pod.log(start, limit) for pod in self._log_pods(process)}
 
-    def follow(self, process: str | None, on_line: Callable[[str], None], *, since: float | None, limit: int) -> None:
-        """Give the same, then each line as it comes, until interrupted; of pods, of the first of ``process``."""
-        start = None if since is None else time.time() - since
+    def followers(self, process: str | None, *, since: float | None, limit: int) -> dict[str, Follower]:
+        """Return, for the host or each pod, what gives the same and then each line as it comes, until interrupted."""
+        start = None if since is None else ago(since)
         if self.at.placement == "vm":
-            self._host("log").run(
-                ROLE,
-                {"operation": "log", "process": process, "since": start, "limit": limit,
-                 "follow_seconds": FOLLOW_SECONDS},
-                "check",
-                FOLLOW_SECONDS + 60,
-                on_line=lambda line: on_line(line.removeprefix(LINE)) if line.startswith(LINE) else None,
-            )  # fmt: skip
-            return
-        self._log_pods(process)[0].follow(start if start is not None else time.time(), on_line)
+            host = self._host("log")
+            choice = {"process": process, "since": start, "limit": limit}
+            return {host.name: partial(host.follow, ROLE, choice)}
+        return {pod.name: partial(pod.follow, start, tail=limit) for pod in self._log_pods(process)}
 
     def _log_pods(self, process: str | None) -> list[PodPlace]:
         at = self.at.pods
@@ -157,12 +163,16 @@ class Postal:
             return []
         if process is not None and process not in PROCESSES:
             raise PlaceError(f"Postal has no process {process!r}; there are: {', '.join(PROCESSES)}")
-        chosen = PROCESSES if process is None else (process,)
-        return [
-            pod
-            for component in chosen
-            for pod in self.entry.pods(at.model_copy(update={"labels": {**at.labels, COMPONENT: component}}))
-        ]
+        found: list[PodPlace] = []
+        reasons: list[StoppedError] = []
+        for component in PROCESSES if process is None else (process,):
+            try:
+                found += self.entry.pods(at.model_copy(update={"labels": {**at.labels, COMPONENT: component}}))
+            except StoppedError as error:
+                reasons.append(error)
+        if not found:
+            raise reasons[0]
+        return found
 
     def backups(self) -> list[dict[str, Any]]:
         """Return the backups on the host, the newest first."""

@@ -13,9 +13,10 @@ from email.policy import SMTP
 from email.utils import formatdate
 from typing import Any, Literal
 
+from mailstack.operate.ages import ago
 from mailstack.plan import Plan
 from mailstack.postfix.log_search import LogChoice, LogSearch, Outcome, outcomes
-from mailstack.postfix.queue_view import Choice
+from mailstack.postfix.queue_view import AGES, Choice
 from mailstack.postfix.relay import role_settings
 from mailstack.reach.operations import RelayAt
 from mailstack.reach.place import ContainerPlace, HostPlace, Place, PlaceError, PodPlace, Report
@@ -27,6 +28,7 @@ __all__ = [
     "QueueView",
     "Tried",
     "act",
+    "all_logs",
     "configurations",
     "deliver",
     "logs",
@@ -43,10 +45,8 @@ PAUSE_SECONDS = 1.0
 # Clocks of two machines: a log is asked for from a little before.
 CLOCK_SECONDS = 120
 CONTAINER_LOG = "/dev/stdout"
-LINE = "| "
-FOLLOW_SECONDS = 12 * 3600
 AT_ONCE = 8
-DURATION = re.compile(r"(?P<number>\d+)(?P<unit>[smhd])\Z")
+DURATION = re.compile(r"(?P<number>[0-9]{1,9})(?P<unit>[smhd])\Z")
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
@@ -73,12 +73,14 @@ def _everywhere(
 class QueueView:
     """The queue of each place: ``summaries`` as ``queue_view.summary``, ``messages`` as ``queue_view.shown``.
 
-    ``unseen`` are the places that could not be asked, with the reason.
+    ``unseen`` are the places that could not be asked, with the reason; ``asked`` is when the others were, before
+    something is done there, by their own clock in seconds since 1970.
     """
 
     summaries: Mapping[str, Mapping[str, Any]]
     messages: Mapping[str, Sequence[Mapping[str, Any]]]
     unseen: Mapping[str, str] = field(default_factory=dict)
+    asked: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def count(self) -> int:
@@ -96,7 +98,7 @@ class QueueView:
             counts: Counter[str] = Counter()
             for one in self.summaries.values():
                 counts.update(one[name])
-            found[name] = dict(counts.most_common()) if name != "by_age" else dict(counts)
+            found[name] = _ordered(name, counts)
         return found
 
     def document(self) -> dict[str, Any]:
@@ -131,9 +133,21 @@ def queues(places: Sequence[Place], choice: Choice | None = None, limit: int = M
 def _view(reports: Iterable[Report]) -> QueueView:
     told = list(reports)
     return QueueView(
-        summaries={report.place: report.facts["queue"] for report in told},
+        summaries={
+            report.place: {name: _ordered(name, value) for name, value in report.facts["queue"].items()}
+            for report in told
+        },
         messages={report.place: report.facts["messages"] for report in told},
     )
+
+
+def _ordered(name: str, counts: Any) -> Any:
+    """Return counts in the order of people, which JSON does not keep: the largest first, ages from the youngest on."""
+    if not isinstance(counts, Mapping):
+        return counts
+    if name == "by_age":
+        return {age: counts[age] for _, age in AGES if age in counts}
+    return dict(Counter(counts).most_common())
 
 
 def _asked(choice: Choice) -> dict[str, Any]:
@@ -142,17 +156,22 @@ def _asked(choice: Choice) -> dict[str, Any]:
 
 @dataclass(frozen=True, kw_only=True)
 class Act:
-    """What was done: to how many messages of each place, and which were not there any more."""
+    """What was done: to how many messages of each place, and which were not there any more.
+
+    ``failed`` are the places where it went wrong, with the reason: what was done elsewhere stays done.
+    """
 
     operation: Operation
     done: Mapping[str, int]
     not_done: Mapping[str, Sequence[str]]
+    failed: Mapping[str, str] = field(default_factory=dict)
 
     def document(self) -> dict[str, Any]:
         """Return it as JSON has it."""
         return {
             "operation": self.operation,
             "done": sum(self.done.values()),
+            "failed": dict(self.failed),
             "places": {name: {"done": self.done[name], "not_done": list(self.not_done[name])} for name in self.done},
         }
 
@@ -160,25 +179,32 @@ class Act:
 def trial(places: Sequence[Place], operation: Operation, choice: Choice) -> QueueView:
     """Return exactly what ``act`` would do something to. Changes nothing."""
     settings = {"operation": operation, "choice": _asked(choice), "limit": MOST_SHOWN}
-    return _view(_everywhere(places, settings, "check"))
+    told = _everywhere(places, settings, "check")
+    return replace(_view(told), asked={report.place: float(report.facts["now"]) for report in told})
 
 
 def act(places: Sequence[Place], operation: Operation, choice: Choice, agreed: QueueView | None = None) -> Act:
     """Do ``operation``. With ``agreed``, to nothing that is not in it: a person has agreed to those and no others."""
-    reports = []
+    reports: list[Report] = []
+    failed: dict[str, str] = {}
     for place in places:
         wanted = choice
         if agreed is not None:
             ids = tuple(str(message["id"]) for message in agreed.messages[place.name])
             if not ids:
                 continue
-            if int(agreed.summaries[place.name]["messages"]) == len(ids):
-                wanted = Choice(ids=ids)
-        reports.append(place.run(ROLE, {"operation": operation, "choice": _asked(wanted), "limit": 1}))
+            whole = int(agreed.summaries[place.name]["messages"]) == len(ids)
+            # Of more than are named, those that were there then: nobody has agreed to what came meanwhile.
+            wanted = Choice(ids=ids) if whole else choice._replace(before=agreed.asked[place.name])
+        try:
+            reports.append(place.run(ROLE, {"operation": operation, "choice": _asked(wanted), "limit": 1}))
+        except RuntimeError as error:
+            failed[place.name] = str(error)
     return Act(
         operation=operation,
         done={report.place: int(report.facts["done"]) for report in reports},
         not_done={report.place: report.facts["not_done"] for report in reports},
+        failed=failed,
     )
 
 
@@ -186,23 +212,31 @@ def act(places: Sequence[Place], operation: Operation, choice: Choice, agreed: Q
 
 
 def configurations(places: Sequence[Place], plan: Plan | None) -> list[dict[str, Any]]:
-    """Return for each place what Postfix runs by, and with ``plan`` each parameter that is not as declared."""
-    found = []
-    for place in places:
+    """Return for each place what Postfix runs by, and with ``plan`` each parameter that is not as declared.
+
+    A place that cannot be asked has the reason as ``error``, and hides no other.
+    """
+
+    def ask(place: Place) -> dict[str, Any]:
         settings: dict[str, Any] = {"operation": "configuration"}
         if plan is not None:
             settings["declared"] = _declared(plan, place.name)
             settings["log_file"] = CONTAINER_LOG if isinstance(place, ContainerPlace | PodPlace) else None
-        facts = place.run(ROLE, settings, "check").facts
-        found.append(
-            {
-                "place": place.name,
-                "postfix": facts["version"],
-                "configuration": facts["configuration"],
-                "differences": facts.get("differences"),
-            }
-        )
-    return found
+        try:
+            facts = place.run(ROLE, settings, "check").facts
+        except RuntimeError as error:
+            unknown = dict.fromkeys(("postfix", "configuration", "differences"))
+            return {"place": place.name, **unknown, "error": str(error)}
+        return {
+            "place": place.name,
+            "postfix": facts["version"],
+            "configuration": facts["configuration"],
+            "differences": facts.get("differences"),
+            "error": None,
+        }
+
+    with ThreadPoolExecutor(max_workers=AT_ONCE) as pool:
+        return list(pool.map(ask, places))
 
 
 def _declared(plan: Plan, place: str) -> Mapping[str, Any]:
@@ -229,30 +263,43 @@ def logs(place: Place, choice: LogChoice, *, since: float | None, limit: int) ->
     return [found for line in everything for found in finder.feed(line)][-limit:]
 
 
+def all_logs(
+    places: Sequence[Place], choice: LogChoice, *, since: float | None, limit: int
+) -> tuple[dict[str, list[str]], dict[str, str]]:
+    """Return the lines of each place, and the places that could not be asked with the reason."""
+    unseen: dict[str, str] = {}
+
+    def ask(place: Place) -> list[str] | None:
+        try:
+            return logs(place, choice, since=since, limit=limit)
+        except RuntimeError as error:
+            unseen[place.name] = str(error)
+            return None
+
+    with ThreadPoolExecutor(max_workers=AT_ONCE) as pool:
+        found = list(zip(places, pool.map(ask, places), strict=True))
+    return {place.name: lines for place, lines in found if lines is not None}, unseen
+
+
 def follow(place: Place, choice: LogChoice, on_line: Callable[[str], None], *, since: float | None) -> None:
     """Give each line that ``choice`` means, of the last ``since`` seconds and then as it comes, until interrupted."""
     if isinstance(place, HostPlace):
-        settings = {
-            "operation": "log", "choice": choice._asdict(), "since": _from(since or 0.0),
-            "follow_seconds": FOLLOW_SECONDS,
-        }  # fmt: skip
-        place.run(
-            ROLE, settings, "check", FOLLOW_SECONDS + 60,
-            on_line=lambda line: on_line(line.removeprefix(LINE)) if line.startswith(LINE) else None,
-        )  # fmt: skip
+        place.follow(ROLE, {"choice": choice._asdict(), "since": ago(since or 0.0)}, on_line)
         return
-    assert isinstance(place, ContainerPlace | PodPlace)  # noqa: S101 - there are no others
+    if not isinstance(place, ContainerPlace | PodPlace):
+        place.run(ROLE, {"operation": "log"}, "check")  # it does not run, and says why
+        return
     finder = LogSearch(choice)
 
     def tell(line: str) -> None:
         for found in finder.feed(line):
             on_line(found)
 
-    place.follow(time.time() - (since or 0.0), tell)
+    place.follow(ago(since or 0.0), tell)
 
 
 def _from(since: float | None) -> float | None:
-    return None if since is None else time.time() - since
+    return None if since is None else ago(since)
 
 
 # --- a test message -------------------------------------------------------------------------------------------------

@@ -173,16 +173,21 @@ def _by_api(way: Way, what: Sending, recipient: str, wait: float, authorities: P
 
 
 def _followed(way: Way, number: int, recipient: str, identity: str, seconds: float, authorities: Path | None) -> Sent:
+    """Ask until it is final or the time is up. Postal has it by now, so a question that fails is put again."""
     deadline = time.monotonic() + seconds
     while True:
-        message = _call(way, "messages/message", {"id": number, "_expansions": ["status"]}, authorities)
-        status = str(message["status"]["status"])
+        try:
+            message = _call(way, "messages/message", {"id": number, "_expansions": ["status"]}, authorities)
+            status = str(message["status"]["status"])
+            deliveries = _call(way, "messages/deliveries", {"id": number}, authorities)
+        except SubmissionError as error:
+            status, said = None, str(error)
+        else:
+            last = deliveries[-1] if deliveries else {}
+            said = " ".join(f"{status}: {last.get('details') or ''} {last.get('output') or ''}".split())
         if status in FINAL or time.monotonic() >= deadline:
             break
         time.sleep(PAUSE_SECONDS)
-    deliveries = _call(way, "messages/deliveries", {"id": number}, authorities)
-    last = deliveries[-1] if deliveries else {}
-    said = " ".join(f"{status}: {last.get('details') or ''} {last.get('output') or ''}".split())
     if status == DELIVERED:
         return Sent(outcome="delivered", recipient=recipient, message_id=identity, said=said, number=number)
     cause, fix = _after(status)
@@ -192,16 +197,27 @@ def _followed(way: Way, number: int, recipient: str, identity: str, seconds: flo
     )  # fmt: skip
 
 
-def _after(status: str) -> tuple[str, str]:
-    """Return why a message that Postal took is not delivered."""
+def _after(status: str | None) -> tuple[str, str]:
+    """Return why a message that Postal took is not delivered; ``status`` is None where it does not say."""
+    if status is None:
+        return (
+            "Postal has it, and could not be asked what became of it",
+            "do not send it again: `mailstack postal queue --stack <stack>` tells whether it waits",
+        )
     if status == "Held":
         return (
             "Postal holds it: its credential or mail server holds all, or the recipient is on the suppression list",
             "release it in the web UI, or change `hold` and `mode` in the stack file and run `pulumi up`",
         )
     if status in FINAL:
-        return "it will not be tried again, for the reason above", "see the reason; `mailstack postal queue` has others"
-    return "it waits for its next try", "`mailstack postal queue` and `mailstack relay queue list` say what for"
+        return (
+            "it will not be tried again, for the reason above",
+            "see the reason; `mailstack postal queue --stack <stack>` has others",
+        )
+    return (
+        "it waits for its next try",
+        "`mailstack postal queue --stack <stack>` and `mailstack relay queue list --stack <stack>` say what for",
+    )
 
 
 def _call(way: Way, path: str, body: Mapping[str, Any], authorities: Path | None) -> Any:
@@ -255,13 +271,19 @@ def _why(said: str, way: Way, sender: str) -> tuple[str, str]:
     if re.search(r"[Cc]ertificate|SSL|TLS", said):
         return (
             "the server's certificate does not prove its name to this machine",
-            "`mailstack verify --only certificate` shows which; of an authority of your own give the file with --ca",
+            "`mailstack verify --stack <stack> --only certificate` shows which; an authority of your own: --ca FILE",
         )
     if re.search(r"^5\d\d|^4\d\d", said):
-        return "Postal refuses it in its own words", "see the reply; `mailstack postal logs smtp` has more"
+        return (
+            "Postal refuses it in its own words",
+            "see the reply; `mailstack postal logs smtp --stack <stack>` has more",
+        )
     if re.search(r"refused|timed out|unreachable|ConnectionError|NewConnection|Timeout|getaddrinfo|Name|lookup", said):
         return (
             "no connection comes about from this machine",
-            "check the name in DNS and the firewall: `mailstack verify`, `mailstack postal status`",
+            "check the name in DNS and the firewall: `mailstack verify --stack <stack>`",
         )
-    return "Postal refuses it in its own words", "see what it said; `mailstack postal logs web` has more"
+    return (
+        "Postal refuses it in its own words",
+        "see what it said; `mailstack postal logs web --stack <stack>` has more",
+    )

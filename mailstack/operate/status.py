@@ -11,12 +11,16 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Literal
 
-from mailstack.operate.postal import LEAST_FREE, OLD_BACKUP_SECONDS, Postal
+from mailstack.operate.ages import age
+from mailstack.operate.postal import LEAST_FREE, Postal
+from mailstack.operate.postal_health import problems
 from mailstack.operate.relay import logs, queues
-from mailstack.operate.served import days_left
+from mailstack.operate.served import look_at
+from mailstack.operate.tries import read_tries
 from mailstack.postfix.log_search import LogChoice
 from mailstack.reach.entry import Entry
-from mailstack.reach.place import Place, PlaceError
+from mailstack.reach.operations import PostalAt
+from mailstack.reach.place import Place, PlaceError, StoppedError
 from mailstack.settings.stackfile import StackFileError
 from mailstack.verify.history import Past
 from mailstack.verify.host import HostFacts, read_facts
@@ -29,7 +33,8 @@ ORDER: tuple[State, ...] = ("fail", "unknown", "warn", "ok")
 # Mail that waits longer waits for something that does not mend itself.
 LATE_SECONDS = 900
 LOG_LINES = 500
-SOON_DAYS = 14
+# One message may be refused for what is in it; so many in a row are lost for a reason of their own.
+ALL_BOUNCES = 3
 LOOK_SECONDS = 60
 RELAY_ROLE, HOST_ROLE = "relay_operations", "host_facts"
 Outputs = Mapping[str, Any]
@@ -107,7 +112,8 @@ def looks(entry: Entry, outputs: Outputs, last_verify: Past | None, now: datetim
         if not at.relay.hosts:
             asked["relay"] = lambda: _relay(entry, "relay", None)
     if at.postal is not None:
-        asked["Postal"] = lambda: _postal(entry, outputs)
+        postal = at.postal
+        asked["Postal"] = lambda: _postal(entry, postal, outputs)
     for name, known in (outputs.get("certificates") or {}).items():
         asked[f"certificate {name}"] = lambda name=name, known=known: _certificate(name, known, now)  # type: ignore[misc]
     if "relay_rule_probes" in outputs or "relay_rule_probe" in outputs:
@@ -184,20 +190,31 @@ def _relay(entry: Entry, name: str, host: str | None) -> Part:
         _opened(entry)
     seen: list[dict[str, Any]] = []
     unseen: dict[str, str] = {}
-    for place in entry.relay(host=host):
+    stopped: dict[str, str] = {}
+    try:
+        places = entry.relay(host=host)
+    except StoppedError as error:
+        return Part(name=name, state="fail", told=str(error), details={"placement": at.placement, "places": []})
+    for place in places:
         try:
             seen.append(_place(place, at.listen.get(place.name, at.listen.get("", ()))))
+        except StoppedError as error:
+            stopped[place.name] = str(error).splitlines()[0]
         except (RuntimeError, OSError) as error:
             unseen[place.name] = str(error).splitlines()[0]
-    late = [one for one in seen if one["queue"]["oldest_seconds"] >= LATE_SECONDS]
-    silent = [one for one in seen if one["greeting"] is None]
-    state: State = "fail" if silent else "unknown" if unseen else "warn" if late else "ok"
-    alone = len(seen) + len(unseen) == 1
+    late = [one for one in seen if _waits(one)]
+    bad = [one for one in seen if one["greeting"] is None or one["bounced"] >= ALL_BOUNCES]
+    late += [one for one in seen if one["bounced"]]
+    state: State = "fail" if bad or stopped else "unknown" if unseen else "warn" if late else "ok"
+    alone = len(places) == 1
     said = [_told(one, alone=alone) for one in seen]
+    said += [*stopped.values()]  # they name the place
     said += [reason if alone else f"{place}: {reason}" for place, reason in unseen.items()]
     return Part(
         name=name, state=state, told="; ".join(said),
-        details={"placement": at.placement, "upstream": at.upstream, "places": seen, "unseen": unseen},
+        details={
+            "placement": at.placement, "upstream": at.upstream, "places": seen, "unseen": unseen, "stopped": stopped,
+        },
     )  # fmt: skip
 
 
@@ -210,7 +227,7 @@ def _place(place: Place, listen: Sequence[tuple[str, int]]) -> dict[str, Any]:
         raise PlaceError(view.unseen[place.name])
     queue = view.summaries[place.name]
     lines = logs(place, LogChoice(), since=None, limit=LOG_LINES)
-    delivered = next((line for line in reversed(lines) if "status=sent" in line), None)
+    tries = read_tries(lines)
     return {
         "place": place.name,
         "postfix": version,
@@ -218,14 +235,20 @@ def _place(place: Place, listen: Sequence[tuple[str, int]]) -> dict[str, Any]:
         "reason": answer["reason"],
         "queue": {key: queue[key] for key in ("messages", "oldest_seconds", "by_queue", "by_reason")},
         # As the log writes the time: of its own clock, and often without the year.
-        "last_delivery": None if delivered is None else time_of(delivered),
+        "last_try_deferred": tries.deferred,
+        "last_delivery": tries.delivered,
+        "bounced": tries.bounced,
+        "bounced_since": tries.since,
+        "bounced_reason": tries.reason,
     }
 
 
-def time_of(line: str) -> str:
-    """Return the time at the start of a line of a log: one word of ISO 8601, else syslog's three."""
-    words = line.split()
-    return words[0] if words and words[0][:1].isdigit() else " ".join(words[:3])
+def _waits(one: Mapping[str, Any]) -> bool:
+    """Tell whether mail does not get out: it waits for long, or the last try of all was put off and something waits."""
+    queue = one["queue"]
+    return queue["oldest_seconds"] >= LATE_SECONDS or bool(
+        one["last_try_deferred"] and queue["by_queue"].get("deferred")
+    )
 
 
 def _told(one: Mapping[str, Any], *, alone: bool) -> str:
@@ -233,26 +256,24 @@ def _told(one: Mapping[str, Any], *, alone: bool) -> str:
     answers = "answers" if one["greeting"] is not None else f"does not answer ({one['reason']})"
     answers = f"Postfix {one['postfix']} {answers}"
     waiting = ", ".join(f"{count} {name}" for name, count in queue["by_queue"].items())
-    held = f"queue: {waiting}, oldest {_age(queue['oldest_seconds'])}" if queue["messages"] else "queue empty"
+    held = f"queue: {waiting}, oldest {age(queue['oldest_seconds'])}" if queue["messages"] else "queue empty"
     last = (
         f"last delivery {one['last_delivery']}" if one["last_delivery"] else "no delivery in the last lines of its log"
     )
-    reason = next(iter(queue["by_reason"]), None) if queue["oldest_seconds"] >= LATE_SECONDS else None
+    reasons = queue["by_reason"]
+    reason = max(reasons, key=reasons.__getitem__, default=None) if _waits(one) else None
     head = "" if alone else f"{one['place']}: "
-    return f"{head}{answers}, {held}{f' ({reason})' if reason else ''}, {last}"
-
-
-def _age(seconds: float) -> str:
-    for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
-        if seconds >= size:
-            return f"{int(seconds // size)} {unit}"
-    return f"{int(seconds)} s"
+    returned = ""
+    if one["bounced"]:
+        count = "the last try" if one["bounced"] == 1 else f"the last {one['bounced']} tries"
+        returned = f"{count} bounced, since {one['bounced_since']} ({one['bounced_reason']}), "
+    return f"{head}{answers}, {held}{f' ({reason})' if reason else ''}, {returned}{last}"
 
 
 # --- Postal ---------------------------------------------------------------------------------------------------------
 
 
-def _postal(entry: Entry, outputs: Outputs) -> Part:
+def _postal(entry: Entry, at: PostalAt, outputs: Outputs) -> Part:
     try:
         facts = Postal(entry=_opened(entry)).status()
     except (RuntimeError, OSError, StackFileError) as error:
@@ -260,36 +281,20 @@ def _postal(entry: Entry, outputs: Outputs) -> Part:
         before = ", ".join(f"{process} {health}" for process, health in known.items())
         told = f"{str(error).splitlines()[0]}{f' (at the last update: {before})' if before else ''}"
         return Part(name="Postal", state="unknown", told=told, details={"reason": str(error), "at_last_update": known})
-    bad = [one for one in facts["processes"] if not one["running"] or one["health"] not in {None, "healthy"}]
+    wrong = problems(facts, entry.stack, at)
     servers = facts["servers"] or []
     waiting, held = sum(one["waiting"] for one in servers), sum(one["held"] for one in servers)
     oldest = max((one["oldest_seconds"] for one in servers), default=0)
-    database = facts["database"]["error"]
-    missing_backup = _backup(entry, facts.get("backup"))
-    state: State = "ok"
-    if oldest >= LATE_SECONDS or missing_backup is not None:
-        state = "warn"
-    if bad or database or not facts["processes"]:
+    state: State = "warn" if wrong or oldest >= LATE_SECONDS else "ok"
+    if any(one.state == "fail" for one in wrong):
         state = "fail"
-    said = [f"{one['service']} {one['health'] or 'stopped'}" for one in bad] or [f"{len(facts['processes'])} processes"]
-    said += [f"database: {database}"] if database else []
-    said += [f"{waiting} waiting, {held} held" + (f", oldest {_age(oldest)}" if oldest else "")]
+    said = [one.what for one in wrong] or [f"{len(facts['processes'])} processes"]
+    if facts["servers"] is not None:
+        said.append(f"{waiting} waiting, {held} held" + (f", oldest {age(oldest)}" if oldest else ""))
     made = (facts.get("backup") or {}).get("age_seconds")
-    said += [missing_backup] if missing_backup else [f"last backup {_age(made)} ago"] if made is not None else []
+    if made is not None and not any("backup" in one.what for one in wrong):
+        said.append(f"last backup {age(made)} ago")
     return Part(name="Postal", state=state, told=", ".join(said), details=facts)
-
-
-def _backup(entry: Entry, backup: Mapping[str, Any] | None) -> str | None:
-    """Return what is wrong with the backups; None where nothing is, or where none are made by a timer."""
-    at = entry.operations.postal
-    if backup is None or at is None or at.calendar is None:
-        return None
-    if backup.get("error"):
-        return f"the last backup failed: {backup['error']}"
-    age = backup.get("age_seconds")
-    if age is None:
-        return "there is no backup yet"
-    return f"the last backup is {_age(age)} old" if age > OLD_BACKUP_SECONDS else None
 
 
 # --- what is seen from here -----------------------------------------------------------------------------------------
@@ -298,13 +303,15 @@ def _backup(entry: Entry, backup: Mapping[str, Any] | None) -> str | None:
 def _certificate(name: str, known: Mapping[str, Any], now: datetime) -> Part:
     """Look at what is served now: Caddy renews by itself, so an output may be old."""
     try:
-        left, seen = days_left(name, now), "served"
+        served = look_at(name, now)
     except OSError as error:
         told = f"{name} did not answer on port 443: {error} (at the last update valid to {known['not_after']})"
         return Part(name=f"certificate {name}", state="unknown", told=told, details={"at_last_update": dict(known)})
-    state: State = "fail" if left <= 0 else "warn" if left < SOON_DAYS else "ok"
-    told = f"{left} days left" if left > 0 else "has expired"
-    return Part(name=f"certificate {name}", state=state, told=told, details={"days_left": left, "seen": seen})
+    seconds = served.left.total_seconds()
+    state: State = "fail" if seconds <= 0 else "warn" if served.late else "ok"
+    told = f"{age(seconds)} left" if seconds > 0 else "has expired"
+    details = {"days_left": served.left.days, "seconds_left": int(seconds), "seen": "served"}
+    return Part(name=f"certificate {name}", state=state, told=told, details=details)
 
 
 def _rule(outputs: Outputs) -> Part:
@@ -322,7 +329,7 @@ def _dns(last: Past | None, outputs: Outputs, stack: str, now: datetime) -> Part
     if last is None:
         told = f"not looked at from here yet: mailstack verify --stack {stack}"
         return Part(name="DNS", state="warn", told=told, details={"postal_domains": bad})
-    ages = _age((now - last.started.astimezone(UTC)).total_seconds())
+    ages = age((now - last.started.astimezone(UTC)).total_seconds())
     counts = {state.value: count for state, count in last.counts.items() if count}
     state: State = "fail" if last.counts.get(Verdict.FAIL) else "warn" if last.counts.get(Verdict.WARN) else "ok"
     told = f"mailstack verify, {ages} ago: {', '.join(f'{count} {name}' for name, count in counts.items())}"

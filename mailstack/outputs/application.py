@@ -1,5 +1,6 @@
 """What one application needs of a stack's outputs, as variables."""
 
+import ipaddress
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -48,6 +49,20 @@ def application(
     Raises ApplicationError.
     """
     _check_version(outputs)
+    try:
+        return _application(outputs, via, server, credential)
+    except (AttributeError, KeyError, TypeError, yaml.YAMLError) as error:
+        # Its text is a name or a type, but for YAML's.
+        what = type(error).__name__ if isinstance(error, yaml.YAMLError) else error
+        raise ApplicationError(
+            f"the outputs are not as the contract has them ({what}); docs/reference/outputs.md does: write them anew "
+            "with `pulumi stack output --json --show-secrets --stack NAME`"
+        ) from None
+
+
+def _application(
+    outputs: Mapping[str, Any], via: Via | None, server: str | None, credential: str | None
+) -> Application:
     way = via or ("postal" if outputs.get("mail_servers") else "relay")
     if way == "postal":
         return _postal(outputs, server, credential)
@@ -64,7 +79,7 @@ def _check_version(outputs: Mapping[str, Any]) -> None:
     version = outputs.get("contract_version")
     if not isinstance(version, int) or version > CONTRACT_VERSION:
         raise ApplicationError(
-            f"the outputs have contract_version {version}, this command knows {CONTRACT_VERSION}; use the mailstack "
+            f"the outputs have contract_version {version!r}, this command knows {CONTRACT_VERSION}; use the mailstack "
             "that brought the stack up"
         )
 
@@ -74,7 +89,9 @@ def _relay(outputs: Mapping[str, Any]) -> Application:
     if not isinstance(told, Mapping):
         raise ApplicationError("the stack has no relay for applications; with Postal, leave --via away")
     variables = {str(name): str(text) for name, text in told.items()}
-    hosts = [str(host) for host in outputs.get("smtp_hosts", ())]
+    listed = [str(host) for host in outputs.get("smtp_hosts", ())]
+    # On the machine of an application, loopback is that machine: whatever takes mail there is not the relay.
+    hosts = [host for host in listed if not _is_loopback(host)]
     if len(hosts) > 1:
         variables["SMTP_HOSTS"] = ",".join(hosts)
     snippet = yaml.safe_load(outputs.get("compose_snippet") or "{}")
@@ -84,6 +101,13 @@ def _relay(outputs: Mapping[str, Any]) -> Application:
         networks=snippet.get("networks", {}),
         namespace_labels=outputs.get("smtp_client_namespace_labels") or {},
     )
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False  # a name
 
 
 def _login(outputs: Mapping[str, Any], user: str | None) -> Application:

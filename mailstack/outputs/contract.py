@@ -61,7 +61,7 @@ class MailServerOutput(_Told):
     )
     smtp_user: str = Field(description="login name; Postal looks at the password only")
     smtp_keys: dict[str, SecretStr] = Field(description="credential name to password")
-    api_url: str = Field(description="base of the HTTP API: POST to `<api_url>/send/message`")
+    api_url: str = Field(description="base of the HTTP API: POST to `<api_url>/send/raw` or `/send/message`")
     api_keys: dict[str, SecretStr] = Field(description="credential name to `X-Server-API-Key`")
     sender_domains: list[str] = Field(
         description="domains allowed in From; others get `530` or `UnauthenticatedFromAddress`"
@@ -133,7 +133,8 @@ class Outputs(_Told):
     smtp_hosts: list[str] | None = _output(
         "smtp",
         "a relay",
-        "every address they may connect to: with several hosts one for each, with one host those it listens on",
+        "every address they may connect to: with several hosts one for each, with one host those it listens on, "
+        "loopback last",
     )
     smtp_port: int | None = _output("smtp", "a relay", "port of the same, plain SMTP without login")
     smtp_environment: dict[str, str] | None = _output(

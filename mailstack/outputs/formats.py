@@ -1,8 +1,9 @@
 """Variables as a file: dotenv, JSON, a Kubernetes Secret, a piece of a compose file."""
 
+import base64
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import yaml
 
@@ -61,9 +62,25 @@ def json_text(application: Application) -> str:
     return json.dumps(dict(application.variables), indent=2, ensure_ascii=False) + "\n"
 
 
-def k8s_secret(application: Application, name: str, namespace: str | None = None) -> str:
-    """Return the manifest of a Secret, for ``envFrom`` of a container or as files of a volume."""
-    document = {
+def k8s_secret(application: Application, name: str, namespaces: Sequence[str] = ()) -> str:
+    """Return the manifest of a Secret, for ``envFrom`` of a container or as files of a volume.
+
+    One for each of ``namespaces``; without any, one for that of `kubectl apply`. ``data`` and not ``stringData``: what
+    is no longer in that stays in the cluster at the next `kubectl apply` (kubernetes/kubernetes#108008), such as the
+    password of a key that was taken away.
+    """
+    data = {name: base64.b64encode(text.encode()).decode() for name, text in application.variables.items()}
+    head = [_comment(application)]
+    if application.namespace_labels:
+        labels = " ".join(f"{key}={text}" for key, text in application.namespace_labels.items())
+        where = " ".join(namespaces) or "NAME"
+        head.append(f"The relay answers pods of labelled namespaces: kubectl label namespace {where} {labels}")
+    documents = [_yaml(_secret(name, namespace, data)) for namespace in namespaces or (None,)]
+    return _comments(head) + "---\n".join(documents)
+
+
+def _secret(name: str, namespace: str | None, data: Mapping[str, str]) -> dict[str, object]:
+    return {
         "apiVersion": "v1",
         "kind": "Secret",
         "metadata": {
@@ -72,15 +89,8 @@ def k8s_secret(application: Application, name: str, namespace: str | None = None
             "labels": {"app.kubernetes.io/part-of": "mailstack", "app.kubernetes.io/managed-by": "mailstack"},
         },
         "type": "Opaque",
-        "stringData": dict(application.variables),
+        "data": data,
     }
-    head = [_comment(application)]
-    if application.namespace_labels:
-        labels = " ".join(f"{key}={text}" for key, text in application.namespace_labels.items())
-        head.append(
-            f"The relay answers pods of labelled namespaces: kubectl label namespace {namespace or 'NAME'} {labels}"
-        )
-    return _comments(head) + _yaml(document)
 
 
 def compose(application: Application, service: str) -> str:

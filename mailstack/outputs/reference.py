@@ -15,14 +15,25 @@ ABOUT = (
 
 
 def outputs_schema() -> str:
-    """Return the schema (JSON Schema 2020-12) of `pulumi stack output --json` as indented JSON, final newline."""
-    schema = Outputs.model_json_schema()
+    """Return the schema (JSON Schema 2020-12) of the outputs with their secrets shown, as indented JSON, final newline.
+
+    Readers keep a copy of it, and outputs are only ever added: what it does not know it lets pass.
+    """
+    schema = _open(Outputs.model_json_schema())
     schema = {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         **schema,
-        "title": "Stack outputs of mailstack",
+        "title": "Stack outputs of mailstack, as `pulumi stack output --json --show-secrets` prints them",
     }
     return json.dumps(schema, indent=2, sort_keys=True) + "\n"
+
+
+def _open(schema: Any) -> Any:
+    """Return the schema without the models' refusal of what they do not know."""
+    if isinstance(schema, dict):
+        refusal = ("additionalProperties", False)
+        return {key: _open(value) for key, value in schema.items() if (key, value) != refusal}
+    return [_open(value) for value in schema] if isinstance(schema, list) else schema
 
 
 def outputs_reference() -> str:

@@ -24,16 +24,20 @@ NAMED = 4
 MANY = 20
 # Hosts in other zones, and what was declared for a domain that is not declared any more.
 NOWHERE = ""
+UNPUBLISHED = (
+    "dns.provider becomes none: every record goes with this update, and nobody publishes what follows until you do"
+)
 
 At = Mapping[str, Sequence[Record]]
 Change = tuple[str, str]
 
 
-def summaries(plan: Plan, before: Mapping[str, str]) -> tuple[str, ...]:
+def summaries(plan: Plan, before: Mapping[str, str], *, published: bool = False) -> tuple[str, ...]:
     """Return one text of a few lines for each domain; of more than 20 domains only those whose records change.
 
-    ``before`` are the zones as the last update left them, in BIND format.
+    ``before`` are the zones as the last update left them, in BIND format; ``published``: it published them, too.
     """
+    ends = (UNPUBLISHED,) if published and plan.settings.dns.provider == "none" else ()
     at: dict[str, list[Record]] = {}
     for record in plan.dns.records:
         at.setdefault(record.name, []).append(record)
@@ -41,12 +45,12 @@ def summaries(plan: Plan, before: Mapping[str, str]) -> tuple[str, ...]:
     elsewhere = [f"names of no domain\n  changes    {_told(changes[NOWHERE])}"] if NOWHERE in changes else []
     domains = plan.settings.domains
     if len(domains) <= MANY:
-        return (*(_summary(plan, domain, at, changes.get(domain.name, ())) for domain in domains), *elsewhere)
+        return (*ends, *(_summary(plan, domain, at, changes.get(domain.name, ())) for domain in domains), *elsewhere)
     told = [domain for domain in domains if domain.name in changes]
     rest = [f"{len(domains) - len(told)} of {len(domains)} domains: nothing changes"]
     if len(told) > MANY:
         rest.append(f"{len(told) - MANY} further domains change; `pulumi preview --diff` shows each record")
-    return (*(_summary(plan, domain, at, changes[domain.name]) for domain in told[:MANY]), *elsewhere, *rest)
+    return (*ends, *(_summary(plan, domain, at, changes[domain.name]) for domain in told[:MANY]), *elsewhere, *rest)
 
 
 def _summary(plan: Plan, domain: Domain, at: At, changes: Sequence[Change]) -> str:

@@ -77,8 +77,7 @@ def plan_relay(settings: Settings) -> RelayPlan:
         for host, of_host in of_hosts.items()
     )
     addresses = settings.smtp_hosts or definition.listen_addresses
-    first = addresses[0] if settings.relay.hosts else definition.listen_addresses[0]
-    smtp_host = settings.relay.client_name or first
+    smtp_host = settings.relay.client_name or addresses[0]
     return RelayPlan(
         definition=definition,
         runs=runs,
@@ -397,11 +396,16 @@ def _listens_on_container_network(settings: Settings, host: str | None) -> bool:
     )
 
 
+# Postal's port 25 on the relay's own host, by an address that Postfix does not listen on: at port 25 of one of its own
+# it finds that mail "loops back to myself" (smtp_connect.c), and the bounce is gone.
+BESIDE = "127.0.0.2"
+
+
 def _bounces(settings: Settings, host: str | None) -> dict[str, Any]:
     postal = settings.postal
     if postal is None:
         return {}
-    place = "127.0.0.1" if host is not None and postal.host == host else postal.smtp_hostname
+    place = BESIDE if host is not None and postal.host == host else postal.smtp_hostname
     asked = postal.cluster
     if asked is not None and settings.postal_shares_relay_cluster:
         # Beside it, so by the cluster's own name: the public one may not lead back in.

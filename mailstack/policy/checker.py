@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 from threading import Lock
 from typing import Any
 
-from mailstack.policy.model import COMPONENT, Level, Policy, Resource, Seen
+from mailstack.policy.model import COMPONENT, Level, Policy, Resource, Seen, Unclear
 from mailstack.policy.policies import POLICIES
+from mailstack.policy.wire import text_of
 
 __all__ = ["EXCEPT", "Checker", "Finding", "PolicyConfigError", "level_of", "read_config"]
 
@@ -16,6 +17,7 @@ EXCEPT = "except"
 LEVEL = "enforcementLevel"
 DISABLED = "disabled"
 IMAGE = "docker:index/image:Image"
+BUILDX = "docker-build:index:Image"
 NAMESPACE = "kubernetes:core/v1:Namespace"
 
 
@@ -25,12 +27,16 @@ class PolicyConfigError(RuntimeError):
 
 @dataclass(frozen=True, kw_only=True)
 class Finding:
-    """A policy, the resource that violates it, and how: one sentence."""
+    """A policy, the resource that violates it, and how: one sentence.
+
+    ``unclear``: it may violate it, ``message`` is the input that nobody knows before the update.
+    """
 
     policy: Policy
     resource: Resource
     message: str
     level: Level
+    unclear: bool = False
 
 
 @dataclass
@@ -56,7 +62,7 @@ class Checker:
             _note(self._seen, resource)
 
     def violations(self, policy: Policy, resource: Resource, config: Mapping[str, Any]) -> list[str]:
-        """Return how ``resource``, which was noted, violates ``policy``: a sentence each."""
+        """Return how ``resource``, which was noted, violates ``policy``: a sentence each, or what is ``Unclear``."""
         with self._lock:
             if self._seen.environment not in policy.environments or resource.name in config.get(EXCEPT, ()):
                 return []
@@ -70,7 +76,8 @@ class Checker:
             if level == DISABLED:
                 continue
             for message in self.violations(policy, resource, told if isinstance(told, Mapping) else {}):
-                yield Finding(policy=policy, resource=resource, message=message, level=Level(level))
+                unclear = isinstance(message, Unclear)
+                yield Finding(policy=policy, resource=resource, message=message, level=Level(level), unclear=unclear)
 
 
 def level_of(policy: Policy, config: Mapping[str, Any]) -> str:
@@ -80,7 +87,7 @@ def level_of(policy: Policy, config: Mapping[str, Any]) -> str:
     """
     told = config.get("all", {}) if policy.name not in config else config[policy.name]
     level = told if isinstance(told, str) else told.get(LEVEL, policy.level)
-    if level not in {*Level, DISABLED}:
+    if not isinstance(level, str) or level not in {*Level, DISABLED}:
         raise PolicyConfigError(
             f"{policy.name}: {level!r} is no level. Fix: write one of {', '.join([*Level, DISABLED])}"
         )
@@ -90,7 +97,7 @@ def level_of(policy: Policy, config: Mapping[str, Any]) -> str:
 def _note(seen: Seen, resource: Resource) -> None:
     inputs = resource.inputs
     if resource.type.startswith(COMPONENT):
-        seen.environment = inputs.get("environment") or seen.environment
+        seen.environment = text_of(inputs.get("environment")) or seen.environment
     if resource.is_component("PostfixRelay"):
         for _, text in resource.shown("container/queue"):
             volume, _, what = text.removeprefix("volume ").partition(", ")
@@ -101,6 +108,9 @@ def _note(seen: Seen, resource: Resource) -> None:
         seen.ramps |= {key.removeprefix("dmarc/") for key, text in dated if "may follow" in text}
     if resource.type == IMAGE and inputs.get("build"):
         seen.built.add(str(inputs.get("imageName")))
+    if resource.type == BUILDX:
+        tags = inputs.get("tags")
+        seen.built |= {str(tag) for tag in tags} if isinstance(tags, list) else set()
     if resource.type == NAMESPACE:
         options = resource.options
         stays = True if options.protect else options.retain_on_delete
@@ -128,4 +138,17 @@ def read_config(text: str) -> dict[str, Any]:
                 f"{name}: {', '.join(sorted(extra)) if extra else repr(told)} means nothing here. "
                 f"Fix: write a level, or a mapping of {', '.join(sorted(known.get(name, {LEVEL})))}"
             )
+        _require_types(name, told if isinstance(told, dict) else {})
+    for policy in POLICIES:
+        level_of(policy, found)
     return found
+
+
+def _require_types(name: str, told: Mapping[str, Any]) -> None:
+    """Raise PolicyConfigError for a setting of a wrong type, as the engine does by the policies' schema."""
+    excepted = told.get(EXCEPT, [])
+    if not isinstance(excepted, list) or not all(isinstance(one, str) for one in excepted):
+        raise PolicyConfigError(f'{name}: {EXCEPT} is {excepted!r}. Fix: write a list of names, such as ["postal"]')
+    for setting, value in told.items():
+        if setting not in {EXCEPT, LEVEL} and (isinstance(value, bool) or not isinstance(value, int)):
+            raise PolicyConfigError(f"{name}: {setting} is {value!r}. Fix: write a whole number")

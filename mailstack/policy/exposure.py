@@ -5,7 +5,9 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from mailstack.policy.model import Level, Policy, Resource, Seen
+from mailstack.policy.model import Level, Policy, Resource, Seen, Unclear
+from mailstack.policy.pods import pod_spec, pods_are_unknown, pods_containers
+from mailstack.policy.wire import UNKNOWN, has_unknown, mappings, text_of, within
 
 __all__ = ["NO_PUBLIC_ADMIN"]
 
@@ -14,6 +16,10 @@ FOR_ALL = frozenset({25, 53, 80, 443, 465, 587})
 # Behind a load balancer a harmless port may lead here. MariaDB, Postal's web server, PostgreSQL, Redis, Caddy's admin
 # API, etcd, Kubernetes, metrics of the relay, of Postal and of hosts.
 INNER = frozenset({3306, 5000, 5432, 6379, 2019, 2375, 2376, 2379, 2380, 6443, 10250, 9154, 9090, 9091, 9100})
+# Postal's web server, with a login of its own, is meant to be reached by TLS that something before it speaks.
+BEHIND_A_PROXY = frozenset({5000})
+# Where nobody says another address.
+EVERYWHERE = "0.0.0.0"  # noqa: S104
 INNER_NAMES = frozenset({"mysql", "mariadb", "metrics", "health", "admin"})
 ALLOWED = re.compile(r"(?:.*/)?firewall/allow/(\d+) (tcp|udp)/(\w+)")
 # Addresses that Postal's component shows, and what it means where they are public.
@@ -29,8 +35,10 @@ def _no_public_admin(resource: Resource, _seen: Seen, _config: Mapping[str, Any]
         yield from _shown(resource)
     if resource.type == "docker:index/container:Container":
         yield from _container(resource)
-    if resource.type.startswith("kubernetes:") and kind in IN_A_CLUSTER:
-        yield from IN_A_CLUSTER[kind](resource)
+    if resource.type == "docker:index/service:Service":
+        yield from _swarm(resource)
+    if resource.type.startswith("kubernetes:"):
+        yield from IN_A_CLUSTER.get(kind.removesuffix("Patch"), _pods)(resource)
 
 
 def _shown(resource: Resource) -> Iterator[str]:
@@ -47,13 +55,29 @@ def _shown(resource: Resource) -> Iterator[str]:
 
 
 def _container(resource: Resource) -> Iterator[str]:
-    if resource.inputs.get("networkMode") == "host":
+    inputs = resource.inputs
+    yield from (Unclear(name) for name in ("networkMode", "ports", "publishAllPorts") if has_unknown(inputs.get(name)))
+    if inputs.get("networkMode") == "host":
         yield "the container is on its host's network: whatever it listens on, the host does"
+    if inputs.get("publishAllPorts"):
+        yield "publishAllPorts shows every port of its image on every address"
     for port in resource.entries("ports"):
-        numbers = (_number(port.get("internal")), _number(port.get("external")))
-        shown = {number for number in numbers if number is not None}
-        if _is_public(str(port.get("ip") or "0.0.0.0")) and not shown <= FOR_ALL:  # noqa: S104 - Docker's default
-            yield f"port {sorted(shown - FOR_ALL)} of the container is published on every address"
+        yield from _published(port, ("internal", "external"), port.get("ip"))
+
+
+def _swarm(resource: Resource) -> Iterator[str]:
+    """Yield what a service of a swarm publishes: always on every address."""
+    if has_unknown(within(resource.inputs, "endpointSpec")):
+        yield Unclear("endpointSpec")
+    for port in resource.entries("endpointSpec", "ports"):
+        yield from _published(port, ("targetPort", "publishedPort"), None)
+
+
+def _published(port: Mapping[str, Any], names: tuple[str, str], address: Any) -> Iterator[str]:
+    shown = {_number(port.get(name)) for name in names} - {None} - FOR_ALL
+    if shown and not has_unknown(dict(port)) and _is_public(text_of(address) or EVERYWHERE):
+        text = ", ".join(sorted(map(str, shown)))
+        yield f"port {text} of the container is published on every address"
 
 
 def _firewall(resource: Resource) -> Iterator[str]:
@@ -71,43 +95,97 @@ def _firewall(resource: Resource) -> Iterator[str]:
 
 
 def _holds_everybody(text: str) -> bool:
-    return any(network.strip().endswith("/0") for network in text.split(","))
+    """Tell whether a list of networks holds one that is no neighbourhood any more: half of everybody is everybody."""
+    return any(_is_vast(network.strip()) for network in text.split(","))
+
+
+def _is_vast(text: str) -> bool:
+    try:
+        network = ipaddress.ip_network(text, strict=False)
+    except ValueError:
+        return False
+    least = 8 if network.version == 4 else 16  # larger than what one organisation has
+    return network.prefixlen == 0 or (network.prefixlen < least and not network.is_private)
 
 
 def _service(resource: Resource) -> Iterator[str]:
-    spec = resource.mapping("spec")
-    ranges = spec.get("loadBalancerSourceRanges") or []
-    open_to_all = not ranges or any(_holds_everybody(str(one)) for one in ranges)
-    if spec.get("type") not in {"LoadBalancer", "NodePort"} and not spec.get("externalIPs"):
+    told = [("spec", name) for name in ("type", "ports", "externalIPs", "loadBalancerSourceRanges")]
+    unknown = [".".join(path) for path in told if has_unknown(within(resource.inputs, *path))]
+    if unknown:
+        yield Unclear(", ".join(unknown))
         return
-    if not open_to_all:
+    spec = resource.mapping("spec")
+    ranges = spec.get("loadBalancerSourceRanges")
+    if text_of(spec.get("type")) not in {"LoadBalancer", "NodePort"} and not spec.get("externalIPs"):
+        return
+    if isinstance(ranges, list) and ranges and not any(_holds_everybody(str(one)) for one in ranges):
         return
     for port in resource.entries("spec", "ports"):
         number, target = _number(port.get("port")), port.get("targetPort")
-        if number not in FOR_ALL or _number(target) in INNER or target in INNER_NAMES:
+        if number not in FOR_ALL or _is_inner(target):
             yield f"the Service shows port {number} (to {target or number}) outside the cluster"
 
 
+def _is_inner(port: Any) -> bool:
+    return _number(port) in INNER or text_of(port) in INNER_NAMES
+
+
 def _network_policy(resource: Resource) -> Iterator[str]:
+    if has_unknown(within(resource.inputs, "spec", "ingress")):
+        yield Unclear("spec.ingress")
     for rule in resource.entries("spec", "ingress"):
-        peers = rule.get("from") or []
-        blocks = [str(peer["ipBlock"].get("cidr")) for peer in peers if isinstance(peer.get("ipBlock"), dict)]
+        if has_unknown(rule):
+            continue
+        peers, ports = mappings(rule.get("from")), mappings(rule.get("ports"))
+        blocks = [str(within(peer, "ipBlock", "cidr")) for peer in peers]
         if peers and not any(_holds_everybody(block) for block in blocks):
             continue
-        if not rule.get("ports"):
+        if not ports or any(port.get("port") is None for port in ports):
             yield "the NetworkPolicy lets everybody reach every port of its pods"
-        for port in rule.get("ports") or ():
-            if _number(port.get("port")) in INNER or port.get("port") in INNER_NAMES:
-                yield f"the NetworkPolicy lets everybody reach port {_number(port['port']) or port['port']}"
+        for port in ports:
+            if _is_inner(port.get("port")) or INNER & _span(port):
+                yield f"the NetworkPolicy lets everybody reach port {_text(port)}"
+
+
+def _span(port: Mapping[str, Any]) -> set[int]:
+    first = _number(port.get("port"))
+    return set() if first is None else set(range(first, (_number(port.get("endPort")) or first) + 1))
+
+
+def _text(port: Mapping[str, Any]) -> str:
+    first, last = _number(port.get("port")) or port.get("port"), _number(port.get("endPort"))
+    return f"{first}" if last is None else f"{first} to {last}"
 
 
 def _pods(resource: Resource) -> Iterator[str]:
-    pods = resource.mapping("spec", "template", "spec")
-    for container in resource.entries("spec", "template", "spec", "containers"):
-        for port in container.get("ports") or ():
-            number = _number(port.get("hostPort") or (port.get("containerPort") if pods.get("hostNetwork") else None))
-            if number is not None and number not in FOR_ALL and _is_public(str(port.get("hostIP") or "0.0.0.0")):  # noqa: S104
-                yield f"container {container.get('name')} takes port {number} of its node, on every address"
+    on_node = pod_spec(resource).get("hostNetwork")
+    if on_node is UNKNOWN:
+        yield Unclear("hostNetwork")
+    if pods_are_unknown(resource):
+        yield Unclear("containers")
+    for container in pods_containers(resource):
+        name, told = container.get("name"), container.get("ports")
+        if has_unknown(told):
+            yield Unclear(f"ports of container {name}")
+        elif on_node and not told:
+            yield f"container {name} is on its node's network: whatever it listens on, the node does"
+        for port in mappings(told):
+            number = _number(port.get("hostPort") or (port.get("containerPort") if on_node else None))
+            public = _is_public(text_of(port.get("hostIP")) or EVERYWHERE) and not has_unknown(port)
+            if number is not None and number not in FOR_ALL and public:
+                yield f"container {name} takes port {number} of its node, on every address"
+
+
+def _ingress(resource: Resource) -> Iterator[str]:
+    rules = resource.entries("spec", "rules")
+    backends = [within(path, "backend") for rule in rules for path in mappings(within(rule, "http", "paths"))]
+    for backend in (within(resource.inputs, "spec", "defaultBackend"), *backends):
+        port = within(backend, "service", "port")
+        number, name = within(port, "number"), within(port, "name")
+        if has_unknown(port) or UNKNOWN in (number, name):
+            yield Unclear("port of a backend")
+        elif _number(number) in INNER - BEHIND_A_PROXY or text_of(name) in INNER_NAMES:
+            yield f"the Ingress leads the world to port {_number(number) or name}"
 
 
 def _is_public(text: str) -> bool:
@@ -125,11 +203,10 @@ def _number(value: Any) -> int | None:
     return int(text) if text.isdigit() else None
 
 
-WITH_PODS = ("Deployment", "StatefulSet", "DaemonSet", "Job", "ReplicaSet")
 IN_A_CLUSTER: Mapping[str, Callable[[Resource], Iterator[str]]] = {
     "Service": _service,
     "NetworkPolicy": _network_policy,
-    **dict.fromkeys(WITH_PODS, _pods),
+    "Ingress": _ingress,
 }
 NO_PUBLIC_ADMIN = Policy(
     name="no-public-admin-port",

@@ -6,9 +6,9 @@ from enum import StrEnum
 from functools import cached_property
 from typing import Any
 
-from mailstack.policy.wire import opened, read
+from mailstack.policy.wire import mappings, opened, read, within
 
-__all__ = ["COMPONENT", "EVERYWHERE", "Check", "Level", "Options", "Policy", "Resource", "Seen"]
+__all__ = ["COMPONENT", "EVERYWHERE", "Check", "Level", "Options", "Policy", "Resource", "Seen", "Unclear"]
 
 # Our own components: their inputs are the plan as it is shown, a flat mapping of names to texts.
 COMPONENT = "mailstack:index:"
@@ -66,15 +66,12 @@ class Resource:
 
     def mapping(self, *path: str) -> dict[str, Any]:
         """Return the mapping at ``path``, empty where there is none."""
-        value: Any = self.inputs
-        for key in path:
-            value = value.get(key) if isinstance(value, dict) else None
+        value = within(self.inputs, *path)
         return value if isinstance(value, dict) else {}
 
     def entries(self, *path: str) -> list[dict[str, Any]]:
         """Return the mappings of the list at ``path``, none where there is no list."""
-        value = self.mapping(*path[:-1]).get(path[-1])
-        return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
+        return mappings(within(self.inputs, *path))
 
 
 @dataclass
@@ -94,7 +91,13 @@ class Seen:
     ramps: set[str] = field(default_factory=set)
 
 
-# (resource, what was seen before, the policy's configuration) to one sentence for each violation.
+class Unclear(str):
+    """Which input a policy would have to know: nobody does before the update, which asks again."""
+
+    __slots__ = ()
+
+
+# (resource, what was seen before, the policy's configuration) to one sentence for each violation, or what is unclear.
 Check = Callable[[Resource, Seen, Mapping[str, Any]], Iterator[str]]
 
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from mailstack.dns.tags import tags_of
-from mailstack.policy.model import EVERYWHERE, Level, Policy, Resource, Seen
-from mailstack.policy.wire import UNKNOWN
+from mailstack.policy.model import EVERYWHERE, Level, Policy, Resource, Seen, Unclear
+from mailstack.policy.wire import UNKNOWN, has_unknown, text_of
 
 __all__ = ["DMARC", "NOT_PROXIED", "TTL"]
 
@@ -17,7 +17,9 @@ PROXIABLE = frozenset({"A", "AAAA", "CNAME"})
 ENFORCED = frozenset({"quarantine", "reject"})
 # What `dns.records` and the domains' settings write: `record/NAME-txt-dmarc` to `TTL "text" "text"`.
 SHOWN = "record/"
-DMARC_NAME = "_dmarc."
+DMARC_NAME = "_dmarc"
+# Cloudflare's "automatic".
+AUTOMATIC, AUTOMATIC_SECONDS = 1, 300
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,15 +27,21 @@ class _Record:
     what: str
     name: str
     ttl: Any
-    text: str
+    text: Any
 
 
 def _records(resource: Resource) -> Iterator[_Record]:
     inputs = resource.inputs
     if AT_CLOUDFLARE.fullmatch(resource.type):
-        name, kind = str(inputs.get("name")), str(inputs.get("type"))
-        text = str(inputs.get("content") or "")
-        yield _Record(what=f"{name} {kind}", name=name, ttl=inputs.get("ttl"), text=_joined(text))
+        name, kind, ttl = str(inputs.get("name")), str(inputs.get("type")), inputs.get("ttl")
+        # Before version 6 of the provider a record's text was its `value`.
+        text = inputs.get("content", inputs.get("value", ""))
+        yield _Record(
+            what=f"{name} {kind}",
+            name=name.lower().rstrip("."),
+            ttl=AUTOMATIC_SECONDS if ttl == AUTOMATIC else ttl,
+            text=_joined(text) if isinstance(text, str) else text,
+        )
     if resource.is_component("DnsRecords"):
         for key, value in inputs.items():
             if key.startswith(SHOWN) and isinstance(value, str):
@@ -49,29 +57,47 @@ def _joined(text: str) -> str:
 
 def _not_proxied(resource: Resource, _seen: Seen, _config: Mapping[str, Any]) -> Iterator[str]:
     inputs = resource.inputs
-    if AT_CLOUDFLARE.fullmatch(resource.type) and inputs.get("type") in PROXIABLE and inputs.get("proxied"):
-        yield f"{inputs.get('name')} {inputs['type']} is proxied: Cloudflare's proxy takes no mail"
+    kind = inputs.get("type")
+    if not AT_CLOUDFLARE.fullmatch(resource.type) or (kind is not UNKNOWN and text_of(kind) not in PROXIABLE):
+        return
+    if has_unknown(inputs.get("proxied")):
+        yield Unclear("proxied")
+    elif inputs.get("proxied") and kind is UNKNOWN:
+        yield Unclear("type")
+    elif inputs.get("proxied"):
+        yield f"{inputs.get('name')} {kind} is proxied: Cloudflare's proxy takes no mail"
 
 
 def _dmarc(resource: Resource, seen: Seen, _config: Mapping[str, Any]) -> Iterator[str]:
     for record in _records(resource):
-        if not record.name.startswith(DMARC_NAME) or "v=dmarc1" not in record.text.lower():
+        if record.name != DMARC_NAME and not record.name.startswith(f"{DMARC_NAME}."):
             continue
-        domain = record.name.removeprefix(DMARC_NAME)
+        if record.text is UNKNOWN:
+            yield Unclear("content")
+            continue
+        # Spaces may stand around each equals sign (RFC 9989 §4.8).
+        if not re.match(r"\s*v\s*=\s*dmarc1\b", str(record.text).lower()):
+            continue
+        # A name without its zone is one below it.
+        domain = record.name.removeprefix(DMARC_NAME).removeprefix(".") or "the zone"
         tags = tags_of(record.text.lower()) or {}
         if domain in seen.ramps:
             continue  # on its way, with dates that `mailstack validate` holds it to
-        for tag in ("p", "sp"):
+        for tag in ("p", "sp", "np"):
             if tags.get(tag, "none" if tag == "p" else "reject") not in ENFORCED:
                 yield f"{record.name} says {tag}={tags.get(tag, '(nothing)')}: mail in {domain}'s name by others passes"
         if tags.get("t") == "y" or tags.get("pct") == "0":
             yield f"{record.name} is only a test (t=y or pct=0): receivers do not apply its policy"
+        elif tags.get("pct", "100") != "100":
+            yield f"{record.name} has pct={tags['pct']}: to the other messages many receivers do not apply it"
 
 
 def _ttl(resource: Resource, _seen: Seen, config: Mapping[str, Any]) -> Iterator[str]:
     least, most = int(config["min_seconds"]), int(config["max_seconds"])
     for record in _records(resource):
-        if record.ttl is None or record.ttl is UNKNOWN:
+        if record.ttl is UNKNOWN:
+            yield Unclear("ttl")
+        if not re.fullmatch(r"\d+(\.\d+)?", str(record.ttl)):
             continue
         seconds = int(float(record.ttl))
         if not least <= seconds <= most:

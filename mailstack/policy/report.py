@@ -13,7 +13,8 @@ __all__ = ["policy_report"]
 def policy_report(stack: str, resources: Sequence[Resource], config: Mapping[str, Any]) -> dict[str, Any]:
     """Hold ``resources``, in the order of their registration, against all policies and return what was seen.
 
-    ``ok``: no mandatory policy is violated. Of each policy: ``applies`` in this environment, and its ``violations``.
+    ``ok``: no mandatory policy is violated. Of each policy: ``applies`` in this environment, its ``violations``, and
+    ``unclear``: inputs that only an update tells.
     """
     checker = Checker(config)
     found = [finding for resource in resources for finding in checker.check(resource)]
@@ -25,7 +26,8 @@ def policy_report(stack: str, resources: Sequence[Resource], config: Mapping[str
             "applies": checker.environment in policy.environments,
             "source": policy.source,
             "remedy": policy.remedy,
-            "violations": [_violation(finding) for finding in found if finding.policy is policy],
+            "violations": [_told(one) for one in found if one.policy is policy and not one.unclear],
+            "unclear": [_told(one) for one in found if one.policy is policy and one.unclear],
         }
         for policy in POLICIES
     ]
@@ -33,10 +35,10 @@ def policy_report(stack: str, resources: Sequence[Resource], config: Mapping[str
         "stack": stack,
         "environment": checker.environment,
         "resources": len(resources),
-        "ok": all(finding.level is not Level.MANDATORY for finding in found),
+        "ok": all(one.unclear or one.level is not Level.MANDATORY for one in found),
         "policies": policies,
     }
 
 
-def _violation(finding: Finding) -> dict[str, str]:
+def _told(finding: Finding) -> dict[str, str]:
     return {"resource": finding.resource.name, "type": finding.resource.type, "message": finding.message}

@@ -6,7 +6,8 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from mailstack.policy.model import Level, Policy, Resource, Seen
+from mailstack.policy.model import Level, Policy, Resource, Seen, Unclear
+from mailstack.policy.wire import has_unknown
 
 __all__ = ["SECRETS"]
 
@@ -37,8 +38,16 @@ LOOKS_SECRET = re.compile(
 )
 
 
+# Of what is run: NAME=VALUE and --name VALUE. A value that begins with $ or / is in a variable or a file.
+ASSIGNED = re.compile(
+    r"""(?<![\w$/.-])(?P<name>[A-Za-z_]\w*)=['"]?(?![$/'"\s])\S|--(?P<option>[a-z-]+)[= ]['"]?(?![$/'"\s-])\S"""
+)
+RUN = frozenset({"create", "update", "delete", "args", "command", "entrypoints"})
+
+
 def _secrets(resource: Resource, _seen: Seen, _config: Mapping[str, Any]) -> Iterator[str]:
     always = ALWAYS.get(resource.type, ())
+    yield from (Unclear(name) for name in always if has_unknown(resource.marked.get(name)))
     for path, value in _texts(resource.marked):
         where = ".".join(path)
         if path[0] in always and value:
@@ -47,6 +56,17 @@ def _secrets(resource: Resource, _seen: Seen, _config: Mapping[str, Any]) -> Ite
             yield f"{where} is named like a secret and is in clear"
         elif LOOKS_SECRET.search(value):
             yield f"{where} holds what looks like a key or a password, in clear"
+        elif RUN & {*path} and (told := _handed_over(value)):
+            yield f"{where} hands over {told} in clear: it stands in state, previews and the list of processes"
+
+
+def _handed_over(text: str) -> str:
+    """Return the variable or option of a command that carries a secret, "" where none does."""
+    for found in ASSIGNED.finditer(text):
+        name = found["name"] or found["option"]
+        if NAMED.fullmatch(name.replace("-", "_")):
+            return name if found["name"] else f"--{name}"
+    return ""
 
 
 def _texts(value: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], str]]:
@@ -61,6 +81,8 @@ def _texts(value: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, 
             yield (*path, name), told
         for key, item in value.items():
             yield from _texts(item, (*path, key))
+    elif isinstance(value, list) and RUN & {*path} and all(isinstance(item, str) for item in value):
+        yield path, " ".join(value)  # an option and its value are two words of a command
     elif isinstance(value, list):
         for number, item in enumerate(value):
             yield from _texts(item, (*path, str(number)))

@@ -1,16 +1,20 @@
 """What holds mail outlives the resource that made it."""
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from mailstack.policy.model import Level, Policy, Resource, Seen
+from mailstack.policy.pods import pod_spec, pods_containers
+from mailstack.policy.wire import mappings, text_of
 
 __all__ = ["STATE"]
 
 CLAIM = "kubernetes:core/v1:PersistentVolumeClaim"
-VOLUMES = frozenset({"docker:index/volume:Volume", CLAIM, "kubernetes:core/v1:PersistentVolume"})
-WORKLOADS = frozenset({"kubernetes:apps/v1:StatefulSet", "kubernetes:apps/v1:Deployment"})
-QUEUE = "/var/spool/postfix"
+# Volumes of every provider are called so; of a zone every record goes with it.
+HOLDS = re.compile(rf"{CLAIM}|kubernetes:core/v1:PersistentVolume|.*:Volume|cloudflare:index/zone:Zone")
+# Where accepted mail, Postal's mail and keys, and certificates are.
+DATA = ("/var/spool/postfix", "/var/lib/mysql", "/var/lib/postgresql")
 # Of our components: settings by which data goes with the resource.
 GOING: Mapping[str, tuple[str, str]] = {
     "mariadb/remove_data": ("yes", "`pulumi destroy` removes Postal's databases, which are mail and keys"),
@@ -19,14 +23,19 @@ GOING: Mapping[str, tuple[str, str]] = {
 
 
 def _state(resource: Resource, seen: Seen, _config: Mapping[str, Any]) -> Iterator[str]:
-    if resource.type in VOLUMES and not _stays(resource, seen):
-        yield "holds data and goes with the stack: it is neither protected nor retained on delete"
+    if HOLDS.fullmatch(resource.type) and not _stays(resource, seen):
+        if resource.options.retain_on_delete is None:
+            yield (
+                "holds data and is not protected. Whether it is retained on delete the engine tells no policy: "
+                "where it is, name it in the policy's `except`"
+            )
+        else:
+            yield "holds data and goes with the stack: it is neither protected nor retained on delete"
     for name, (value, meaning) in GOING.items():
         for key, text in resource.shown(name):
             if text == value:
                 yield f"{key} is {value}: {meaning}"
-    if resource.type in WORKLOADS:
-        yield from _workload(resource, seen)
+    yield from _workload(resource, seen)
 
 
 def _stays(resource: Resource, seen: Seen) -> bool:
@@ -34,25 +43,33 @@ def _stays(resource: Resource, seen: Seen) -> bool:
     if options.protect or options.retain_on_delete:
         return True
     # The engine tells policies of protect alone; the relay's component says itself whether its queue stays.
-    return options.retain_on_delete is None and resource.inputs.get("name") in seen.kept_volumes
+    return options.retain_on_delete is None and text_of(resource.inputs.get("name")) in seen.kept_volumes
 
 
 def _workload(resource: Resource, seen: Seen) -> Iterator[str]:
-    claims = {claim.get("metadata", {}).get("name") for claim in resource.entries("spec", "volumeClaimTemplates")}
-    if claims:
-        retention = resource.mapping("spec", "persistentVolumeClaimRetentionPolicy")
-        for when, what in (("whenDeleted", "with the StatefulSet"), ("whenScaled", "with fewer pods")):
-            if retention.get(when) == "Delete":
-                yield f"its volume claims go {what} ({when} is Delete)"
-        namespace = resource.mapping("metadata").get("namespace")
-        if seen.namespaces.get(str(namespace)) is False:
-            yield f"its volume claims go with namespace {namespace}, which the stack made and does not retain"
-    volumes = {volume.get("name"): volume for volume in resource.entries("spec", "template", "spec", "volumes")}
-    for container in resource.entries("spec", "template", "spec", "containers"):
-        for mount in container.get("volumeMounts") or ():
-            volume = volumes.get(mount.get("name"), {})
-            if mount.get("mountPath") == QUEUE and "emptyDir" in volume:
-                yield f"container {container.get('name')} keeps accepted mail in an emptyDir, which goes with its pod"
+    # A job's pods go by themselves.
+    if not resource.type.startswith("kubernetes:") or resource.type.endswith(("Job", "JobPatch")):
+        return
+    if resource.entries("spec", "volumeClaimTemplates"):
+        yield from _claims(resource, seen)
+    kept = {}
+    for volume in mappings(pod_spec(resource).get("volumes")):
+        kept[text_of(volume.get("name"))] = "emptyDir" not in volume
+    for container in pods_containers(resource):
+        for mount in mappings(container.get("volumeMounts")):
+            path = text_of(mount.get("mountPath"))
+            if path.startswith(DATA) and not kept.get(text_of(mount.get("name")), True):
+                yield f"container {container.get('name')} keeps {path} in an emptyDir, which goes with its pod"
+
+
+def _claims(resource: Resource, seen: Seen) -> Iterator[str]:
+    retention = resource.mapping("spec", "persistentVolumeClaimRetentionPolicy")
+    for when, what in (("whenDeleted", "with the StatefulSet"), ("whenScaled", "with fewer pods")):
+        if retention.get(when) == "Delete":
+            yield f"its volume claims go {what} ({when} is Delete)"
+    namespace = text_of(resource.mapping("metadata").get("namespace"))
+    if seen.namespaces.get(namespace) is False:
+        yield f"its volume claims go with namespace {namespace}, which the stack made and does not retain"
 
 
 STATE = Policy(

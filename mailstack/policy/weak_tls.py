@@ -5,7 +5,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from mailstack.policy.model import EVERYWHERE, Level, Policy, Resource, Seen
+from mailstack.policy.model import EVERYWHERE, Level, Policy, Resource, Seen, Unclear
+from mailstack.policy.wire import UNKNOWN, text_of
 
 __all__ = ["WEAK_TLS"]
 
@@ -17,6 +18,22 @@ LINE = re.compile(r"^(\w+) = (.*)$", re.MULTILINE)
 OF_THE_HOST = "(tls_protocols of the host)"
 OLD = ("SSLv2", "SSLv3", "TLSv1", "TLSv1.1")
 # Postal checks the certificate with these two only (mailstack/postal/relays.py).
+UNCHECKED = re.compile(r"""insecure-skip-tls-verify["']?:\s*true""")
+# Grades and words of OpenSSL by which a checked connection may still be read by others, or by anybody's key.
+CIPHERS = re.compile(r"(smtpd?|lmtp)_tls_(mandatory_)?ciphers")
+CIPHER_LIST = re.compile(r"tls_(high|medium|low|export|null)_cipherlist")
+STRONG = frozenset({"high", "medium"})
+BROKEN = frozenset({
+    "3DES", "ADH", "AECDH", "ALL", "COMPLEMENTOFALL", "DES", "EXP", "EXPORT", "LOW", "MD5", "NULL", "RC2", "RC4",
+    "aNULL", "eNULL",
+})  # fmt: skip
+OLD_BROWSERS = "browsers older than TLS 1.2 log in to Postal"
+ZONE_SETTINGS: Mapping[tuple[str, str], str] = {
+    ("min_tls_version", "1.0"): OLD_BROWSERS,
+    ("min_tls_version", "1.1"): OLD_BROWSERS,
+    ("ssl", "off"): "the zone's sites are served in clear",
+    ("ssl", "flexible"): "Cloudflare asks the zone's sites in clear",
+}
 POSTAL_CHECKED = frozenset({"TLS", "STARTLS"})
 
 
@@ -31,20 +48,32 @@ def _weak_tls(resource: Resource, _seen: Seen, _config: Mapping[str, Any]) -> It
             for key, text in resource.shown("rule/require_tls")
             if text == "no"
         )
-    if resource.type == "pulumi:providers:docker":
-        inputs = resource.inputs
-        if str(inputs.get("host", "")).startswith("tcp://") and not {"keyMaterial", "certPath"} & inputs.keys():
-            yield f"the Docker engine at {inputs['host']} is asked without TLS: whoever reaches it is root there"
+    yield from _elsewhere(resource)
+
+
+def _elsewhere(resource: Resource) -> Iterator[str]:
+    """Yield what is weak outside of our components."""
+    inputs = resource.inputs
+    in_clear = resource.type == "pulumi:providers:docker" and str(inputs.get("host", "")).startswith("tcp://")
+    if in_clear and not {"keyMaterial", "certPath"} & inputs.keys():
+        yield f"the Docker engine at {inputs['host']} is asked without TLS: whoever reaches it is root there"
+    if inputs.get("kubeconfig") is UNKNOWN:
+        yield Unclear("kubeconfig")
+    if resource.type == "pulumi:providers:kubernetes" and UNCHECKED.search(str(inputs.get("kubeconfig") or "")):
+        yield "kubeconfig has insecure-skip-tls-verify: whoever answers gets the login to the cluster"
+    if resource.type == "cloudflare:index/zoneSetting:ZoneSetting":
+        name, value = text_of(inputs.get("settingId")), str(inputs.get("value"))
+        if (name, value) in ZONE_SETTINGS:
+            yield f"zone setting {name} is {value}: {ZONE_SETTINGS[name, value]}"
+    if resource.type == "kubernetes:core/v1:ConfigMap":
+        for key, text in resource.mapping("data").items():
+            for name, value in LINE.findall(text if isinstance(text, str) else ""):
+                yield from (f"{key}: {sentence}" for sentence in _line(name, value))
 
 
 def _relay(resource: Resource) -> Iterator[str]:
     for name, value in _parameters(resource):
-        if name == "smtp_tls_security_level" and value not in CHECKED:
-            yield f"smtp_tls_security_level is {value}: the upstream's certificate is not checked for its name"
-        if name.endswith(("tls_mandatory_protocols", "smtp_tls_protocols")) and not _new_protocols(value):
-            yield f"{name} is {value}: older than TLS 1.2 would do"
-        if name == "smtp_sasl_security_options" and "noplaintext" not in value:
-            yield f"{name} is {value}: the password could travel in clear"
+        yield from _line(name, value)
     homeward = _homeward(resource)
     for _, text in resource.shown("master.cf"):
         for service in text.splitlines():
@@ -55,6 +84,34 @@ def _relay(resource: Resource) -> Iterator[str]:
             within = options.get("smtpd_tls_auth_only") == "yes" or options.get("smtpd_tls_security_level") == "encrypt"
             if options.get("smtpd_sasl_auth_enable") == "yes" and not within:
                 yield f"service {name} takes passwords in clear"
+
+
+def _line(name: str, value: str) -> Iterator[str]:
+    """Yield what is weak in a line of main.cf."""
+    if name == "smtp_tls_security_level" and value not in CHECKED:
+        yield f"smtp_tls_security_level is {value}: the upstream's certificate is not checked for its name"
+    if name.endswith(("tls_mandatory_protocols", "smtp_tls_protocols")) and not _new_protocols(value):
+        yield f"{name} is {value}: older than TLS 1.2 would do"
+    if CIPHERS.fullmatch(name) and value not in STRONG:
+        yield f"{name} is {value}: broken ciphers, or none, would do"
+    if CIPHER_LIST.fullmatch(name) and (broken := _broken(value)):
+        yield f"{name} has {', '.join(broken)}: whoever is in between could read the mail"
+    if name == "smtp_tls_per_site":
+        yield "smtp_tls_per_site is set: it takes TLS, or the check of the name, away from single destinations"
+    if name == "smtpd_sasl_auth_enable" and value == "yes":
+        yield "smtpd_sasl_auth_enable is yes for every service: those without TLS take passwords in clear"
+    if name == "smtp_sasl_security_options" and "noplaintext" not in value:
+        yield f"{name} is {value}: the password could travel in clear"
+
+
+def _broken(ciphers: str) -> list[str]:
+    """Return the words of a list of ciphers that let in what is broken; ``!`` and ``-`` take out, ``+`` only moves."""
+    words = [word for word in re.split(r"[:,\s]+", ciphers) if word]
+    out = {word[1:] for word in words if word[0] in "!-"}
+    if "ALL" in words and "aNULL" in out:
+        out.add("ALL")
+    let_in = [word for word in dict.fromkeys(words) if word[0] not in "!-+@" and word not in out]
+    return [word for word in let_in if set(word.split("+")) & BROKEN]
 
 
 def _homeward(resource: Resource) -> set[str]:

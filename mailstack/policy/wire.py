@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-__all__ = ["UNKNOWN", "Hidden", "opened", "read"]
+__all__ = ["UNKNOWN", "Hidden", "has_unknown", "mappings", "opened", "read", "text_of", "within"]
 
 SIGNATURE = "4dabf18193072939515e22adb298388d"
 SECRET = "1b47061264138c4ac30d75fd1eb44270"  # noqa: S105 - the mark of a secret, not one
@@ -67,3 +67,29 @@ def opened(value: Any) -> Any:
     if isinstance(value, list):
         return [opened(item) for item in value]
     return value
+
+
+def within(value: Any, *path: str) -> Any:
+    """Return what is at ``path``: None where there is nothing, UNKNOWN where it or what it is in is not known."""
+    for key in path:
+        if value is UNKNOWN:
+            return UNKNOWN
+        value = value.get(key) if isinstance(value, dict) else None
+    return value
+
+
+def mappings(value: Any) -> list[dict[str, Any]]:
+    """Return the mappings of a list, none where it is no list."""
+    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
+
+
+def text_of(value: Any) -> str:
+    """Return a text, "" where it is none."""
+    return value if isinstance(value, str) else ""
+
+
+def has_unknown(value: Any) -> bool:
+    """Tell whether an input, or a part of it that is not marked as secret, is not known yet."""
+    if isinstance(value, dict | list):
+        return any(map(has_unknown, value.values() if isinstance(value, dict) else value))
+    return value is UNKNOWN

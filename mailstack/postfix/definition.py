@@ -241,6 +241,8 @@ def _domain_problems(definition: RelayDefinition) -> Iterator[str]:
         _is_address(definition.bounce_host) or HOST_NAME.match(definition.bounce_host)
     ):
         yield f"bounce_host {definition.bounce_host!r}: must be a host name or an IP address"
+    if definition.bounce_host in definition.listen_addresses:
+        yield f"bounce_host {definition.bounce_host!r}: Postfix listens there, and takes port 25 of it for itself"
     for domain in definition.masquerade_domains:
         if domain.lower() not in _lower(definition.sender_domains):
             yield f"masquerade_domains {domain!r}: must be one of sender_domains too, senders are rewritten to it"

@@ -8,7 +8,7 @@ import json
 import re
 from typing import Any, Dict, Iterable, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
-__all__ = ["Choice", "Queued", "choice_of", "chosen", "parse_queue", "shown", "summary"]
+__all__ = ["AGES", "Choice", "Queued", "choice_of", "chosen", "parse_queue", "shown", "summary"]
 
 # What showq writes for the null sender of a bounce.
 NULL_SENDER = "MAILER-DAEMON"
@@ -44,7 +44,8 @@ class Queued(NamedTuple):
 class Choice(NamedTuple):
     """Which messages are meant: those that fit every part that is given. ``everything`` says that no part need be.
 
-    An address may be ``@example.com`` for a whole domain; ``older_than`` is in seconds.
+    An address may be ``@example.com`` for a whole domain; ``older_than`` is in seconds. ``before``, in seconds since
+    1970: not what has come since then.
     """
 
     ids: Tuple[str, ...] = ()
@@ -52,6 +53,7 @@ class Choice(NamedTuple):
     recipients: Tuple[str, ...] = ()
     older_than: Optional[float] = None
     everything: bool = False
+    before: Optional[float] = None
 
     @property
     def empty(self) -> bool:
@@ -62,13 +64,14 @@ class Choice(NamedTuple):
 
 def choice_of(document: Mapping[str, Any]) -> Choice:
     """Return the choice that a role's settings say. Raises ValueError where they say none."""
-    older = document.get("older_than")
+    older, before = document.get("older_than"), document.get("before")
     choice = Choice(
         ids=tuple(document.get("ids") or ()),
         senders=tuple(document.get("senders") or ()),
         recipients=tuple(document.get("recipients") or ()),
         older_than=None if older is None else float(older),
         everything=bool(document.get("everything")),
+        before=None if before is None else float(before),
     )
     if choice.empty:
         raise ValueError("no message is chosen: give ids, senders, recipients, older_than or everything")
@@ -114,6 +117,9 @@ def _fits(message: Queued, choice: Choice, now: float) -> bool:
         return False
     addresses = [address for address, _ in message.recipients]
     if choice.recipients and not any(_matches(one, wanted) for one in addresses for wanted in choice.recipients):
+        return False
+    # Postfix tells whole seconds: what came within that of the look may have come after it.
+    if choice.before is not None and message.arrival >= int(choice.before):
         return False
     return choice.older_than is None or now - message.arrival >= choice.older_than
 

@@ -1,6 +1,6 @@
 """The comment of a pull request: what its change does to one stack, with what needs a person first.
 
-Everything that comes from the preview is code (mailstack/pull_request/text.py): it can say nothing of its own.
+What comes from the preview, and could be read as more than words, is code (mailstack/markdown.py).
 """
 
 import re
@@ -8,10 +8,10 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from mailstack.pull_request.cost import COMMAND, WORKLOADS, Run, runs
+from mailstack.markdown import block, code, row, sentence, shortened
+from mailstack.pull_request.cost import WORKLOADS, Run, runs
 from mailstack.pull_request.declared import Declared, read_declared
-from mailstack.pull_request.preview import Preview, Step
-from mailstack.pull_request.text import block, code, shortened
+from mailstack.pull_request.preview import COMMAND, LAST_WORD, Preview, Step
 
 __all__ = ["LONGEST", "comment", "declared_comment", "marker"]
 
@@ -19,7 +19,7 @@ __all__ = ["LONGEST", "comment", "declared_comment", "marker"]
 LONGEST = 65_000
 RECORD = "cloudflare:index/dnsRecord:DnsRecord"
 # A component whose zones are on a server of our own shows each record as an input of this name.
-SERVER, ENTRY = "mailstack:index:DnsRecords", "record/"
+SERVER, ENTRY, PROVIDER = "mailstack:index:DnsRecords", "record/", "provider"
 SIGNS = {"create": "+", "update": "~", "delete": "-", "replace": "±", "import": "→"}
 WORDS = {
     "create": "to create",
@@ -32,6 +32,8 @@ WORDS = {
 RISKS = {"high": "🔴", "medium": "🟠", "low": "🔵"}
 # Replaced and deleted things first.
 URGENCY = ("delete", "replace", "update", "import", "create")
+# So many things with one risk are named.
+NAMED = 10
 NOTE = "\n\n> **Shortened** by {count} lines, since GitHub takes 65,536 characters. The job's log has all.\n"
 # Inputs of a component that say which code a role has: the runs tell it already.
 CODE = re.compile(r"(^|/)code of role ")
@@ -67,7 +69,16 @@ def comment(stack: str, preview: Preview, *, diff: str | None = None, commit: st
     if commit:
         head += ["", f"Commit {code(commit[:12])}."]
     declared = Declared() if diff is None else read_declared(diff)
+    if _shows(preview, declared.text):
+        declared = Declared()
     return _within("\n".join(head), [*_sections(preview, steps, declared), *_declared(declared.text)])
+
+
+def _shows(preview: Preview, text: str) -> bool:
+    """Tell whether the preview failed for each mistake that ``text`` lists: both read the same settings."""
+    mistakes = [line.strip() for line in text.splitlines() if line.startswith("  - ")]
+    errors = "\n".join(message.text for message in preview.messages if message.severity == "error")
+    return bool(mistakes) and all(mistake in errors for mistake in mistakes)
 
 
 def declared_comment(stack: str, diff: str, *, commit: str | None = None) -> str:
@@ -92,7 +103,7 @@ def _sections(preview: Preview, steps: Sequence[Step], declared: Declared) -> It
     found = runs(steps, declared.restarts)
     errors = [message.text for message in preview.messages if message.severity == "error"]
     if len(errors) > 1 or preview.violations:
-        errors = [text for text in errors if text != "preview failed"]  # the engine's last word, after the reasons
+        errors = [text for text in errors if text != LAST_WORD]
     if errors:
         yield Section("⛔ The preview failed", tuple("\n\n".join(errors).splitlines()), fenced=True)
     yield _listed("⛔ Deleted and replaced", (_gone(step) for step in steps if _word(step) in {"delete", "replace"}))
@@ -109,10 +120,13 @@ def _sections(preview: Preview, steps: Sequence[Step], declared: Declared) -> It
     yield _listed("Restarts and interruptions", _interruptions(found, steps))
     yield _table("Roles that run", ("Host", "Role", "Why", "What happens"), _run_rows(found))
     yield _table("Records", ("", "Record", "Before", "After"), _records(steps))
+    if not preview.broken:  # what was not told until then is not gone
+        told = ((code(one.name), _value(one.old), _value(one.new)) for one in preview.outputs)
+        yield _table("Outputs, for applications and other stacks", ("Output", "Before", "After"), told)
     summaries = [message.text for message in preview.messages if message.severity == "info"]
     yield Section("Deliverability", tuple("\n\n".join(summaries).splitlines()), fenced=True)
     warnings = (message for message in preview.messages if message.severity == "warning")
-    yield _listed("⚠️ Warnings", (f"- {code(message.text)}" for message in warnings))
+    yield _listed("⚠️ Warnings", (f"- {sentence(message.text)}" for message in warnings))
     components = [step for step in steps if step.kind.startswith("mailstack:")]
     yield _table("Settings", ("Where", "Setting", "Before", "After"), _settings(components), folded=True)
     others = [step for step in steps if step not in components and step.kind not in {RECORD, COMMAND}]
@@ -123,19 +137,33 @@ def _policies(preview: Preview) -> Section:
     order = sorted(preview.violations, key=lambda violation: violation.level != "mandatory")
     rows = (
         f"- {'⛔' if found.level == 'mandatory' else '⚠️'} {code(found.level)} {code(found.policy)}"
-        f"{f' at {code(found.resource)}' if found.resource else ''}: {code(found.text)}"
+        f"{f' at {code(found.resource)}' if found.resource else ''}: {sentence(found.text)}"
         for found in order
     )
+    if preview.broken and preview.policies:
+        return _listed("Policies", (*rows, "Asked only of what was seen until the preview failed."))
     if not preview.violations and preview.policies:
         return Section("Policies", (f"✅ {preview.policies} policies are kept.",))
     return _listed("Policies", rows)
 
 
 def _risks(declared: Declared) -> Iterator[str]:
+    """Yield each risk; those of many domains or records that differ in nothing else are one."""
+    if declared.text.strip():
+        yield "- ❔ Not judged: what `mailstack diff` said is below, as a text."
+    alike: dict[tuple[str, bool, str, str], list[str]] = {}
     for risk in declared.risks:
-        sure = "" if risk.certain is True else " (perhaps)"
-        yield f"- {RISKS.get(risk.level, '🔵')} {code(risk.level)}{sure} {code(risk.what)}: {code(risk.reason)}"
-        yield f"  - {code(risk.advice)}"
+        alike.setdefault((risk.level, risk.certain, risk.reason, risk.advice), []).append(risk.what)
+    for (level, certain, reason, advice), whats in alike.items():
+        sure = "" if certain is True else " (perhaps)"
+        further = f"; and {len(whats) - NAMED} more" if len(whats) > NAMED else ""
+        what = f"{'; '.join(whats[:NAMED])}{further}: {reason}"
+        yield f"- {RISKS.get(level, '🔵')} {_level(level)}{sure} {sentence(what)}"
+        yield f"  - {sentence(advice)}"
+
+
+def _level(word: str) -> str:
+    return f"**{word}**" if word in RISKS else code(word)
 
 
 def _declared(diff: str) -> Iterator[Section]:
@@ -160,9 +188,12 @@ def _sign(preview: Preview) -> str:
 def _counted(preview: Preview) -> str:
     counts = {word: preview.counts.get(word, 0) for word in WORDS}
     told = " · ".join(f"**{count}** {WORDS[word]}" for word, count in counts.items() if count)
+    if not preview.ended:
+        return "The preview did not come to its end: what `pulumi up` would do is not known."
     if preview.failed:
         return "`pulumi up` would refuse this change." + (f" Seen until then: {told}." if told else "")
-    return (told or "The stack is empty.") + ("" if preview.changes else ". Nothing changes.")
+    nothing = ". Only outputs change." if preview.outputs else ". Nothing changes."
+    return told + ("" if preview.steps else nothing)
 
 
 def _named(step: Step) -> str:
@@ -171,7 +202,8 @@ def _named(step: Step) -> str:
 
 def _gone(step: Step) -> str:
     why = f", because of {', '.join(code(reason) for reason in step.reasons)}" if step.reasons else ""
-    return f"- **{_word(step)}** {_named(step)}{why}"
+    stays = ": Pulumi forgets it, and it stays as it is" if step.stays and _word(step) == "delete" else ""
+    return f"- **{_word(step)}** {_named(step)}{why}{stays}"
 
 
 def _stops(step: Step) -> bool:
@@ -203,15 +235,25 @@ def _run_rows(found: Iterable[Run]) -> Iterator[tuple[str, ...]]:
 
 def _records(steps: Iterable[Step]) -> Iterator[tuple[str, ...]]:
     """Yield each record that changes: a resource at a provider, or an entry that a server of our own is shown with."""
+    # The engine's order is another one each time. By name, what goes stands beside what comes in its place.
+    at_provider = (step for step in steps if step.kind == RECORD)
+    yield from map(_record_row, sorted(at_provider, key=lambda step: _owner(step.new or step.old)))
     for step in steps:
-        if step.kind == RECORD:
-            yield _record_row(step)
-        elif step.kind == SERVER:
-            for name in sorted(name for name in {*step.old, *step.new} if name.startswith(ENTRY)):
-                old, new = step.old.get(name), step.new.get(name)
+        if step.kind == SERVER:
+            # What people publish elsewhere is shown like this too; where that begins or ends, no record comes or goes.
+            moves = step.old.get(PROVIDER) != step.new.get(PROVIDER)
+            before, after = ({} if moves and side.get(PROVIDER) == "none" else side for side in (step.old, step.new))
+            for name in sorted(name for name in {*before, *after} if name.startswith(ENTRY)):
+                old, new = before.get(name), after.get(name)
                 if old != new:
                     sign = SIGNS["create" if old is None else "delete" if new is None else "update"]
                     yield sign, code(name.removeprefix(ENTRY)), _value(old), _value(new)
+
+
+def _owner(inputs: Mapping[str, object]) -> tuple[list[str], str, str]:
+    """Return what a record is sorted by: its name from the top, so that a domain's stand together; type and content."""
+    name, kind, content = (str(inputs.get(key, "")) for key in ("name", "type", "content"))
+    return name.split(".")[::-1], kind, content
 
 
 def _record_row(step: Step) -> tuple[str, ...]:
@@ -253,8 +295,8 @@ def _listed(title: str, lines: Iterable[str], *, folded: bool = False) -> Sectio
 
 
 def _table(title: str, heads: Sequence[str], rows: Iterable[Sequence[str]], *, folded: bool = False) -> Section:
-    lines = [f"| {' | '.join(row)} |" for row in rows]
-    return Section(title, (f"| {' | '.join(heads)} |", f"|{'---|' * len(heads)}", *lines) if lines else (), folded)
+    lines = [row(cells) for cells in rows]
+    return Section(title, (row(heads), f"|{'---|' * len(heads)}", *lines) if lines else (), folded)
 
 
 def _within(head: str, sections: Iterable[Section]) -> str:

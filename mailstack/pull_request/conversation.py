@@ -4,6 +4,7 @@ Only what this token's own author wrote, beginning with the mark, is ever change
 theirs.
 """
 
+import re
 from collections.abc import Iterable
 
 from mailstack.pull_request.api import LostAnswerError
@@ -42,15 +43,16 @@ def put_comment(forge: Forge, change: int, mark: str, body: str) -> str:
 def keep_issue(forge: Forge, mark: str, title: str, body: str, foot: str) -> str:
     """Make or update the open issue of ``mark``; return what was done: made, updated, or nothing.
 
-    ``foot`` says which run it is of. Where more than that has changed, a comment tells those who follow the issue.
+    ``foot`` says which run it is of. Where more than that, and more than numbers, has changed, a comment tells those
+    who follow the issue: a certificate has a day less every morning.
     """
     whole = f"{mark}\n{body.strip()}\n\n{FOOT}\n{foot}\n"
     for _ in range(TRIES):
         there = _ours(forge, forge.issues(), mark)
         if there is not None:
             forge.change_issue(there.identity, title, whole)
-            before, after = (_lines(text.partition(FOOT)[0]) for text in (there.body, whole))
-            if before == after:
+            before, after = (re.sub(r"\d+", "0", text.partition(FOOT)[0]) for text in (there.body, whole))
+            if _lines(before) == _lines(after):
                 return "nothing"
             forge.comment_issue(there.identity, f"What is found has changed. {foot}")
             return "updated"

@@ -7,14 +7,13 @@ how-to pages (docs/how-to/) say the same at length.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from mailstack.markdown import sentence
 from mailstack.postfix.files import RESTART_PARAMETERS
 from mailstack.pull_request.declared import Restart
-from mailstack.pull_request.preview import Step
-from mailstack.pull_request.text import code
+from mailstack.pull_request.preview import COMMAND, Step
 
-__all__ = ["COMMAND", "RESTART_PARAMETERS", "ROLES", "WORKLOADS", "Cost", "Run", "runs"]
+__all__ = ["RESTART_PARAMETERS", "ROLES", "WORKLOADS", "Cost", "Run", "runs"]
 
-COMMAND = "command:remote:Command"
 MARK = "code of role "
 
 
@@ -100,6 +99,7 @@ FIRST = Cost(text="installed for the first time")
 MOVED = "removed from its host, then put on the next: away in between"
 REMOVED = "taken off the host"
 REFUSES = "; refuses while mail is queued"
+SAME = Cost(text="finds nothing to do on the machine of before; on another one it is installed")
 KEPT = Cost(text="no longer managed; what is on the host stays")
 # Kind of a resource that runs something -> what an update or a replacement of it does.
 WORKLOADS: Mapping[str, str] = {
@@ -120,6 +120,8 @@ REASONS = {
     "delete": "what happens when it is removed",
     "logging": "what it may print",
 }
+# Where only these change, the role is told what it was told before.
+AS_BEFORE = frozenset(REASONS) - {"stdin", "triggers"}
 
 
 def runs(steps: Sequence[Step], restarts: Sequence[Restart] = ()) -> tuple[Run, ...]:
@@ -140,9 +142,10 @@ def runs(steps: Sequence[Step], restarts: Sequence[Restart] = ()) -> tuple[Run, 
 
 
 def _exact(restarts: Sequence[Restart]) -> Cost:
-    """Return what a role does, in the words of `mailstack diff`: texts of others, so code."""
+    """Return what a role does, in the words of `mailstack diff`: texts of others."""
     texts = [
-        code(f"{'perhaps ' if one.certain is not True else ''}{one.what}: {one.how}; {one.means}") for one in restarts
+        sentence(f"{'perhaps ' if one.certain is not True else ''}{one.what}: {one.how}; {one.means}")
+        for one in restarts
     ]
     return Cost(text=", ".join(texts), interrupts=any(one.how in INTERRUPTS for one in restarts))
 
@@ -155,16 +158,20 @@ def _run(step: Step, settings: Sequence[str], exact: Cost | None) -> Run:
     old, new = (_host(inputs) for inputs in (step.old, step.new))
     role, cost = _role(step, old or new)
     refuses = REFUSES if role == "postfix_relay" else ""
-    if cost.looks:
+    if step.action == "delete" and not step.old.get("delete"):
+        cost = KEPT
+    elif cost.looks:
         pass
     elif step.action == "create":
         cost = FIRST
     elif step.action == "delete":
-        cost = Cost(text=REMOVED + refuses, interrupts=True) if step.old.get("delete") else KEPT
+        cost = Cost(text=REMOVED + refuses, interrupts=True)
     elif "replace" in step.action:
         cost = Cost(text=MOVED + refuses, interrupts=True)
     elif exact is not None:
         cost = exact
+    elif step.reasons and AS_BEFORE.issuperset(reason.partition("[")[0] for reason in step.reasons):
+        cost = SAME
     elif role == "postfix_relay":
         restarts = [name for name in RESTART_PARAMETERS if any(key.endswith(f"main.cf/{name}") for key in settings)]
         cost = Cost(text=RESTART.text.format(names=" and ".join(restarts)), interrupts=True) if restarts else cost

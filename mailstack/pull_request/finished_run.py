@@ -7,8 +7,10 @@ never unpacked to a disk, and only the files that are expected are looked at.
 
 import io
 import zipfile
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from lzma import LZMAError
 from typing import Any
 
 from mailstack.pull_request.api import Api
@@ -93,7 +95,9 @@ def comments(github: Api, run: FinishedRun, stacks: Sequence[str]) -> Iterator[t
     as a text.
     """
     listed = github.pages(f"/actions/runs/{run.identity}/artifacts", key="artifacts")
-    there = {str(found["name"]): found for found in listed if not found.get("expired")}
+    # A run that was started again has those of its first attempt too: the newest counts.
+    known = sorted((found for found in listed if not found.get("expired")), key=lambda found: int(found["id"]))
+    there = {str(found["name"]): found for found in known}
     for stack in stacks:
         mark = marker(stack)
         if not run.from_fork and (found := there.get(f"preview-{stack}")) is not None:
@@ -121,7 +125,7 @@ def one_file(archive: bytes, name: str) -> str:
         with zipfile.ZipFile(io.BytesIO(archive)) as opened, opened.open(name) as file:
             # The archive's own word on its size may be a lie.
             found = file.read(MOST_FILE_BYTES + 1)
-    except (zipfile.BadZipFile, KeyError, NotImplementedError, RuntimeError, EOFError, OSError) as error:
+    except (zipfile.BadZipFile, KeyError, ValueError, RuntimeError, EOFError, OSError, zlib.error, LZMAError) as error:
         raise ArtifactError(f"the artifact is no ZIP archive with {name}: {error}") from None
     if len(found) > MOST_FILE_BYTES:
         raise ArtifactError(f"{name} has more than {MOST_FILE_BYTES} bytes; no comment needs so many")

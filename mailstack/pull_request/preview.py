@@ -9,9 +9,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from mailstack.pull_request.text import SECRET, shown_value
+from mailstack.markdown import SECRET, shown_value
+from mailstack.pull_request.outputs import OutputChange, output_changes
 
-__all__ = ["Message", "Preview", "PreviewError", "Step", "Violation", "read_preview"]
+__all__ = ["COMMAND", "LAST_WORD", "Message", "Preview", "PreviewError", "Step", "Violation", "read_preview"]
 
 # How the engine marks a value as a secret where it was not blinded (sdk/go/common/resource/sig).
 SIGNATURE, SECRET_SIGNATURE = "4dabf18193072939515e22adb298388d", "1b47061264138c4ac30d75fd1eb44270"
@@ -19,8 +20,12 @@ SIGNATURE, SECRET_SIGNATURE = "4dabf18193072939515e22adb298388d", "1b47061264138
 PARTS = frozenset({"create-replacement", "delete-replaced", "discard-replaced", "remove-pending-replace"})
 UNTOUCHED = frozenset({"same", "read", "refresh", "read-discard"})
 ERROR, WARNING = "error", "warning"
+# What the engine says last where a preview fails, after the reasons: policies, or errors of their own.
+LAST_WORD = "preview failed"
 # The engine says for every plugin that it did not download itself where it is.
 PLUGIN_PLACE = "warning: using pulumi-"
+# What runs something on a host; without a text for its end nothing is run there.
+COMMAND = "command:remote:Command"
 
 
 class PreviewError(RuntimeError):
@@ -32,7 +37,8 @@ class Step:
     """One thing the engine would do.
 
     ``old`` and ``new`` are inputs by name, secrets hidden; ``reasons`` the inputs that changed, ``kind`` the type token
-    and ``component`` the class of ours that holds the resource, empty where none does.
+    and ``component`` the class of ours that holds the resource, empty where none does. ``stays``: where it is deleted,
+    the engine only forgets it, by its own option or because nothing is run to take it away.
     """
 
     action: str
@@ -41,6 +47,7 @@ class Step:
     new: Mapping[str, Any]
     reasons: tuple[str, ...]
     protected: bool
+    stays: bool = False
 
     @property
     def name(self) -> str:
@@ -87,7 +94,7 @@ class Violation:
 class Preview:
     """A preview as a whole; ``counts`` maps an action to how many resources it is for, ``same`` among them.
 
-    ``policies`` are those that were looked at: None where no event log says so.
+    ``policies`` are those that were looked at: None where no event log says so; ``outputs`` are there with one only.
     """
 
     steps: tuple[Step, ...]
@@ -95,18 +102,33 @@ class Preview:
     counts: Mapping[str, int]
     violations: tuple[Violation, ...] = ()
     policies: int | None = None
+    outputs: tuple[OutputChange, ...] = ()
+
+    @property
+    def ended(self) -> bool:
+        """Tell whether the engine counted what it does: it does so last, even of a stack where nothing changes."""
+        return bool(self.counts)
 
     @property
     def failed(self) -> bool:
-        """Tell whether ``pulumi up`` would refuse."""
-        return any(message.severity == ERROR for message in self.messages) or any(
-            violation.level == "mandatory" for violation in self.violations
+        """Tell whether ``pulumi up`` would refuse, or nobody knows."""
+        return (
+            not self.ended
+            or any(message.severity == ERROR for message in self.messages)
+            or any(violation.level == "mandatory" for violation in self.violations)
+        )
+
+    @property
+    def broken(self) -> bool:
+        """Tell whether it ended before the whole program was seen; with a refusal by policies alone it did not."""
+        return not self.ended or any(
+            message.severity == ERROR and message.text != LAST_WORD for message in self.messages
         )
 
     @property
     def changes(self) -> bool:
         """Tell whether anything would be done."""
-        return bool(self.steps)
+        return bool(self.steps or self.outputs)
 
 
 def read_preview(text: str, events: str | None = None, *, name: str = "--preview") -> Preview:
@@ -130,6 +152,7 @@ def read_preview(text: str, events: str | None = None, *, name: str = "--preview
             counts={str(key): int(count) for key, count in (document.get("changeSummary") or {}).items()},
             violations=tuple(_violations(log or ())),
             policies=_policies(log),
+            outputs=tuple(output_changes(_hidden(list(log or ())))),
         )
     except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
         raise PreviewError(
@@ -200,7 +223,12 @@ def _steps(document: Mapping[str, Any]) -> Iterator[Step]:
             new=_hidden(new.get("inputs") or {}),
             reasons=tuple(str(reason) for reason in reasons),
             protected=bool(old.get("protect") or new.get("protect")),
+            stays=bool(old.get("retainOnDelete") or _is_only_forgotten(str(step["urn"]), old.get("inputs") or {})),
         )
+
+
+def _is_only_forgotten(urn: str, inputs: Mapping[str, Any]) -> bool:
+    return urn.split("::")[2].endswith(COMMAND) and not inputs.get("delete")
 
 
 def _hidden(value: Any) -> Any:

@@ -3,11 +3,13 @@
 import ipaddress
 import re
 import socket
+import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from mailstack.dns import MailExchanger, Record, Text
 from mailstack.dns.existing import Existing
+from mailstack.dns.names import is_within, lineage, topmost
 from mailstack.reach.connection import Connection
 from mailstack.reach.delegation import delegations
 from mailstack.reach.look import look_by_dns
@@ -18,7 +20,10 @@ __all__ = ["HostSeen", "addresses_of", "look_at_domains", "look_at_host", "provi
 
 DIAL_SECONDS = 5
 # Plain words of every distribution, for a login shell that may be any.
-ASK = "cat /etc/os-release; echo; ip -o address show scope global; echo; id -u; sudo -n true && echo sudo"
+ASK = (
+    "cat /etc/os-release; echo; ip -o address show scope global; echo; id -u; grep MemTotal /proc/meminfo; "
+    "sudo -n true && echo sudo"
+)
 CLOUDFLARE_SERVERS = ".ns.cloudflare.com"
 PROBE_TTL = 3600
 
@@ -30,6 +35,7 @@ class HostSeen:
     system: str | None = None
     addresses: tuple[str, ...] = ()
     root: bool | None = None
+    memory_mb: int | None = None
     why: str | None = None
 
 
@@ -46,7 +52,13 @@ def look_at_host(place: HostPlace, host_key: str | None) -> HostSeen:
     system = re.search(r'^PRETTY_NAME="?([^"\n]+)', done.stdout, re.MULTILINE)
     found = re.findall(r"\binet6? ([0-9a-f.:]+)/", done.stdout)
     root = bool(re.search(r"^0$|^sudo$", done.stdout, re.MULTILINE))
-    return HostSeen(system=system[1] if system else None, addresses=public(found), root=root)
+    memory = re.search(r"^MemTotal: +(\d+) kB$", done.stdout, re.MULTILINE)
+    return HostSeen(
+        system=system[1] if system else None,
+        addresses=public(found),
+        root=root,
+        memory_mb=int(memory[1]) // 1024 if memory else None,
+    )
 
 
 def addresses_of(name: str) -> tuple[str, ...]:
@@ -68,29 +80,55 @@ def provider_of(domain: str, *, seconds: float, resolvers: Sequence[str] | None)
 
     A name without a delegation of its own is in the zone of its parent.
     """
-    labels = domain.split(".")
-    names = [".".join(labels[place:]) for place in range(len(labels) - 1)]
-    seen = delegations(names, seconds=seconds, resolvers=resolvers)
-    servers = next((seen[name] for name in names if seen.get(name)), frozenset())
+    [(_, servers)] = _zones_of([domain], seconds, resolvers)
     if not servers:
         return None
-    return "cloudflare" if all(server.endswith(CLOUDFLARE_SERVERS) for server in servers) else "none"
+    return "cloudflare" if _at_cloudflare(servers) else "none"
+
+
+def _at_cloudflare(servers: Iterable[str]) -> bool:
+    return all(server.endswith(CLOUDFLARE_SERVERS) for server in servers)
+
+
+def _zones_of(
+    domains: Sequence[str], seconds: float, resolvers: Sequence[str] | None
+) -> list[tuple[str, frozenset[str]]]:
+    """Return for each domain the zone that has it and its servers; the domain and no server where nobody says."""
+    # A top-level domain alone is nobody's zone here.
+    above = {domain: list(lineage(domain))[:-1] for domain in domains}
+    names = list(dict.fromkeys(name for found in above.values() for name in found))
+    seen = delegations(names, seconds=seconds, resolvers=resolvers)
+    return [
+        next(((name, seen[name]) for name in above[domain] if seen.get(name)), (domain, frozenset()))
+        for domain in domains
+    ]
 
 
 def look_at_domains(domains: Sequence[str], *, seconds: float, resolvers: Sequence[str] | None) -> dict[str, InDns]:
     """Return what the authoritative servers have of each domain; a domain nobody answers for is left out.
 
-    A domain below another one is asked for at the servers of that one.
+    A domain below another one is asked for at the servers of that one, one without a delegation of its own at those of
+    its parent. A resolver that denies the top-level domain, as in a closed network, knows nothing of the domain.
     """
-    zones = [one for one in domains if not any(one.endswith(f".{other}") for other in domains)]
-    wanted = {
-        zone: [ask for name in domains if name == zone or name.endswith(f".{zone}") for ask in _asked(name)]
-        for zone in zones
-    }
-    look = look_by_dns(wanted, seconds=seconds, ours=(), resolvers=resolvers)
-    seen = [name for name in domains for zone in zones if name == zone or name.endswith(f".{zone}")
-            if zone not in look.not_seen]  # fmt: skip
-    return {name: _in_dns(name, look.existing) for name in seen}
+    begun = time.monotonic()
+    tops = topmost(domains)
+    zones = dict(zip(tops, _zones_of(tops, seconds, resolvers), strict=True))
+    last = {top: top.rpartition(".")[2] for top, (_, servers) in zones.items() if not servers}
+    known = delegations(set(last.values()), seconds=seconds, resolvers=resolvers) if last else {}
+    tops = [top for top in tops if top not in last or known.get(last[top]) != frozenset()]
+    top_of = {name: top for name in domains for top in tops if is_within(name, top)}
+    wanted: dict[str, list[Record]] = {}
+    for name, top in top_of.items():
+        wanted.setdefault(zones[top][0], []).extend(_asked(name))
+    left = max(seconds - (time.monotonic() - begun), 0)
+    look = look_by_dns(wanted, seconds=left, ours=(), resolvers=resolvers)
+    found = {}
+    for name, top in top_of.items():
+        zone, servers = zones[top]
+        if zone not in look.not_seen:
+            parent = zone if zone != top and _at_cloudflare(servers) else None
+            found[name] = replace(_in_dns(name, look.existing), zone=parent)
+    return found
 
 
 def _asked(name: str) -> list[Record]:

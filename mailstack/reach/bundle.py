@@ -22,6 +22,7 @@ __all__ = [
     "ROLE_TIMEOUT_SECONDS",
     "Action",
     "bundle",
+    "changes",
     "code_digest",
     "command_line",
     "payload",
@@ -147,3 +148,8 @@ def command_line(action: Action, timeout_seconds: int = ROLE_TIMEOUT_SECONDS) ->
     One quoted argument to bash, so the login shell of the user (sh, zsh, fish) has nothing to interpret.
     """
     return f"exec bash -c {shlex.quote(LOADER)} mailstack {action} {timeout_seconds}"
+
+
+def changes(command: str) -> bool:
+    """Tell whether a ``command_line`` changes something, and does not only look."""
+    return shlex.split(command)[-2:-1] in (["apply"], ["remove"])

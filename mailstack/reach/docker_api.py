@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from mailstack.reach.connection import Connection
+from mailstack.reach.ssh_words import reason
 
 __all__ = ["DockerApi", "DockerError", "EngineAccess", "ssh_options"]
 
@@ -172,7 +173,7 @@ class DockerApi:
                 near.close()
                 process.wait(DIAL_SECONDS)
                 errors.seek(0)
-                said = errors.read().decode(errors="replace").strip()
+                said = reason(errors.read().decode(errors="replace"))
                 raise DockerError(f"{error}{f': {said}' if said and not error.status else ''}", error.status) from None
             finally:
                 near.close()

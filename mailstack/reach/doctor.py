@@ -7,6 +7,7 @@ import json
 import os
 import re
 import shutil
+import socket
 import subprocess
 import sys
 import textwrap
@@ -24,7 +25,8 @@ from mailstack.reach.drift import decrypted_config
 from mailstack.settings.config_size import LIMIT_BYTES, config_bytes
 from mailstack.settings.initialise import missing_secrets, rehearsal_config
 from mailstack.settings.problems import SettingsError
-from mailstack.settings.stackfile import StackFileError, read_stack_file, throwaway
+from mailstack.settings.refusals import way_out
+from mailstack.settings.stackfile import StackFileError, is_example, read_stack_file, stack_of, throwaway
 from mailstack.settings.written import Written
 
 __all__ = ["Check", "Machine", "State", "examine"]
@@ -36,7 +38,6 @@ SECONDS = 60.0
 API_SECONDS = 15.0
 # Who uses them: the engine's plugins, by the SDK that needs the very same version.
 PLUGINS = ("command", "cloudflare", "docker", "kubernetes")
-PASSPHRASE = ("PULUMI_CONFIG_PASSPHRASE", "PULUMI_CONFIG_PASSPHRASE_FILE")
 REFUSED = re.compile(r"answered 4\d\d")
 NEAR_LIMIT = 0.8
 SHOWN_CHARACTERS = 120
@@ -65,11 +66,14 @@ def _run(*argv: str) -> tuple[int, str, str]:
 
 @dataclass(frozen=True, kw_only=True)
 class Machine:
-    """This machine, as the checks see it. ``opened`` opens a stack's secrets; ``folder`` is the project's."""
+    """This machine, as the checks see it. ``opened`` opens a stack's secrets; ``folder`` is that of the
+    stack files, ``source`` the project's where that is another.
+    """
 
     folder: Path
     today: date
     environment: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
+    source: Path | None = None
     which: Callable[[str], str | None] = shutil.which
     run: Callable[..., tuple[int, str, str]] = _run
     opened: Callable[[str, Path], Mapping[str, Any]] = decrypted_config
@@ -91,7 +95,7 @@ def examine(machine: Machine, stack: str | None) -> Iterator[Check]:
     yield from checks
     if plan is None:
         return
-    yield from _where_needed(machine, plan)
+    yield from _where_needed(machine, plan, stack)
     if machine.which("pulumi") is None:
         yield Check(
             name="state back end, secrets", state="unknown", found="the Pulumi CLI, which reads them, is missing"
@@ -141,9 +145,8 @@ def _version(machine: Machine, said: str) -> Check:
         return Check(name=name, state="unknown", found=f"its version is not understood: {said!r}", fix=INSTALL)
     if parts[0] != _numbers(sdk)[0]:
         return Check(name=name, state="fail", found=f"{said}, and the SDK is {sdk}", fix=INSTALL)
-    pinned = re.search(
-        r"^readonly PULUMI_VERSION=(\S+)$", (machine.folder / "scripts/install-pulumi.sh").read_text(), re.MULTILINE
-    )
+    script = (machine.source or machine.folder) / "scripts/install-pulumi.sh"
+    pinned = re.search(r"^readonly PULUMI_VERSION=(\S+)$", script.read_text(), re.MULTILINE)
     if pinned is not None and parts < _numbers(pinned[1]):
         return Check(name=name, state="warn", found=f"{said}, older than the pinned {pinned[1]}", fix=INSTALL)
     return Check(name=name, state="ok", found=f"{said}, SDK {sdk}")
@@ -202,8 +205,8 @@ def _back_end(machine: Machine, stack: str) -> Check:
     return Check(
         name=name,
         state="warn",
-        found=f"answers, and has no stack {stack} yet",
-        fix=f"`mailstack init --stack {stack}` or `pulumi stack init {stack}` makes it; or log in where it is",
+        found=f"answers, and has no stack {stack}",
+        fix=f"log in where it is (`pulumi whoami -v` says where you are); `pulumi stack init {stack}` makes a new one",
     )
 
 
@@ -228,9 +231,13 @@ def _program(machine: Machine, program: str, why: str) -> Check:
     return Check(name=program, state="ok", found=found)
 
 
-def _where_needed(machine: Machine, plan: Plan) -> Iterator[Check]:
-    """Yield Docker and kubectl, for a stack that needs them from here."""
+def _where_needed(machine: Machine, plan: Plan, stack: str) -> Iterator[Check]:
+    """Yield the agent for SSH, Docker and kubectl, for a stack that needs them from here."""
+    if any(True for _ in plan.runs()):
+        yield from _agent(machine)
     docker = plan.relay.docker
+    if docker is not None and docker.access.endpoint.startswith("ssh://"):
+        yield from _key_for_docker(machine, docker.access.ssh_options, stack)
     if docker is not None and docker.access.endpoint.startswith("unix://"):
         code, out, err = machine.run("docker", "version", "--format", "{{.Server.Version}}")
         if code == 0 and out.strip():
@@ -245,6 +252,40 @@ def _where_needed(machine: Machine, plan: Plan) -> Iterator[Check]:
             )
     if plan.relay.kubernetes is not None or (plan.postal is not None and plan.postal.kubernetes is not None):
         yield _program(machine, "kubectl", "drift and status ask the cluster by it: kubernetes.io/docs/tasks/tools")
+
+
+def _agent(machine: Machine) -> Iterator[Check]:
+    """The plugin that runs roles asks the agent, whatever key the stack has, and stops where there is none."""
+    place = machine.environment.get("SSH_AUTH_SOCK")
+    if not place:
+        return
+    try:
+        with socket.socket(socket.AF_UNIX) as agent:
+            agent.connect(place)
+    except OSError as error:
+        yield Check(
+            name="ssh agent",
+            state="fail",
+            found=f"SSH_AUTH_SOCK names {place}, where none answers: {error.strerror or error}",
+            fix="unset SSH_AUTH_SOCK, or start the agent: an update would stop with `dial unix`",
+        )
+
+
+def _key_for_docker(machine: Machine, options: Sequence[str], stack: str) -> Iterator[Check]:
+    """Docker reaches a host by the ssh program, which has no key of the stack unless an agent holds it."""
+    if any(option.startswith("-oIdentityFile=") for option in options):
+        return
+    code, out, err = machine.run("ssh-add", "-l")
+    if code == 0:
+        yield Check(name="key for docker", state="ok", found=f"the agent holds {len(out.splitlines())}")
+        return
+    yield Check(
+        name="key for docker",
+        state="warn",
+        found=(out or err).strip() or "no agent answers",
+        fix="Docker logs in with a key of the agent, in the shell of `pulumi up`: eval $(ssh-agent), then "
+        f"pulumi config get --path 'mailstack:ssh.private_key' --stack {stack} | ssh-add -",
+    )
 
 
 def _clock(machine: Machine) -> Check:
@@ -264,20 +305,23 @@ def _clock(machine: Machine) -> Check:
 
 
 def _stack_file(machine: Machine, path: Path) -> tuple[Plan | None, list[Check]]:
-    name = "stack file"
+    name, stack = "stack file", stack_of(path.name)
     try:
         written = Written.in_file(path)
         plan = load_plan(rehearsal_config(path), written=[written], outside=Outside(today=machine.today))
         missing = missing_secrets(read_stack_file(path, throwaway), path.parent)
     except StackFileError as error:
-        stack = path.name.removeprefix("Pulumi.").removesuffix(".yaml")
-        return None, [Check(name=name, state="fail", found=str(error), fix=f"mailstack init --stack {stack}")]
+        found, _, fix = str(error).partition(". Fix: ")
+        return None, [Check(name=name, state="fail", found=found, fix=fix or "correct it at that place")]
     except SettingsError as error:
-        stack = path.name.removeprefix("Pulumi.").removesuffix(".yaml")
         first = str(error).splitlines()[0]
         return None, [
             Check(name=name, state="fail", found=first, fix=f"mailstack validate --stack {stack} tells them all")
         ]
+    if is_example(path):
+        found = f"{path.name} is an example of the repository: nobody has the passphrase of its secrets"
+        fix = "`mailstack init` with another name begins a stack of your own"
+        return None, [Check(name=name, state="fail", found=found, fix=fix)]
     checks = [Check(name=name, state="ok", found=f"{path.name} is valid")]
     if missing:
         checks.append(
@@ -299,14 +343,12 @@ def _stack_file(machine: Machine, path: Path) -> tuple[Plan | None, list[Check]]
 def _secrets(machine: Machine, stack: str, path: Path, plan: Plan) -> Iterator[Check]:
     """Yield whether the stack's secrets open, and with them whether the Cloudflare token works."""
     with_passphrase = re.search(r"^encryptionsalt:", path.read_text(), re.MULTILINE) is not None
-    told = any(name in machine.environment for name in PASSPHRASE)
     try:
         raw = machine.opened(stack, machine.folder)
     except (StackFileError, ValueError) as error:
-        fix = "log in to who encrypts this stack's secrets"
-        if with_passphrase:
-            fix = "the passphrase is another one" if told else f"set {' or '.join(PASSPHRASE)}"
-        yield Check(name="secrets open", state="fail", found=str(error).splitlines()[-1], fix=fix)
+        reason = str(error).splitlines()[0]
+        fix = way_out(reason) or "log in to who encrypts this stack's secrets"
+        yield Check(name="secrets open", state="fail", found=reason, fix=fix)
         return
     yield Check(
         name="secrets open", state="ok", found="with the passphrase" if with_passphrase else "with their provider"

@@ -2,15 +2,18 @@
 
 import json
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from mailstack.dns import resource_name
 from mailstack.dns.existing import Existing, declared_content
 from mailstack.plan import CloudflarePlan, Plan, RoleRun
-from mailstack.reach.bundle import command_line, payload
+from mailstack.reach.bundle import Action, command_line, payload
 from mailstack.reach.cloudflare import CLOUDFLARE_API, CloudflareError
+from mailstack.reach.connection import Connection
 from mailstack.reach.docker_api import DockerApi
 from mailstack.reach.docker_drift import docker_drift
 from mailstack.reach.errors import DriftError
@@ -18,13 +21,16 @@ from mailstack.reach.kubectl import Kubectl
 from mailstack.reach.kubernetes_drift import kubernetes_drift
 from mailstack.reach.ssh import run_over_ssh
 from mailstack.reach.zone_ids import api_and_ids
+from mailstack.settings.refusals import refused
 from mailstack.settings.stackfile import PROJECT, StackFileError
 
-__all__ = ["DriftError", "decrypted_config", "find_drift", "made_records", "own_kubeconfig"]
+__all__ = ["DriftError", "decrypted_config", "find_drift", "made_records", "own_kubeconfig", "repair"]
 
 # A role's exit code when its check found differences.
 EXIT_DRIFT = 2
 SHOWN_ERROR_LINES = 12
+DOING: Mapping[Action, str] = {"check": "the check", "apply": "the repair"}
+ATTEMPTS = 2
 RECORD_TYPE = "cloudflare:index/dnsRecord:DnsRecord"
 
 
@@ -35,44 +41,88 @@ def find_drift(
     cloudflare_url: str = CLOUDFLARE_API,
     kubectl: str | Path = "kubectl",
     own_cluster: Callable[[], str] | None = None,
+    unseen: dict[str, str] | None = None,
 ) -> list[str]:
     """Run every role with ``--check``, look at containers and objects, look every record up.
 
     Returns the differences, in words. ``own_cluster`` gives the kubeconfig of a cluster that the stack makes itself.
-    Changes nothing. Raises DriftError, SshError, DockerError, KubectlError or
-    CloudflareError for what cannot be looked at.
+    Changes nothing. What cannot be looked at gets into ``unseen``, by its name, and keeps nothing else from being
+    looked at; without ``unseen`` it raises DriftError, SshError, DockerError, KubectlError or CloudflareError.
     """
-    found = [difference for run in plan.runs() for difference in _on_host(plan, run, say)]
+    found: list[str] = []
+
+    def take(name: str, look: Callable[[], Iterable[str]]) -> None:
+        try:
+            found.extend(look())
+        except (RuntimeError, StackFileError) as error:
+            if unseen is None:
+                raise
+            unseen[name] = str(error)
+
+    for run in plan.runs():
+        # One look is enough to know that a host is away: each takes as long as a connection is waited for.
+        if unseen is None or run.host not in unseen:
+            take(run.host, partial(_on_host, plan, run, say))
     if plan.relay.docker is not None:
-        say(f"{plan.relay.docker.name}: asking the Docker engine")
-        found += docker_drift(plan.relay.docker, DockerApi(plan.relay.docker.access))
+        engine = plan.relay.docker
+        say(f"{engine.name}: asking the Docker engine")
+        take(engine.name, lambda: docker_drift(engine, DockerApi(engine.access)))
     for placed in (plan.relay.kubernetes, None if plan.postal is None else plan.postal.kubernetes):
         if placed is None:
             continue
-        access = placed.access
-        say(f"{access.identifier}: asking the cluster")
-        kubeconfig = access.kubeconfig
-        if kubeconfig is None and access.context is None and own_cluster is not None:
-            kubeconfig = own_cluster()
-        found += kubernetes_drift(placed.declared(), Kubectl(kubeconfig, access.context, program=kubectl))
+        say(f"{placed.access.identifier}: asking the cluster")
+        take(placed.access.identifier, partial(_on_cluster, placed, kubectl, own_cluster))
     if plan.dns.cloudflare is not None:
-        found += _at_cloudflare(plan, plan.dns.cloudflare, cloudflare_url)
+        take("Cloudflare", partial(_at_cloudflare, plan, plan.dns.cloudflare, cloudflare_url))
     return found
+
+
+def _on_cluster(placed: Any, kubectl: str | Path, own_cluster: Callable[[], str] | None) -> Iterable[str]:
+    access = placed.access
+    kubeconfig = access.kubeconfig
+    if kubeconfig is None and access.context is None and own_cluster is not None:
+        kubeconfig = own_cluster()
+    return kubernetes_drift(placed.declared(), Kubectl(kubeconfig, access.context, program=kubectl))
 
 
 def _on_host(plan: Plan, run: RoleRun, say: Callable[[str], None]) -> Iterator[str]:
     say(f"{run.name}: checking over SSH")
+    connection = plan.hosts[run.host].connection
+    # An update waits for a host that is about to come up; whoever looks wants to know that it is away.
+    patient = replace(connection, attempts=min(connection.attempts, ATTEMPTS))
+    yield from (f"{run.name}: {what}" for what in _run(run, "check", patient, say))
+
+
+def repair(plan: Plan, names: Collection[str], say: Callable[[str], None]) -> Iterator[tuple[str, list[str]]]:
+    """Run the roles of these names with what is declared, as an update would run them, in its order.
+
+    Yields the name of each and what it has changed, once its check finds no difference any more. Raises DriftError or
+    SshError at the first that fails: those behind it may build on it.
+    """
+    for run in plan.runs():
+        if run.name in names:
+            say(f"{run.name}: running over SSH")
+            connection = plan.hosts[run.host].connection
+            changed = _run(run, "apply", connection, say)
+            if left := _run(run, "check", connection, say):
+                raise DriftError(f"{run.name}: has run, and its host still differs: {'; '.join(left)}")
+            yield run.name, changed
+
+
+def _run(run: RoleRun, action: Action, connection: Connection, say: Callable[[str], None]) -> list[str]:
     finished = run_over_ssh(
-        plan.hosts[run.host].connection,
-        command_line("check"),
+        connection,
+        command_line(action, run.timeout_seconds),
         payload(run.role, run.settings, run.secrets),
         on_line=lambda line: say(f"  {line}"),
     )
-    if finished.code == EXIT_DRIFT:
-        yield from (f"{run.name}: {what}" for what in json.loads(finished.stdout.splitlines()[-1])["changed"])
-    elif finished.code != 0:
+    if finished.code != 0 and (action, finished.code) != ("check", EXIT_DRIFT):
         tail = "\n".join(finished.stderr.strip().splitlines()[-SHOWN_ERROR_LINES:])
-        raise DriftError(f"{run.name}: the check failed with exit code {finished.code}\n{tail}")
+        raise DriftError(f"{run.name}: {DOING[action]} failed with exit code {finished.code}\n{tail}")
+    if action == "check" and finished.code == 0:
+        return []
+    changed: list[str] = json.loads(finished.stdout.splitlines()[-1])["changed"]
+    return changed
 
 
 def _at_cloudflare(plan: Plan, cloudflare: CloudflarePlan, url: str) -> Iterator[str]:
@@ -116,7 +166,9 @@ def _cli(folder: Path, *arguments: str) -> str:
             ["pulumi", *arguments, "--non-interactive"], check=False, capture_output=True, text=True, cwd=folder
         )
     except FileNotFoundError:
-        raise StackFileError("the Pulumi CLI is not on PATH; it decrypts the stack's secrets") from None
+        raise StackFileError(
+            "the Pulumi CLI is not on PATH; it decrypts the stack's secrets. Fix: run scripts/install-pulumi.sh"
+        ) from None
     if finished.returncode != 0:
-        raise StackFileError(f"pulumi {arguments[0]} failed: {finished.stderr.strip()}")
+        raise StackFileError(f"pulumi {arguments[0]} failed: {refused(finished.stderr.strip())}")
     return finished.stdout

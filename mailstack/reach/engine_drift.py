@@ -11,7 +11,7 @@ from typing import Any
 
 from mailstack.reach.errors import DriftError
 
-__all__ = ["Preview", "engine_drift", "engine_preview"]
+__all__ = ["NOT_BROUGHT_UP", "Preview", "engine_drift", "engine_preview"]
 
 Preview = Callable[[], str]
 # A preview of a thousand domains at Cloudflare's rate limit takes minutes.
@@ -31,6 +31,7 @@ MEANING = {
 # The second half of a replacement is told by the first.
 HALVES = frozenset({"create-replacement", "delete-replaced", "discard-replaced"})
 COMMAND = "command:remote:Command"
+NOT_BROUGHT_UP = "is declared and was not brought up yet; `pulumi up` does"
 SECRET = "[secret]"  # noqa: S105 - what the engine writes in place of one
 
 
@@ -43,7 +44,9 @@ def engine_preview(stack: str, folder: Path) -> str:
     try:
         done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=LONGEST_SECONDS)
     except FileNotFoundError:
-        raise DriftError("the Pulumi CLI is not on PATH; --no-engine leaves its look out") from None
+        raise DriftError(
+            "the Pulumi CLI is not on PATH: run scripts/install-pulumi.sh, or leave its look out with --no-engine"
+        ) from None
     except subprocess.TimeoutExpired:
         raise DriftError(f"`{' '.join(command)}` did not end within {LONGEST_SECONDS} s") from None
     if done.returncode != 0:
@@ -81,7 +84,7 @@ def _differences(step: Mapping[str, Any]) -> Iterator[str]:
     meaning = MEANING.get(operation, f"would be changed ({operation})")
     if state.get("type") == COMMAND:
         # The engine compares what a run was told with what it would be told now.
-        yield f"{name}: is declared and was not brought up yet; `pulumi up` does"
+        yield f"{name}: {NOT_BROUGHT_UP}"
         return
     changes = list(_changes(step)) if operation in {"update", "replace"} else []
     yield f"{name}: {meaning}{': ' if changes else ''}{'; '.join(changes)}"

@@ -4,7 +4,8 @@ With an identity file, or where the configuration holds no key, the SSH agent of
 the first place needs one: a stack on this machine's engine needs none.
 """
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -16,7 +17,15 @@ from mailstack.reach.docker_api import DockerApi, EngineAccess, ssh_options
 from mailstack.reach.drift import decrypted_config, own_kubeconfig
 from mailstack.reach.kubectl import Kubectl
 from mailstack.reach.operations import HostAt, JumpAt, Operations, PodsAt
-from mailstack.reach.place import ContainerPlace, HostPlace, Place, PlaceError, PodPlace
+from mailstack.reach.place import (
+    ContainerPlace,
+    HostPlace,
+    Place,
+    PlaceError,
+    PodPlace,
+    StoppedError,
+    StoppedPlace,
+)
 
 __all__ = ["Entry"]
 
@@ -58,7 +67,7 @@ class Entry:
         if host is not None and at.placement == "kubernetes":
             raise PlaceError(f"--host {host}: the relay of stack {self.stack} runs in pods; name one with --pod")
         if at.pods is not None:
-            return list(self.pods(at.pods, only=pod))
+            return list(self._pods(at.pods, pod))
         if at.container is not None:
             if host not in {None, at.container.host}:
                 raise PlaceError(
@@ -69,21 +78,37 @@ class Entry:
             raise PlaceError(f"--host {host}: the relay of stack {self.stack} runs on {', '.join(at.hosts)}")
         return [self.host(name) for name in at.hosts if host in {None, name}]
 
-    def pods(self, at: PodsAt, *, only: str | None = None) -> list[PodPlace]:
-        """Return the pods that run. Raises PlaceError where none does, KubectlError where none can be asked for."""
+    def pods(self, at: PodsAt) -> list[PodPlace]:
+        """Return the pods that run. Raises StoppedError where none does, KubectlError where none can be asked for."""
+        running = [place for place in self._pods(at) if isinstance(place, PodPlace)]
+        if not running:
+            raise _no_pod(at)
+        return running
+
+    def _pods(self, at: PodsAt, only: str | None = None) -> list[PodPlace | StoppedPlace]:
+        """Return the pods that run, then those that are there and do not. Raises PlaceError where there are none."""
         cluster = self.cluster(at)
         labels = ",".join(f"{name}={value}" for name, value in at.labels.items())
-        query = ("get", "pods", f"--namespace={at.namespace}", f"--selector={labels}")
-        running = ("--field-selector=status.phase=Running", "--output=jsonpath={.items[*].metadata.name}")
-        names = cluster.run(*query, *running).split()
-        chosen = [name for name in names if only in {None, name}]
-        if not chosen:
-            wanted = "no pod" if only is None else f"no pod {only}"
+        text = cluster.run("get", "pods", f"--namespace={at.namespace}", f"--selector={labels}", "--output=json")
+        # One that has ended is no pod of the workload any more: another has taken its place.
+        found = [pod for pod in json.loads(text)["items"] if pod["status"].get("phase") not in {"Succeeded", "Failed"}]
+        names = [str(pod["metadata"]["name"]) for pod in found]
+        places = [self._pod(at, cluster, pod) for pod in found if only in {None, pod["metadata"]["name"]}]
+        if not places and only is not None:
             raise PlaceError(
-                f"{wanted} of {at.workload} runs in namespace {at.namespace} of {at.cluster}"
-                + (f"; those that run: {', '.join(names)}" if names else f"; look: kubectl get pods -n {at.namespace}")
+                f"no pod {only} of {at.workload} is in namespace {at.namespace} of {at.cluster}; "
+                f"there are: {', '.join(names) or 'none'}"
             )
-        return [PodPlace(name=name, kubectl=cluster, namespace=at.namespace, container=at.container) for name in chosen]
+        if not places:
+            raise _no_pod(at)
+        return sorted(places, key=lambda place: isinstance(place, StoppedPlace))
+
+    def _pod(self, at: PodsAt, cluster: Kubectl, pod: Mapping[str, Any]) -> PodPlace | StoppedPlace:
+        name, phase = str(pod["metadata"]["name"]), str(pod["status"].get("phase"))
+        if phase == "Running":
+            return PodPlace(name=name, kubectl=cluster, namespace=at.namespace, container=at.container)
+        said = [one["message"] for one in pod["status"].get("conditions", ()) if one.get("message")]
+        return StoppedPlace(name=name, why=f"the pod is {phase}{f': {said[0]}' if said else ''}")
 
     def cluster(self, at: PodsAt) -> Kubectl:
         """Return the cluster that pods run on."""
@@ -133,6 +158,13 @@ class Entry:
             certificate=access.certificate,
             private_key=access.private_key,
         )
+
+
+def _no_pod(at: PodsAt) -> StoppedError:
+    return StoppedError(
+        f"no pod of {at.workload} runs in namespace {at.namespace} of {at.cluster}; "
+        f"look: kubectl get pods -n {at.namespace}"
+    )
 
 
 def _place(at: JumpAt) -> dict[str, Any]:

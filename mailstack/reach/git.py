@@ -51,7 +51,11 @@ class Repository:
     def text_at(self, commit: str, name: str) -> str | None:
         """Return a file's text at a commit, None where it was not there. ``name`` is below ``folder``."""
         found = self._ask("show", f"{commit}:./{name}")
-        return None if found is None else found.decode()
+        return None if found is None else found.decode(errors="replace")
+
+    def names_at(self, commit: str) -> tuple[str, ...]:
+        """Return the names of what was in ``folder`` itself at a commit."""
+        return tuple(_names(self._told("ls-tree", "--name-only", "-z", commit, "./")))
 
     def changed(self, commit: str, paths: Sequence[str]) -> tuple[str, ...]:
         """Return the files below ``paths`` that differ from those at a commit, new ones included."""

@@ -8,10 +8,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-__all__ = ["Kubectl", "KubectlError", "address_of"]
+__all__ = ["Kubectl", "KubectlError", "address_of", "labelled_namespaces"]
 
 Manifest = Mapping[str, Any]
 SECONDS = 120.0
+# Logs hold what others have sent, in whatever encoding.
+TEXT: Any = {"encoding": "utf-8", "errors": "replace"}
 
 
 class KubectlError(RuntimeError):
@@ -40,7 +42,7 @@ class Kubectl:
             try:
                 return subprocess.run(
                     [self._program, *login, *arguments],
-                    input=stdin, capture_output=True, text=True, timeout=seconds, check=False,
+                    input=stdin, capture_output=True, timeout=seconds, check=False, **TEXT,
                 )  # fmt: skip
             except FileNotFoundError:
                 raise KubectlError("kubectl is not on PATH; see https://kubernetes.io/docs/tasks/tools/") from None
@@ -48,19 +50,25 @@ class Kubectl:
                 raise KubectlError(f"kubectl {arguments[0]} did not end within {seconds:.0f} s") from None
 
     def lines(self, *arguments: str) -> Iterator[str]:
-        """Run ``kubectl ARGUMENTS`` and yield its lines as they come; it ends with whoever reads them."""
+        """Run ``kubectl ARGUMENTS`` and yield its lines as they come; it ends with whoever reads them.
+
+        Raises KubectlError where it fails by itself, not where it was interrupted. Its own words go to the terminal.
+        """
         with self._login() as login:
             try:
                 process = subprocess.Popen(
-                    [self._program, *login, *arguments], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True
+                    [self._program, *login, *arguments], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, **TEXT
                 )
             except FileNotFoundError:
                 raise KubectlError("kubectl is not on PATH; see https://kubernetes.io/docs/tasks/tools/") from None
             with process:
                 try:
                     yield from (line.rstrip("\n") for line in process.stdout or ())
+                    code = process.wait()
                 finally:
                     process.terminate()
+            if code > 0:
+                raise KubectlError(f"kubectl {' '.join(arguments[:2])} ended with {code}")
 
     @contextmanager
     def _login(self) -> Iterator[list[str]]:
@@ -106,3 +114,14 @@ def address_of(manifest: Manifest) -> tuple[str, ...]:
     metadata = manifest["metadata"]
     where = (f"--namespace={metadata['namespace']}",) if "namespace" in metadata else ()
     return (f"{kind}/{metadata['name']}", *where)
+
+
+def labelled_namespaces(kubectl: Kubectl, selector: str) -> list[str]:
+    """Return the names of the namespaces that ``selector`` matches (``key=value,…``), sorted, but those that go.
+
+    Raises KubectlError, for a selector that the server refuses too.
+    """
+    found = json.loads(kubectl.run("get", "namespaces", f"--selector={selector}", "--output=json"))
+    # One that is being deleted takes nothing new (admission plugin NamespaceLifecycle).
+    there = (item for item in found["items"] if item.get("status", {}).get("phase") != "Terminating")
+    return sorted(str(item["metadata"]["name"]) for item in there)

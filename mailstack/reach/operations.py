@@ -3,6 +3,7 @@
 No secret is in it; keys come from elsewhere (``mailstack.reach.entry``). Fields are only ever added.
 """
 
+import json
 from pathlib import Path
 from typing import Literal
 
@@ -10,7 +11,17 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from mailstack.reach.outputs import OutputError, stack_output
 
-__all__ = ["ContainerAt", "HostAt", "JumpAt", "Operations", "PodsAt", "PostalAt", "RelayAt", "read_operations"]
+__all__ = [
+    "ContainerAt",
+    "HostAt",
+    "JumpAt",
+    "Operations",
+    "PodsAt",
+    "PostalAt",
+    "RelayAt",
+    "parse_operations",
+    "read_operations",
+]
 
 
 class _Told(BaseModel):
@@ -105,7 +116,15 @@ class Operations(_Told):
 
 def read_operations(stack: str, folder: Path) -> Operations:
     """Return the stack's output. Raises OutputError where it has none, or not such a one."""
-    text = stack_output("operations", stack, folder)
+    return parse_operations(stack_output("operations", stack, folder), stack)
+
+
+def parse_operations(told: object, stack: str) -> Operations:
+    """Return output ``operations`` of a stack; the CLI shows a text that is JSON as the data in it.
+
+    Raises OutputError where it is not such a one.
+    """
+    text = told if isinstance(told, str) else json.dumps(told)
     try:
         return Operations.model_validate_json(text)
     except ValidationError as error:

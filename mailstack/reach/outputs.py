@@ -5,6 +5,8 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+from mailstack.settings.refusals import way_out
+
 __all__ = ["OutputError", "opened_outputs", "parse_outputs", "secret_output", "stack_output", "stack_outputs"]
 
 LONGEST_SECONDS = 120
@@ -84,9 +86,14 @@ def _ask(command: list[str], what: str, stack: str, folder: Path, instead: str |
         raise OutputError(f"`{' '.join(command)}` did not end within {LONGEST_SECONDS} seconds") from None
     if done.returncode:
         said = done.stderr.strip().splitlines()
+        why = said[-1] if said else "no reason was given"
+        fix = way_out(why)
+        # Who does not get as far as the stack's state does not know what it would tell.
+        if fix is not None:
+            way = "" if instead is None else f"\nOr {ways[instead]}"
+            raise OutputError(f"{what} of stack {stack} cannot be read: {why}\nFix: {fix}{way}")
         raise OutputError(
-            f"{what} of stack {stack} cannot be read: {said[-1] if said else 'no reason was given'}; "
-            "a stack tells it once `pulumi up` went through"
+            f"{what} of stack {stack} cannot be read: {why}; a stack tells it once `pulumi up` went through"
             + ("" if instead is None else f", until then use {instead}")
         )
     return done.stdout

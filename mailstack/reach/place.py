@@ -9,13 +9,28 @@ from typing import Any, Protocol
 
 from mailstack.reach.bundle import LOADER, Action, command_line, payload
 from mailstack.reach.connection import Connection
-from mailstack.reach.docker_api import DockerApi
+from mailstack.reach.docker_api import DockerApi, DockerError
 from mailstack.reach.kubectl import Kubectl
 from mailstack.reach.ssh import run_over_ssh
 
-__all__ = ["ContainerPlace", "HostPlace", "Place", "PlaceError", "PodPlace", "Report"]
+__all__ = [
+    "ContainerPlace",
+    "Follower",
+    "HostPlace",
+    "Place",
+    "PlaceError",
+    "PodPlace",
+    "Report",
+    "StoppedError",
+    "StoppedPlace",
+]
 
+# Follows a log: calls what it is given with each line, and returns when there is no more. Raises RuntimeError.
+Follower = Callable[[Callable[[str], None]], None]
 SECONDS = 300
+FOLLOW_SECONDS = 12 * 3600
+# What a role begins the lines of a log with, among those of its progress.
+LINE = "| "
 # A role's exit code when its check found something to do.
 EXIT_CHANGE = 2
 SHOWN_LINES = 12
@@ -24,10 +39,16 @@ FRAME = 8
 # Linux takes no longer argument than 128 KB (MAX_ARG_STRLEN).
 LONGEST_ARGUMENT = 120 * 1024
 STDERR = 2
+# How the engine answers where there is no such container, or it is stopped, paused or about to start again.
+NO_SUCH_CONTAINER, NOT_RUNNING = 404, 409
 
 
 class PlaceError(RuntimeError):
     """What was asked of a place failed there; the text names the place and carries the reason."""
+
+
+class StoppedError(PlaceError):
+    """The place itself does not run: that was seen, unlike what a place that is out of reach does."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,6 +107,13 @@ class HostPlace:
         )
         return _report(self.name, done.code, done.stdout, done.stderr)
 
+    def follow(self, role: str, choice: Mapping[str, Any], on_line: Callable[[str], None]) -> None:
+        """Give each line of the log that the role's operation ``log`` finds by ``choice``, until interrupted."""
+        self.run(
+            role, {"operation": "log", **choice, "follow_seconds": FOLLOW_SECONDS}, "check", FOLLOW_SECONDS + 60,
+            on_line=lambda line: on_line(line.removeprefix(LINE)) if line.startswith(LINE) else None,
+        )  # fmt: skip
+
 
 @dataclass(frozen=True, kw_only=True)
 class ContainerPlace:
@@ -108,9 +136,14 @@ class ContainerPlace:
             )
         script = f'printf %s "$1" | bash -c {shlex.quote(LOADER)} mailstack {action} {seconds}'
         command = ["bash", "-c", script, "mailstack", told]
-        made = self.api.call(
-            "POST", f"/containers/{self.name}/exec", {"Cmd": command, "AttachStdout": True, "AttachStderr": True}
-        )
+        try:
+            made = self.api.call(
+                "POST", f"/containers/{self.name}/exec", {"Cmd": command, "AttachStdout": True, "AttachStderr": True}
+            )
+        except DockerError as error:
+            if error.status in {NO_SUCH_CONTAINER, NOT_RUNNING}:
+                raise StoppedError(f"container {self.name} does not run: {error}") from None
+            raise
         stream = self.api.call("POST", f"/exec/{made['Id']}/start", {"Detach": False, "Tty": False}, raw=True)
         stdout, stderr = frames(stream)
         code = self.api.call("GET", f"/exec/{made['Id']}/json")["ExitCode"]
@@ -149,6 +182,18 @@ def frames(stream: bytes) -> tuple[str, str]:
 
 
 @dataclass(frozen=True, kw_only=True)
+class StoppedPlace:
+    """A place that is known and does not run; ``why`` in the words of who knows."""
+
+    name: str
+    why: str
+
+    def run(self, *_asked: object, **_options: object) -> Report:
+        """Raise StoppedError, whatever is asked."""
+        raise StoppedError(f"{self.name} does not run: {self.why}")
+
+
+@dataclass(frozen=True, kw_only=True)
 class PodPlace:
     """A container of a pod, by kubectl."""
 
@@ -174,9 +219,9 @@ class PodPlace:
         """Return the pod's log from ``since`` on, in seconds since 1970; at most the last ``tail`` lines."""
         return self.kubectl.run("logs", *self._log_options(since, tail)).splitlines()
 
-    def follow(self, since: float, on_line: Callable[[str], None]) -> None:
-        """Give each line from ``since`` on as it comes, until the pod ends or the caller is interrupted."""
-        for line in self.kubectl.lines("logs", "--follow", *self._log_options(since, None)):
+    def follow(self, since: float | None, on_line: Callable[[str], None], *, tail: int | None = None) -> None:
+        """Give what ``log`` tells, then each line as it comes, until the pod ends or the caller is interrupted."""
+        for line in self.kubectl.lines("logs", "--follow", *self._log_options(since, tail)):
             on_line(line)
 
     @property

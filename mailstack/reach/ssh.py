@@ -9,12 +9,19 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mailstack.reach.connection import Connection, Jump
+from mailstack.reach.ssh_words import MISMATCH, reason
 
-__all__ = ["Finished", "SshError", "run_over_ssh"]
+__all__ = ["Finished", "SshError", "end_all", "run_over_ssh"]
 
-# What OpenSSH exits with when it never got to the remote command.
+# What OpenSSH exits with when it never got to the remote command, or the connection broke while that ran.
 SSH_FAILED = 255
 RETRY_SECONDS = 1.0
+# The file that is there once a connection came about.
+ARRIVED = "arrived"
+# The ssh programs that run now, each with the command it was given for the host.
+RUNNING: dict["subprocess.Popen[str]", str] = {}
+# None starts unseen. A signal may come to the thread that starts one, so that has to get in again.
+STARTING = threading.RLock()
 
 
 class SshError(RuntimeError):
@@ -39,25 +46,48 @@ def run_over_ssh(
 ) -> Finished:
     """Run ``command`` on the host and return its result; ``on_line`` gets each line of standard error as it comes.
 
-    Raises SshError when the host cannot be reached in ``connection.attempts`` tries.
+    Raises SshError when the host cannot be reached in ``connection.attempts`` tries, and when the connection breaks:
+    what has begun there is never begun a second time.
     """
-    with tempfile.TemporaryDirectory(prefix="mailstack-ssh-") as folder:
-        config = _write_config(Path(folder), connection)
+    with tempfile.TemporaryDirectory(prefix="mailstack-ssh-") as name:
+        folder = Path(name)
+        config, arrived = _write_config(folder, connection), folder / ARRIVED
         for attempt in range(1, connection.attempts + 1):
             finished = _once(["ssh", "-F", str(config), "target", command], stdin, on_line)
             if finished.code != SSH_FAILED:
                 return finished
-            if attempt == connection.attempts or "verification failed" in finished.stderr:
+            if arrived.exists():
+                _, _, last = finished.stderr.strip().rpartition("\n")
+                raise SshError(
+                    f"the connection to {connection.address} broke, and what was begun there goes on: {reason(last)}"
+                )
+            if attempt == connection.attempts or MISMATCH in finished.stderr:
                 break
             time.sleep(RETRY_SECONDS)
-    raise SshError(f"{connection.address} was not reached over SSH: {finished.stderr.strip()}")
+    raise SshError(f"{connection.address} was not reached over SSH: {reason(finished.stderr)}")
+
+
+def end_all() -> list[str]:
+    """End every ssh program of this process: whoever waits for one goes on, and clears away what it logged in with.
+
+    Returns the commands they had begun.
+    """
+    with STARTING:
+        running = dict(RUNNING)
+    for process in running:
+        process.terminate()
+    return list(running.values())
 
 
 def _once(argv: list[str], stdin: str, on_line: Callable[[str], None]) -> Finished:
     errors: list[str] = []
-    with subprocess.Popen(
-        argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as process:
+    with STARTING:
+        process = subprocess.Popen(
+            argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            encoding="utf-8", errors="replace",
+        )  # fmt: skip
+        RUNNING[process] = argv[-1]
+    with process:
         assert process.stderr is not None  # noqa: S101 - tells the type checker what PIPE means
         stream = process.stderr
 
@@ -68,7 +98,10 @@ def _once(argv: list[str], stdin: str, on_line: Callable[[str], None]) -> Finish
 
         reader = threading.Thread(target=read_errors, daemon=True)
         reader.start()
-        output = _talk(process, stdin)
+        try:
+            output = _talk(process, stdin)
+        finally:
+            del RUNNING[process]
         reader.join()
     return Finished(code=process.returncode, stdout=output, stderr="".join(errors))
 
@@ -88,9 +121,10 @@ def _talk(process: "subprocess.Popen[str]", stdin: str) -> str:
 
 def _write_config(folder: Path, connection: Connection) -> Path:
     lines = _host_lines(folder, "target", connection, connection.dial_seconds)
+    # Performed once somebody is logged in.
+    lines += ["  PermitLocalCommand yes", f"  LocalCommand touch {folder / ARRIVED}"]
     if connection.jump is not None:
-        lines.append("  ProxyJump jump")
-        lines += _host_lines(folder, "jump", connection.jump, connection.dial_seconds)
+        lines += ["  ProxyJump jump", *_host_lines(folder, "jump", connection.jump, connection.dial_seconds)]
     config = folder / "config"
     config.write_text("\n".join(lines) + "\n")
     return config

@@ -62,7 +62,8 @@ CAUSES: tuple[tuple[str, Cause], ...] = (
         Cause(
             name="name-not-found",
             cause="the upstream's name is not found by the resolver of the relay",
-            fix="check relay.upstream and the resolver there: `mailstack relay show-config` shows relayhost",
+            fix="check relay.upstream and the resolver there: `mailstack relay show-config --stack <stack>` shows "
+            "relayhost",
             curable=True,
         ),
     ),

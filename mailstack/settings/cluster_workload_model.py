@@ -68,5 +68,5 @@ class ClusterLogin(Section):
         default=None, description="A kubeconfig as text. Absent: the file that KUBECONFIG or your home has."
     )
     context: str | None = Field(
-        default=None, min_length=1, description="Which of its contexts. Absent: the current one."
+        default=None, min_length=1, description="Which context of the kubeconfig. Absent: the current one."
     )

@@ -13,12 +13,14 @@ from typing import Any
 
 from mailstack.settings.problems import Problem
 
-__all__ = ["LIMIT_BYTES", "config_bytes", "size_problem", "size_warning", "sized"]
+__all__ = ["LIMIT_BYTES", "config_bytes", "engine_json", "size_problem", "size_warning", "sized"]
 
 LIMIT_BYTES = 131_072
 WARN_SHARE = 0.8
 VARIABLE = "PULUMI_CONFIG="
 GCM_TAG_BYTES = 16
+# Shorter than a line of a PEM text: the more line ends, the more bytes are foreseen.
+LINE = 57
 WAY_OUT = (
     "name keys once under dkim_keys and let domains refer to them by `key`, move the domains into a file "
     "(domains_file), or split the stack; see docs/how-to/many-domains.md"
@@ -27,10 +29,18 @@ WAY_OUT = (
 
 def config_bytes(config: Mapping[str, str]) -> int:
     """Return the bytes ``config`` (full key to text, structures as JSON) takes in the environment."""
-    text = json.dumps(config, ensure_ascii=False, separators=(",", ":"))
-    # The engine's encoder (Go's encoding/json) writes these as six characters each.
-    grown = sum(text.count(character) for character in "<>&\u2028\u2029")
-    return len(VARIABLE) + len(text.encode()) + 5 * grown + 1
+    return len(VARIABLE) + len(engine_json(config).encode()) + 1
+
+
+def engine_json(value: Any) -> str:
+    """Return ``value`` as the engine writes it: Go's encoding/json has no blanks, and some characters as six.
+
+    A day without quotes is a date to the YAML parser; the engine has its text.
+    """
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=str)
+    for character in "<>&\u2028\u2029":
+        text = text.replace(character, f"\\u{ord(character):04x}")
+    return text
 
 
 def _secret_length(sealed: str) -> int:
@@ -67,12 +77,13 @@ def size_warning(config: Mapping[str, str]) -> str | None:
 def sized(value: Any) -> Any:
     """Return ``value`` with every encrypted entry replaced by as many characters as it may have in clear.
 
-    A PEM text has a line end every 64 characters, which two layers of JSON write as three more.
+    A PEM text has a line end every 64 characters, which two layers of JSON write as three, and two short lines: what is
+    foreseen is never less than what it takes.
     """
     if isinstance(value, Mapping):
         if set(value) == {"secure"} and isinstance(value["secure"], str):
             length = _secret_length(value["secure"])
-            return "\n".join("x" * min(64, length - start) for start in range(0, length, 65))
+            return "\n".join("x" * min(LINE, length - start) for start in range(0, length, LINE + 1))
         return {key: sized(item) for key, item in value.items()}
     if isinstance(value, list):
         return [sized(item) for item in value]

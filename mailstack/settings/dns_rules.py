@@ -35,13 +35,15 @@ def _dns_provider(settings: Settings) -> Iterator[Problem]:
                 fix="create an API token with DNS Read and DNS Write for these zones only",
             )
         zones = dict.fromkeys(zone_names(settings))
-        for name in [*(domain.name for domain in settings.domains), settings.relay.hostname]:
+        places = {f"domains[{number}].name": domain.name for number, domain in enumerate(settings.domains)}
+        for place, name in {**places, "relay.hostname": settings.relay.hostname}.items():
             if zone_of(name, zones) is None:
                 yield Problem(
                     field="dns.cloudflare.zones",
                     value=", ".join(zones),
                     rule=f"no zone holds {name}",
                     fix="add the zone; its ID, as the zone's overview page shows it, is looked up where it is left out",
+                    refers_to=place,
                 )
     if dns.provider == "server" and dns.server is not None:
         yield from _dns_server(settings)

@@ -3,6 +3,7 @@
 import copy
 import difflib
 import json
+import re
 import types
 import typing
 from collections.abc import Mapping, Sequence
@@ -106,7 +107,10 @@ def _problem(raw: Mapping[str, Any], detail: ErrorDetails) -> Problem:
     if kind == "rule":
         rule, fix = context["rule"], context["fix"]
     elif kind == "missing":
-        rule, fix = "is required", f"add it. {_description(location)}".rstrip(". ")
+        told, init = _description(location), "`mailstack init`"
+        made = location[-1] in SECRET_FIELDS and init not in told
+        way = f"{init} makes it, or names the command for it" if made else "add it"
+        rule, fix = "is required", f"{way}. {told}".rstrip(". ")
     elif kind == "extra_forbidden":
         rule, fix = "is not a known key", _nearest_key(location)
     elif kind == "literal_error":
@@ -169,6 +173,11 @@ def _description(location: Location) -> str:
 def _nearest_key(location: Location) -> str:
     model = _model_at(location)
     known = sorted(model.model_fields) if model else []
+    section = re.match(r"[a-z_]+(?=[.\[])", str(location[-1])) if len(location) == 1 else None
+    if section is not None and section[0] in known:
+        # `pulumi config set` without --path makes the whole path one key.
+        path = f"mailstack:{location[-1]}"
+        return f"`pulumi config rm '{path}'`, then set it with --path: `pulumi config set --path '{path}'`"
     nearest = difflib.get_close_matches(str(location[-1]), known, n=1, cutoff=0.5)
     if nearest:
         return f"did you mean {nearest[0]}? Known here: {', '.join(known)}"

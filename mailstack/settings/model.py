@@ -171,7 +171,8 @@ class Settings(Section):
     def smtp_hosts(self) -> tuple[str, ...]:
         """Return the addresses applications connect to, in the order of the hosts; loopback where there are no others.
 
-        With several hosts it is one for each. Postal's side of the container network is not among them.
+        With several hosts it is one for each; of one host those that other machines reach are first. Postal's side of
+        the container network is not among them.
         """
         container_side = None if self.postal is None else self.postal.gateway
         found: dict[str, None] = {}
@@ -180,7 +181,7 @@ class Settings(Section):
             if any(ipaddress.ip_address(address).is_unspecified for address in listed):
                 listed = dict.fromkeys(filter(None, [self.hosts[name].inner_address]))
             outside = [address for address in listed if not ipaddress.ip_address(address).is_loopback]
-            found |= dict.fromkeys((outside or listed) if self.relay.hosts else listed)
+            found |= dict.fromkeys((outside or listed) if self.relay.hosts else (*outside, *listed))
         return tuple(found)
 
     @property

@@ -4,6 +4,7 @@ from collections.abc import Collection, Iterable
 from typing import Literal
 
 from mailstack.dns import zone_of
+from mailstack.dns.names import topmost
 from mailstack.settings.domains_model import DkimKey, Domain
 from mailstack.settings.model import Settings
 from mailstack.settings.postal_model import Postal
@@ -42,8 +43,7 @@ def zone_names(settings: Settings) -> Collection[str]:
     """Return the zones: those declared at Cloudflare, or the domains that are not inside another one."""
     if settings.dns.cloudflare is not None and settings.dns.cloudflare.zones:
         return settings.dns.cloudflare.zones
-    names = dict.fromkeys(domain.name for domain in settings.domains)
-    return [name for name in names if zone_of(name.partition(".")[2], names) is None]
+    return topmost(domain.name for domain in settings.domains)
 
 
 def base_domain(settings: Settings, postal: Postal) -> str:

@@ -1,6 +1,6 @@
 """Reads ``Pulumi.<stack>.yaml`` without an engine. Encrypted values stay encrypted: they are replaced, never read."""
 
-import json
+import re
 import secrets
 import string
 import subprocess
@@ -11,14 +11,19 @@ from typing import Any, Literal
 
 import yaml
 
+from mailstack.settings.config_size import engine_json
 from mailstack.settings.problems import Location
+from mailstack.settings.yaml_text import read_yaml
 
 __all__ = [
     "PROJECT",
     "PROJECT_FOLDER",
     "SecretKind",
     "StackFileError",
+    "as_mapping",
     "engine_config",
+    "is_example",
+    "location_of",
     "new_dkim_key",
     "new_ed25519_key",
     "new_ssh_key",
@@ -26,6 +31,8 @@ __all__ = [
     "read_stack_file",
     "sealed_config",
     "secret_kind",
+    "section_at",
+    "stack_of",
     "throwaway",
 ]
 
@@ -33,6 +40,8 @@ SecretKind = Literal["ssh", "rsa", "ed25519", "sendgrid", "word"]
 
 PROJECT = "mailstack"
 PROJECT_FOLDER = Path(__file__).resolve().parents[2]
+# Of Pulumi.staging.yaml and Pulumi.prod.yaml as they come with the repository.
+EXAMPLE_SALTS = ("v1:ItLPvoTZ/xk=:", "v1:u48Ti6Cawxg=:")
 # Receivers must take 2048 bits and need not take more than 4096 (RFC 8301 §3.2).
 DKIM_BITS = 2048
 
@@ -57,26 +66,83 @@ def sealed_config(path: Path) -> dict[str, Any]:
     Raises StackFileError as ``read_stack_file`` does.
     """
     try:
-        # The C parser is several times as fast on a large file; it accepts the same safe subset.
-        document = yaml.load(path.read_text(), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506
+        document = read_yaml(path.read_text())
     except FileNotFoundError:
-        raise StackFileError(f"{path.name} does not exist") from None
-    except yaml.YAMLError as error:
+        raise StackFileError(_missing(path)) from None
+    except OSError as error:
+        raise StackFileError(f"{path.name} cannot be read: {error.strerror}") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise StackFileError(f"{path.name} is not YAML: {error}") from None
     if not isinstance(document, dict) or not isinstance(document.get("config"), dict):
         raise StackFileError(f"{path.name} has no `config:` mapping")
-    prefix = f"{PROJECT}:"
-    return {key.removeprefix(prefix): value for key, value in document["config"].items() if str(key).startswith(prefix)}
+    found: dict[str, Any] = {}
+    for key, value in document["config"].items():
+        own = _own(str(key))
+        if own in found:
+            raise StackFileError(f"{path.name} has two sections {own}: {key} is one. Fix: keep one of them")
+        if own is not None:
+            found[own] = value
+    return found
+
+
+def _missing(path: Path) -> str:
+    """Return what to say of a file that is not there: most often its name is mistyped, or has an organisation in it."""
+    if path.parent.name.startswith("Pulumi."):
+        organisation, stack = path.parent.name.removeprefix("Pulumi."), stack_of(path.name)
+        return (
+            f"Pulumi.{organisation}/{path.name} does not exist. "
+            f"Fix: --stack {stack}: the file is called after the name without its organisation"
+        )
+    there = sorted(stack_of(one.name) for one in path.parent.glob("Pulumi.*.yaml"))
+    here = f"name a stack that is here ({', '.join(there)}), or begin one" if there else "begin one"
+    return f"{path.name} does not exist. Fix: {here} with `mailstack init --stack {stack_of(path.name)}`"
+
+
+def _own(key: str) -> str | None:
+    """Return the name of a section of ours, None for others. The engine takes it with and without the prefix."""
+    named = re.fullmatch(rf"(?:{PROJECT}:(?:config:)?)?([^:]+)", key)
+    return None if named is None else named[1]
+
+
+def stack_of(name: str) -> str:
+    """Return the name of the stack whose file has this name."""
+    return name.removeprefix("Pulumi.").removesuffix(".yaml")
+
+
+def is_example(path: Path) -> bool:
+    """Tell whether the file is one of the repository's examples: nobody has the passphrase of its secrets."""
+    try:
+        text = path.read_text()
+    except (OSError, UnicodeDecodeError):
+        return False
+    return any(f"encryptionsalt: {salt}" in text for salt in EXAMPLE_SALTS)
 
 
 def engine_config(raw: Mapping[str, Any]) -> dict[str, str]:
     """Return the configuration as the engine hands it to a program: full keys, structures as JSON."""
+    return {f"{PROJECT}:{key}": value if isinstance(value, str) else engine_json(value) for key, value in raw.items()}
 
-    return {
-        # A day without quotes is a date to the YAML parser.
-        f"{PROJECT}:{key}": value if isinstance(value, str) else json.dumps(value, default=str)
-        for key, value in raw.items()
-    }
+
+def location_of(path: str) -> Location:
+    """Return the location that a path of `pulumi config set --path` names, such as ``domains[0].dkim[1].key``."""
+    return tuple(int(part) if part.isdigit() else part for part in re.findall(r"[^.\[\]]+", path))
+
+
+def as_mapping(value: Any) -> Mapping[str, Any]:
+    """Return ``value`` where it is a mapping: another shape is a mistake, and said by who checks the settings."""
+    return value if isinstance(value, Mapping) else {}
+
+
+def section_at(raw: Any, location: Location) -> Any:
+    """Return what holds the value at ``location``; sections that are missing or null open, as the CLI opens them.
+
+    Raises TypeError or LookupError where something else stands in their place.
+    """
+    for part in location[:-1]:
+        if isinstance(raw, dict) and raw.get(part) is None:
+            raw[part] = {}
+        raw = raw[part]
+    return raw
 
 
 def _open(value: Any, where: Location, secret: Callable[[Location], str]) -> Any:
@@ -115,7 +181,7 @@ def _beside(where: Location, raw: Any) -> Mapping[str, Any]:
     """Return the mapping that holds the value at ``where``."""
     for part in where[:-1]:
         raw = raw[part]
-    return raw if isinstance(raw, Mapping) else {}
+    return as_mapping(raw)
 
 
 def new_word(characters: int = 44) -> str:

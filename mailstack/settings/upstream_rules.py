@@ -8,7 +8,7 @@ from mailstack.settings.problems import Problem, one_of
 from mailstack.settings.upstream_model import UpstreamSettings
 from mailstack.upstreams import IMPLICIT_TLS_PORTS
 
-__all__ = ["UPSTREAM_RULES"]
+__all__ = ["UPSTREAM_RULES", "login_problems", "region_problems"]
 
 
 def _upstream_place(field: str, upstream: UpstreamSettings) -> Iterator[Problem]:
@@ -38,10 +38,11 @@ def _upstream_place(field: str, upstream: UpstreamSettings) -> Iterator[Problem]
                 rule=f"{provider.title} does not listen there",
                 fix=f"use 587 (STARTTLS) or 465 (TLS from the start); it has {ports}",
             )
-    yield from _upstream_region(field, upstream)
+    yield from region_problems(field, upstream)
 
 
-def _upstream_region(field: str, upstream: UpstreamSettings) -> Iterator[Problem]:
+def region_problems(field: str, upstream: UpstreamSettings) -> Iterator[Problem]:
+    """Yield what is wrong with the region."""
     provider = upstream.provider
     regions = [name for name in provider.hosts if name]
     needs_region = bool(regions or provider.region_pattern)
@@ -71,7 +72,8 @@ def _upstream_region(field: str, upstream: UpstreamSettings) -> Iterator[Problem
         )
 
 
-def _upstream_login(field: str, upstream: UpstreamSettings) -> Iterator[Problem]:
+def login_problems(field: str, upstream: UpstreamSettings) -> Iterator[Problem]:
+    """Yield what is wrong with user name, password, and whether there are any."""
     provider = upstream.provider
     password = upstream.password.get_secret_value() if upstream.password else None
     if upstream.auth == "none":
@@ -121,7 +123,7 @@ def _upstream_login(field: str, upstream: UpstreamSettings) -> Iterator[Problem]
 def _every_upstream(settings: Settings) -> Iterator[Problem]:
     for field, upstream in settings.upstreams_by_field.items():
         yield from _upstream_place(field, upstream)
-        yield from _upstream_login(field, upstream)
+        yield from login_problems(field, upstream)
 
 
 def _choice(settings: Settings) -> Iterator[Problem]:

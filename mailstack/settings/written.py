@@ -9,7 +9,7 @@ from mailstack.settings.config_size import size_problem, size_warning, sized
 from mailstack.settings.model import Settings
 from mailstack.settings.plain_secrets import plain_secrets
 from mailstack.settings.problems import Problem
-from mailstack.settings.stackfile import engine_config, sealed_config
+from mailstack.settings.stackfile import engine_config, sealed_config, stack_of
 
 __all__ = ["Written"]
 
@@ -26,8 +26,10 @@ class Written:
     def in_file(cls, path: Path) -> "Written":
         """Read ``Pulumi.<stack>.yaml``. Raises StackFileError for a file that is none."""
         sealed = sealed_config(path)
-        stack = path.name.removeprefix("Pulumi.").removesuffix(".yaml")
-        return cls(stack=stack, sealed=sealed, config=engine_config(sized(sealed)))
+        stack = stack_of(path.name)
+        # The engine adds what Pulumi.yaml has for sections that are left out: it counts, too.
+        absent: dict[str, Any] = {name: {} for name in Settings.model_fields if name not in sealed}
+        return cls(stack=stack, sealed=sealed, config=engine_config({**absent, **sized(sealed)}))
 
     def problems(self, settings: Settings | None) -> Iterator[Problem]:
         """Yield secrets in clear, where ``settings`` could be read, and a size the engine cannot hand over."""

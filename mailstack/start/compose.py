@@ -3,21 +3,20 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from mailstack.dns.names import topmost
 from mailstack.dns.tags import tags_of
 from mailstack.start.answers import SSH_PORT, Answers, InDns
+from mailstack.start.compose_postal import HOST, Notes, pinned, postal_settings, sends_directly, with_postal
 from mailstack.upstreams import PRESETS
 
-__all__ = ["HOST", "compose"]
+__all__ = ["HOST", "POSTAL_MEMORY_MB", "compose"]
 
-HOST = "mail1"
 POSTAL_MEMORY_MB, POSTAL_DISK_GB = 2000, 10
-# What Postal takes unless told otherwise. The rest of a message, encoded headers and all, is its own.
-POSTAL_MESSAGE_MB = 14
-MEGABYTE = 1_000_000
+IMPLICIT_TLS = 465
+LOCAL_ENGINE = "unix:///var/run/docker.sock"
 FOUND = "found in DNS"
 ALLS = ("~all", "-all", "?all")
 POLICIES = ("none", "quarantine", "reject")
-Notes = dict[str, str]
 
 
 def compose(answers: Answers) -> tuple[dict[str, Any], Notes]:
@@ -34,15 +33,12 @@ def compose(answers: Answers) -> tuple[dict[str, Any], Notes]:
         settings["relay_rule"] = {"name": f"mailstack {answers.stack}"}
         if answers.username is not None:
             settings["relay_rule"]["require_smtp_auth"] = True
-    if _with_postal(answers):
-        settings["postal"] = _postal(answers, first, notes)
+    if with_postal(answers):
+        settings["postal"] = postal_settings(answers, first, notes)
+    if answers.postal == "vm":
         settings["caddy"] = _caddy(answers)
     settings["dns"] = _dns(answers, first, notes)
     return settings, notes
-
-
-def _with_postal(answers: Answers) -> bool:
-    return answers.tls != "none"
 
 
 def _host(answers: Answers, notes: Notes) -> dict[str, Any]:
@@ -59,7 +55,7 @@ def _host(answers: Answers, notes: Notes) -> dict[str, Any]:
         for key, value in (("public_ipv4", answers.public_ipv4), ("public_ipv6", answers.public_ipv6))
         if value is not None
     }
-    if _with_postal(answers):
+    if answers.postal == "vm":
         host |= {"minimum_memory_mb": POSTAL_MEMORY_MB, "minimum_disk_gb": POSTAL_DISK_GB}
     return host
 
@@ -75,10 +71,10 @@ def _domain(answers: Answers, place: int, name: str, notes: Notes) -> dict[str, 
     if spf:
         domain["spf"] = spf
         notes[f"domains.{place}.spf"] = f"{FOUND}, beside what the upstream needs"
-    selector = f"{'postal-' if _with_postal(answers) else 'mail'}{answers.month}"
+    selector = f"{'postal-' if with_postal(answers) else 'mail'}{answers.month}"
     domain["dkim"] = [{"selector": selector}]
     notes[f"domains.{place}.dkim.0.selector"] = (
-        "Postal signs with it" if _with_postal(answers) else "for applications that sign; Google's own key goes beside"
+        "Postal signs with it" if with_postal(answers) else "for applications that sign; Google's own key goes beside"
     )
     domain["dmarc"] = _dmarc(answers, place, name, found.dmarc, notes)
     return domain
@@ -122,21 +118,26 @@ def _dmarc(answers: Answers, place: int, name: str, text: str | None, notes: Not
 
 def _relay(answers: Answers, first: str, notes: Notes) -> dict[str, Any]:
     relay: dict[str, Any] = {"placement": answers.placement, "hostname": f"relay.{first}"}
-    if answers.placement == "kubernetes":
+    if answers.placement == "kubernetes" or _local_engine(answers) or _cluster_alone(answers):
         relay["egress_addresses"] = list(answers.egress)
-        relay["image"] = {"reference": answers.image}
-        relay["kubernetes"] = {"context": answers.context}
     else:
         relay["host"] = HOST
-    if answers.placement == "docker":
+    if answers.placement == "kubernetes":
+        relay["image"] = {"reference": pinned(answers, answers.image or "", "relay.image.reference", notes)}
+        relay["kubernetes"] = {"context": answers.context}
+    if _local_engine(answers):
+        relay["docker"] = {"endpoint": LOCAL_ENGINE}
+    elif answers.placement == "docker":
         relay["docker"] = {"ssh_key": "agent"}
-        notes["relay.docker.ssh_key"] = "load the key of `ssh` with ssh-add before `pulumi up`"
+        notes["relay.docker.ssh_key"] = "how the key of `ssh` gets there is said in docs/how-to/relay-in-docker.md"
     upstream: dict[str, Any] = {"preset": answers.upstream}
     if answers.region is not None:
         upstream["region"] = answers.region
     if answers.upstream_host is not None:
         upstream["host"] = answers.upstream_host
-    upstream["port"] = 587
+    # Postal by itself checks for whom a certificate is only where TLS comes first.
+    implicit = sends_directly(answers) and IMPLICIT_TLS in PRESETS[answers.upstream].ports
+    upstream["port"] = IMPLICIT_TLS if implicit else 587
     upstream["auth"] = "none" if answers.username is None else "sasl"
     if answers.username is not None:
         upstream["username"] = answers.username
@@ -146,31 +147,12 @@ def _relay(answers: Answers, first: str, notes: Notes) -> dict[str, Any]:
     return relay
 
 
-def _postal(answers: Answers, first: str, notes: Notes) -> dict[str, Any]:
-    notes["postal.organizations.0.mail_servers.0.credentials"] = "rename `app`, and add one for each application"
-    largest = PRESETS[answers.upstream].message_size_bytes // MEGABYTE - 1
-    return {
-        "host": HOST,
-        "web_hostname": f"postal.{first}",
-        "smtp_hostname": f"mx.{first}",
-        "database": {"memory_mb": 1024},
-        "admin": {"email": answers.contact},
-        "organizations": [
-            {
-                "name": first,
-                "permalink": "company",
-                "mail_servers": [
-                    {
-                        "name": "Applications",
-                        "permalink": "apps",
-                        "domains": list(answers.domains),
-                        "credentials": [{"name": "app", "type": "SMTP"}, {"name": "app", "type": "API"}],
-                    }
-                ],
-            }
-        ],
-        **({"max_message_mb": largest} if largest < POSTAL_MESSAGE_MB else {}),
-    }
+def _local_engine(answers: Answers) -> bool:
+    return answers.placement == "docker" and answers.engine == "local"
+
+
+def _cluster_alone(answers: Answers) -> bool:
+    return answers.placement == "none" and answers.postal == "kubernetes"
 
 
 def _caddy(answers: Answers) -> dict[str, Any]:
@@ -185,7 +167,7 @@ def _caddy(answers: Answers) -> dict[str, Any]:
 def _dns(answers: Answers, first: str, notes: Notes) -> dict[str, Any]:
     dns: dict[str, Any] = {"provider": answers.dns, "ttl": 3600}
     if answers.dns == "cloudflare":
-        zones = [one for one in answers.domains if not any(one.endswith(f".{other}") for other in answers.domains)]
+        zones = list(dict.fromkeys(answers.in_dns.get(one, InDns()).zone or one for one in topmost(answers.domains)))
         dns["cloudflare"] = {"zones": dict.fromkeys(zones)}
         notes |= {f"dns.cloudflare.zones.{zone}": "its ID is looked up" for zone in zones}
     if answers.dns == "server":

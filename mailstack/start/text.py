@@ -38,7 +38,8 @@ def _entry(
     if inner is not None and _is_by_name(field.annotation if field else None) and isinstance(value, Mapping):
         yield from _by_name(shown, value, inner, place, notes, indent, field.description if field else None)
         return
-    said = [notes.get(place), None if field is None else field.description]
+    note = notes.get(place)
+    said = [None if note is None else note[:1].upper() + note[1:], None if field is None else field.description]
     comment = ". ".join(part.rstrip(".") for part in said if part) + "." if any(said) else ""
     yield from _lines(shown, value, inner, place, notes, indent, comment)
 

@@ -44,12 +44,13 @@ class Entry:
     elsewhere: tuple[str, ...] = ()
 
 
-UP, DRIFT = "pulumi up", "mailstack drift --stack <stack>"
-RULE = "pulumi stack output relay_rule_console_steps"
-PROBE = "pulumi stack output relay_rule_probe"
+UP, DRIFT = "pulumi up --stack <stack>", "mailstack drift --stack <stack>"
+RULE = "pulumi stack output relay_rule_console_steps --stack <stack>"
+PROBE = "pulumi stack output relay_rule_probe --stack <stack>"
 WAIT = "mailstack verify --stack <stack> --wait"
-LOGS = "ssh <host> journalctl --unit 'postfix*' --since -1h"
-QUEUE = "ssh <host> postqueue -p"
+LOGS = "mailstack relay logs --stack <stack> --since 1h"
+QUEUE = "mailstack relay queue list --stack <stack>"
+NEW_LOGIN = "mailstack rotate relay-password --stack <stack>"
 
 DELEGATION = Cause(
     checks=(1, 2, 3, 4),
@@ -110,7 +111,7 @@ END_TO_END = Cause(
 CERTIFICATE = Cause(
     checks=(29,),
     cause="the certificate is for another name, has expired, or its chain is not trusted",
-    command="pulumi stack output certificates",
+    command="pulumi stack output certificates --stack <stack>",
 )
 STALE = Cause(
     checks=(33,),
@@ -137,7 +138,7 @@ LOGIN = Cause(
 OPEN_RELAY = Cause(
     checks=(40,),
     cause="the relay takes mail for strangers, which lands it on block lists and makes upstreams refuse it",
-    command="set relay.client_networks to your own networks, then pulumi up",
+    command="set relay.client_networks to your own networks, then pulumi up --stack <stack>",
 )
 PORTS = Cause(
     checks=(42,),
@@ -155,7 +156,7 @@ LEFTOVER = Cause(
 HEALTH = Cause(
     checks=(43,),
     cause="the host's disk is full, its memory short or its clock wrong: queues stop and certificates look invalid",
-    command="ssh <host> 'df -h; free -m; timedatectl'",
+    command="mailstack status --stack <stack>",
 )
 
 ENTRIES: tuple[Entry, ...] = (
@@ -186,7 +187,7 @@ ENTRIES: tuple[Entry, ...] = (
         seed="002 Authentication Failures",
         symptoms=("auth-failure",),
         causes=(LOGIN, STARTTLS, CHANGED, END_TO_END),
-        elsewhere=(LOGS, "pulumi config set --secret --path mailstack:relay.upstream.password, then pulumi up"),
+        elsewhere=(LOGS, NEW_LOGIN),
     ),
     Entry(
         seed="002 Connection Timeouts",
@@ -211,39 +212,39 @@ ENTRIES: tuple[Entry, ...] = (
         symptoms=("relay-refused",),
         causes=(PORTS, CHANGED),
         elsewhere=(
-            "kubectl get namespace <namespace> --show-labels; see docs/how-to/relay-on-kubernetes.md",
-            "kubectl get networkpolicy --namespace <relay's namespace>",
+            "kubectl get namespace <namespace> --show-labels   # only on a cluster: docs/how-to/relay-on-kubernetes.md",
+            "kubectl get networkpolicy --namespace <relay's namespace>   # only on a cluster",
         ),
     ),
     Entry(
         seed="003 Email Bounces",
         symptoms=("not-delivering", "relay-refused"),
         causes=(SPF, DKIM, DMARC, RETURN_PATH, REVERSE, LISTED, OPEN_RELAY),
-        elsewhere=(RULE, "kubectl logs --namespace <relay's namespace> statefulset/relay --since 1h"),
+        elsewhere=(RULE, LOGS),
     ),
     Entry(
         seed="003 High Queue Size",
         symptoms=("not-delivering",),
         causes=(OUTBOUND, HEALTH, END_TO_END),
-        elsewhere=("kubectl exec --namespace <relay's namespace> relay-0 -- postqueue -p", QUEUE),
+        elsewhere=(QUEUE,),
     ),
     Entry(
         seed="004 Email Not Sending",
         symptoms=("not-delivering",),
         causes=(CHANGED, OUTBOUND, HEALTH, END_TO_END),
-        elsewhere=("docker logs <relay's container>", DRIFT),
+        elsewhere=(LOGS, DRIFT),
     ),
     Entry(
         seed="004 relay access denied",
         symptoms=("relay-refused",),
         causes=(OPEN_RELAY, PORTS, CHANGED),
-        elsewhere=("pulumi stack output sender_domains: MAIL FROM has to be in one of these",),
+        elsewhere=("pulumi stack output sender_domains --stack <stack>   # MAIL FROM has to be in one of these",),
     ),
     Entry(
         seed="004 authentication failed",
         symptoms=("auth-failure",),
         causes=(LOGIN, STARTTLS, CHANGED),
-        elsewhere=("pulumi config set --secret --path mailstack:relay.upstream.password, then pulumi up", LOGS),
+        elsewhere=(NEW_LOGIN, LOGS),
     ),
     Entry(
         seed="004 connection refused",

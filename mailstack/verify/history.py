@@ -93,10 +93,13 @@ def file_name(target: Target) -> str:
 
 
 def read_history(path: Path) -> tuple[Past, ...]:
-    """Return the runs in a file, oldest first. A line that cannot be read is left out: a cut one ends no series."""
+    """Return the runs in a file, oldest first. A line that cannot be read is left out: a cut one ends no series.
+
+    No file, or one of somebody else, is none: what is seen now counts, whatever was before.
+    """
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (FileNotFoundError, NotADirectoryError):
+        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
         return ()
     return tuple(past for line in lines for past in _read(line))
 
@@ -124,5 +127,5 @@ def remember(path: Path, report: Report, *, keep: int = KEPT_RUNS) -> None:
         "states": [[check, subject, state.value] for (check, subject), state in past.states.items()],
     }
     path.parent.mkdir(parents=True, exist_ok=True)
-    kept = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+    kept = path.read_text(encoding="utf-8", errors="replace").splitlines() if path.is_file() else []
     write_whole(path, "\n".join([*kept, json.dumps(line)][-keep:]) + "\n")

@@ -14,6 +14,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from rehearsal.bench.errors import BenchError
+from rehearsal.ground.state import APT_INSTALL
 
 __all__ = ["PROGRAMS", "BuildError", "build", "find_go", "source_files", "source_hash"]
 
@@ -21,7 +22,7 @@ PROGRAMS = ("sink", "wire")
 SOURCE = Path(__file__).resolve().parent
 KEY_DIGITS = 16
 BUILD_SECONDS = 300
-INSTALL_SECONDS = 600
+INSTALL_SECONDS = 1200
 USUAL_GO = Path("/usr/local/go/bin/go")
 
 
@@ -71,18 +72,10 @@ def find_go() -> str:
     if USUAL_GO.is_file():
         return str(USUAL_GO)
     if os.geteuid() == 0 and shutil.which("apt-get"):
-        environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-        for arguments in (["update"], ["install", "-y", "--no-install-recommends", "golang-go"]):
-            finished = subprocess.run(
-                ["apt-get", "-q", *arguments],
-                check=False,
-                capture_output=True,
-                text=True,
-                env=environment,
-                timeout=INSTALL_SECONDS,
-            )
-            if finished.returncode != 0:
-                raise BuildError(f"apt-get {arguments[0]} failed while installing Go: {finished.stderr.strip()}")
+        command = [str(APT_INSTALL), "golang-go"]
+        finished = subprocess.run(command, check=False, capture_output=True, text=True, timeout=INSTALL_SECONDS)
+        if finished.returncode != 0:
+            raise BuildError(f"apt-get failed while installing Go: {finished.stderr.strip()}")
         go = shutil.which("go")
         if go:
             return go

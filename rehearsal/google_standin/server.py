@@ -107,7 +107,7 @@ class GoogleStandin(StartStop):
                 opened.shutdown(socket.SHUT_RDWR)
             opened.close()
         for session in sessions:
-            session.close()
+            session.interrupt()
 
     def _accept(self, opened: socket.socket, listener: ListenerConfig) -> None:
         while True:

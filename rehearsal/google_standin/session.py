@@ -93,8 +93,12 @@ class Session:
             self._host.state.connection_closed(self._number)
 
     def close(self) -> None:
-        """End the connection; safe from another thread and more than once."""
+        """End the connection, by the thread that runs the session; safe more than once."""
         self._wire.close()
+
+    def interrupt(self) -> None:
+        """End the connection from another thread; the session's own closes it."""
+        self._wire.interrupt()
 
     def _handshake(self) -> None:
         try:

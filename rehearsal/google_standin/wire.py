@@ -32,6 +32,7 @@ class Wire:
         self._socket = connection
         self._input = bytearray()
         self._output = bytearray()
+        self._interrupted = False
 
     @property
     def unread(self) -> bool:
@@ -50,11 +51,23 @@ class Wire:
         """
         wrapped = context.wrap_socket(self._socket, server_side=True, do_handshake_on_connect=False)
         self._socket = wrapped
+        if self._interrupted:  # while the old socket was given up and the new one was not there yet
+            raise ConnectionAbortedError("cut off")
         wrapped.do_handshake()
         return tls_facts(wrapped)
 
+    def interrupt(self) -> None:
+        """End the connection from another thread: the one that reads and writes here is told, and closes it.
+
+        Closed here, its number would be free while OpenSSL still writes by it: the next connection gets that number,
+        and bytes that are not its own.
+        """
+        self._interrupted = True
+        with contextlib.suppress(OSError):
+            socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
+
     def close(self) -> None:
-        """End the connection; safe from another thread and more than once."""
+        """End the connection, by the thread that reads and writes here; safe more than once."""
         with contextlib.suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)
         with contextlib.suppress(OSError):

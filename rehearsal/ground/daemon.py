@@ -12,7 +12,7 @@ from pathlib import Path
 
 from rehearsal.ground.docker import docker_try
 from rehearsal.ground.errors import GroundError
-from rehearsal.ground.state import STATE_ROOT, exclusive, private_directory, process_start
+from rehearsal.ground.state import APT_INSTALL, STATE_ROOT, exclusive, private_directory, process_start
 from rehearsal.waiting import wait_for
 
 __all__ = ["DaemonFiles", "default_mtu", "ensure_docker", "stop_docker_if_ours"]
@@ -116,19 +116,11 @@ def _install(log: Log) -> None:
             "dockerd is not installed and there is no apt-get to install it. Fix: install Docker by hand."
         )
     log(f"installing {' and '.join(missing)} with apt-get")
-    for command in (["update"], ["install", "--yes", "--no-install-recommends", *missing]):
-        done = subprocess.run(
-            ["apt-get", *command],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"},
-            check=False,
-        )
-        if done.returncode != 0:
-            raise GroundError(
-                f"apt-get {command[0]} failed: {done.stderr.strip()[-600:]}. Fix: install docker.io by hand."
-            )
+    done = subprocess.run(
+        [APT_INSTALL, *missing], stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+    )
+    if done.returncode != 0:
+        raise GroundError(f"apt-get failed: {done.stderr.strip()[-600:]}. Fix: install docker.io by hand.")
 
 
 def _start_dockerd(files: DaemonFiles, arguments: Sequence[str]) -> subprocess.Popen[bytes]:
@@ -169,7 +161,7 @@ def ensure_docker(log: Log = _LOG.info, files: DaemonFiles = DEFAULT_FILES, argu
     """
     if _answers():
         return
-    with exclusive(".daemon", files.directory.parent):
+    with exclusive("daemon"):
         if _answers():
             return
         _refuse_to_start(os.environ)

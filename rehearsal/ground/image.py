@@ -17,7 +17,7 @@ from rehearsal.ground.daemon import default_mtu
 from rehearsal.ground.docker import docker, docker_try
 from rehearsal.ground.errors import GroundError
 from rehearsal.ground.machine import SUITE, Machine, read_machine
-from rehearsal.ground.state import STATE_ROOT, exclusive, private_directory
+from rehearsal.ground.state import APT_INSTALL, STATE_ROOT, exclusive, private_directory
 
 __all__ = [
     "PACKAGES",
@@ -139,19 +139,8 @@ def _bootstrap(machine: Machine, log: Log, log_file: Path) -> None:
         )
     if shutil.which("debootstrap") is None:
         log("installing debootstrap with apt-get")
-        run_logged(["apt-get", "update"], log_file, "apt-get update")
-        run_logged(
-            [
-                "apt-get",
-                "install",
-                "--yes",
-                "--no-install-recommends",
-                "debootstrap",
-                "debian-archive-keyring",
-            ],
-            log_file,
-            "apt-get install debootstrap",
-        )
+        packages = ["debootstrap", "debian-archive-keyring"]
+        run_logged([str(APT_INSTALL), *packages], log_file, "apt-get install debootstrap")
     log(f"making a bare Debian {SUITE} from packages with debootstrap")
     main = [mirror.uri for mirror in machine.mirrors if not mirror.suffix]
     with tempfile.TemporaryDirectory(prefix="mailstack-bare-") as directory:
@@ -218,7 +207,7 @@ def ensure_bare_image(log: Log = _LOG.info) -> str:
     """Return the name of an image with nothing but Debian in it. Raises ``GroundError``."""
     if exists(BARE_IMAGE):
         return BARE_IMAGE
-    with exclusive(".image"):
+    with exclusive("image"):
         return _bare_image(read_machine(), log, private_directory(STATE_ROOT / ".image") / "build.log")
 
 
@@ -232,7 +221,7 @@ def ensure_base_image(log: Log = _LOG.info) -> str:
     tag = image_tag(machine)
     if exists(tag):
         return tag
-    with exclusive(".image"):
+    with exclusive("image"):
         if exists(tag):
             return tag
         started = time.monotonic()

@@ -2,6 +2,7 @@
 
 import logging
 import shutil
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +27,10 @@ _REMOVE = {
 
 # "exit status 1" is what `docker network rm` adds below its messages; alone it says nothing.
 _GONE = ("No such", "not found", "already in progress", "exit status 1")
+# On a busy machine Docker lets go of a container's network and volumes some time after the container.
+_NETWORK_BUSY = "has active endpoints"
+_BUSY = (_NETWORK_BUSY, "volume is in use")
+BUSY_SECONDS = 30.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,18 +80,42 @@ def pieces(ground: str | None = None) -> list[Piece]:
     ]
 
 
-def _remove(found: list[Piece]) -> None:
+def _remove(found: list[Piece], log: Log = _LOG.warning, *, seconds: float = BUSY_SECONDS) -> None:
     problems: list[str] = []
     for kind, command in _REMOVE.items():
         identities = [piece.identity for piece in found if piece.kind == kind]
         if not identities:
             continue
+        problems.extend(_removed(command, identities, seconds))
+    stuck = [line for line in problems if _NETWORK_BUSY in line]
+    if stuck and not _nobody_is_on(found):
+        stuck = []
+    for line in stuck:  # Docker 20.10 miscounts at times, and counts anew when it starts
+        log(f"Docker keeps a network that nobody is on, until it is restarted: {line}")
+    problems = [line for line in problems if line not in stuck]
+    if problems:
+        raise GroundError("Could not remove everything: " + "; ".join(problems))
+
+
+def _removed(command: list[str], identities: list[str], seconds: float) -> list[str]:
+    """Remove objects of one kind, and wait until they are free. Return what stood in the way."""
+    deadline = time.monotonic() + seconds
+    while True:
         result = docker_try([*command, *identities])
         # Somebody else may have removed one in the meantime: that is what was wanted.
         said = result.stderr.decode(errors="replace").splitlines()
-        problems.extend(line for line in said if not any(phrase in line for phrase in _GONE))
-    if problems:
-        raise GroundError("Could not remove everything: " + "; ".join(problems))
+        problems = [line for line in said if not any(phrase in line for phrase in _GONE)]
+        busy = any(phrase in line for line in problems for phrase in _BUSY)
+        if not busy or time.monotonic() > deadline:
+            return problems
+        time.sleep(0.2)
+
+
+def _nobody_is_on(found: list[Piece]) -> bool:
+    """Tell whether no network among ``found`` that is still there has a container on it."""
+    networks = [piece.identity for piece in found if piece.kind == "network"]
+    said = docker_try(["network", "inspect", "--format", "{{len .Containers}}", *networks]).stdout.split()
+    return bool(said) and all(count == b"0" for count in said)
 
 
 def _remove_state(directories: set[str]) -> None:
@@ -113,7 +142,7 @@ def clean_leftovers(log: Log = _LOG.info) -> tuple[str, ...]:
     dead = [piece for piece in pieces() if is_leftover(piece.labels)]
     for piece in dead:
         log(f"removing a leftover of {piece.describe()}")
-    _remove(dead)
+    _remove(dead, log, seconds=0.0)
     grounds = {piece.ground for piece in dead}
     alive = {piece.ground for piece in pieces()}
     _remove_state({piece.labels[STATE] for piece in dead if STATE in piece.labels and piece.ground not in alive})

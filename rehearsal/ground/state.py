@@ -6,13 +6,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-__all__ = ["CHECKOUT", "STATE_ROOT", "exclusive", "private_directory", "process_start"]
+__all__ = ["APT_INSTALL", "CHECKOUT", "LOCKS", "STATE_ROOT", "exclusive", "private_directory", "process_start"]
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 """The checkout this package was imported from."""
 
+APT_INSTALL = CHECKOUT / "scripts/apt-install.sh"
+"""Installs packages on this machine; it waits for another apt that is at work."""
+
 STATE_ROOT = CHECKOUT / ".rehearsal"
 """Keys, logs and process ids. Mode 0700 and ignored by git."""
+
+LOCKS = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mailstack"
+"""Locks. What they guard belongs to the machine, which every checkout shares: its Docker engine, its routes."""
 
 
 def private_directory(path: Path) -> Path:
@@ -23,9 +29,9 @@ def private_directory(path: Path) -> Path:
 
 
 @contextmanager
-def exclusive(name: str, root: Path = STATE_ROOT) -> Iterator[None]:
-    """Hold the lock file ``name`` while the block runs, so that two runs do not build the same thing."""
-    with (private_directory(root) / f"{name}.lock").open("w") as lock:
+def exclusive(name: str) -> Iterator[None]:
+    """Hold the lock ``name`` while the block runs, so that two runs, of any checkout, do not build the same thing."""
+    with (private_directory(LOCKS) / f"{name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 

@@ -186,7 +186,7 @@ def _build_all(recipes: Sequence[Sequence[Layer]], log: Log) -> None:
     """Build the last layer of each recipe and those below it, as far as they are missing."""
     if all(exists(layers[-1].tag) for layers in recipes if layers):
         return
-    with exclusive(".images"):
+    with exclusive("images"):
         for layers in recipes:
             build(layers, log)
 
@@ -243,7 +243,7 @@ def ensure_images(log: Log) -> Images:
 def remove_outdated_images(log: Log) -> tuple[str, ...]:
     """Remove images of older recipes, unless something runs on them."""
     removed = []
-    with exclusive(".images"):
+    with exclusive("images"):
         base = base_layers(ensure_bare_image(log))[-1].tag
         # One that trusts a ground's own authority is outdated with its ground.
         present = _recipes(log).tags() | {_docker_host_layer().tag, base, relay_tag(base)}

@@ -212,7 +212,7 @@ def start_registry(ground: Ground, ca: PrivateCa, images: Images, *, log: Log = 
     references["library/mariadb:10.11"] = images.mariadb
     wanted = _image_ids(references)
     # One run at a time: tags are pushed and taken by different registries.
-    with exclusive(".registry"):
+    with exclusive("registry"):
         reader = _start_reader(ground, ca, images.services)
         missing = _missing(reader, ca, wanted)
         if missing:

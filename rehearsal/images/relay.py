@@ -38,7 +38,7 @@ def ensure_relay_base(log: Log) -> str:
     ensure_docker(log)
     layers = base_layers(ensure_bare_image(log))
     if not exists(layers[-1].tag):
-        with exclusive(".images"):
+        with exclusive("images"):
             build(layers, log)
     return layers[-1].tag
 
@@ -49,7 +49,7 @@ def ensure_relay_image(log: Log) -> str:
     tag = relay_tag(base)
     if exists(tag):
         return tag
-    with exclusive(".images"):
+    with exclusive("images"):
         log(f"building {tag} of {len(code_files())} files on {base}")
         command = ["docker", "build", "--network", "host", "--build-arg", f"BASE={base}", "--file", DOCKERFILE]
         log_file = private_directory(STATE_ROOT / ".images") / "build-relay.log"
@@ -61,6 +61,6 @@ def ensure_trusting_image(authorities: str, log: Log) -> str:
     """Return the image with ``authorities`` (PEM) as the only ones it trusts: a company's own image, so to speak."""
     files = (Entry(target=AUTHORITIES, content=authorities.encode(), mode=0o644),)
     layer = Layer(repository=TRUSTING_REPOSITORY, base=ensure_relay_image(log), files=files)
-    with exclusive(".images"):
+    with exclusive("images"):
         build([layer], log)
     return layer.tag

@@ -154,7 +154,7 @@ class Cluster(Api):
         record.processes.append(init)
         record.write(self._root)
         # The route to the range is what tells others that it is taken.
-        with exclusive(".kubernetes"):
+        with exclusive("kubernetes"):
             addresses = free_addresses([*machine_routes(), *_docker_ranges()])
             record.range = str(addresses.whole)
             record.write(self._root)

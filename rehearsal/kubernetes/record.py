@@ -39,7 +39,7 @@ class Record:
     @classmethod
     def claim(cls, name: str, *, keep: bool, root: Path) -> Self:
         """Make the folder of a new cluster, for this process. Raises ``KubernetesError`` where there is one."""
-        with exclusive(".kubernetes"):
+        with exclusive("kubernetes"):
             found = cls.read(root / name)
             if found is not None:
                 raise KubernetesError(
@@ -88,7 +88,7 @@ class Record:
 def clean_leftovers(log: Callable[[str], None], root: Path = CLUSTERS) -> tuple[str, ...]:
     """Remove the clusters of dead runs below ``root``. Return their names, sorted."""
     removed = []
-    with exclusive(".kubernetes"):
+    with exclusive("kubernetes"):
         for folder in sorted(root.iterdir()) if root.is_dir() else ():
             record = Record.read(folder)
             if record is not None and record.is_leftover:

@@ -4,6 +4,6 @@ They perform resources for real (SSH, HTTP) and keep the contract of the plugin 
 version that is and what was read where. Where the real plugin is found it is used instead.
 """
 
-from rehearsal.plugins.launch import PLUGINS, launchers, plugin_in_use, real_plugin
+from rehearsal.plugins.launch import LANGUAGE, PLUGINS, launchers, plugin_in_use, real_plugin
 
-__all__ = ["PLUGINS", "launchers", "plugin_in_use", "real_plugin"]
+__all__ = ["LANGUAGE", "PLUGINS", "launchers", "plugin_in_use", "real_plugin"]

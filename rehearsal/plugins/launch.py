@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 
-__all__ = ["PLUGINS", "launchers", "plugin_in_use", "real_plugin"]
+__all__ = ["LANGUAGE", "PLUGINS", "launchers", "plugin_in_use", "real_plugin"]
 
 PLUGINS = ("command", "cloudflare", "docker", "kubernetes")
 ROOT = Path(__file__).resolve().parents[2]
@@ -17,15 +17,25 @@ BUILT = ROOT / ".tools/plugins/bin"
 LAUNCHER = """#!/bin/sh
 PYTHONPATH={root} exec {python} -P -m {module} "$@"
 """
+LANGUAGE = "pulumi-language-python"
+# By its path: what stands in PYTHONPATH is the program's.
+LANGUAGE_LAUNCHER = """#!/bin/sh
+exec {python} -P {root}/rehearsal/plugins/language.py "$@"
+"""
 
 
-def launchers(folder: Path, instead: Mapping[str, str] | None = None) -> Path:
+def launchers(folder: Path, instead: Mapping[str, str] | None = None, *, language: bool = False) -> Path:
     """Write an executable for each stand-in that is needed into ``folder`` and return it, to stand on PATH.
 
     ``instead`` maps a plugin to the module that takes its place, whatever else there is. Plugins that were built here
-    are linked there too.
+    are linked there too. ``language``: the language host is stood in for as well.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    host = folder / LANGUAGE
+    host.unlink(missing_ok=True)
+    if language:
+        host.write_text(LANGUAGE_LAUNCHER.format(root=ROOT, python=sys.executable))
+        host.chmod(0o755)
     chosen = instead or {}
     for plugin in PLUGINS:
         path = folder / f"pulumi-resource-{plugin}"

@@ -19,6 +19,8 @@ __all__ = ["listed", "make", "restore"]
 BACKUP, RESTORE = paths.BIN + "/mailstack-postal-backup", paths.BIN + "/mailstack-postal-restore"
 # A dump of many gigabytes and its copy elsewhere, or bringing them back.
 SECONDS = 12 * 3600
+# What a restore has replaced is the newest file there is: nobody who repeats a restore means that.
+REPLACED = "-before-restore."
 
 
 def _run(role: Role, step: str, command: List[str]) -> str:
@@ -65,13 +67,14 @@ def _manifest(path: str) -> Optional[Dict[str, Any]]:
 
 
 def restore(role: Role) -> Plan:
-    """Bring ``file`` back (a path on the host; "" for the newest), in place of what is there.
+    """Bring ``file`` back (a path on the host; "" for the newest that no restore has made), in place of what is there.
 
     Fact ``archive`` is what comes, ``now`` what goes: the number of messages and databases. With ``with_config`` the
     configuration and keys come back too. What is there is dumped first, by the program itself.
     """
     plan = installed()
-    path = str(role.settings.get("file") or "") or next(iter(archives(plan.directory)), "")
+    made = [path for path in archives(plan.directory) if REPLACED not in os.path.basename(path)]
+    path = str(role.settings.get("file") or "") or next(iter(made), "")
     if not os.path.isfile(path):
         raise RoleError("restore", f"{path or plan.directory} holds no backup: `mailstack postal backup` makes one")
     manifest = _manifest(path)

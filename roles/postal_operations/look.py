@@ -53,7 +53,7 @@ def status(role: Role) -> Plan:
     main, prefix = plan.database["main"], plan.database["prefix"]
     role.facts["image"] = plan.document["image"]
     role.facts["processes"] = [_process(each) for each in containers(PROJECT)]
-    role.facts["disk"] = [_room(path) for path in (*DATA, plan.directory) if os.path.isdir(path)]
+    role.facts["disk"] = [_room(path) for path in _disks((*DATA, plan.directory))]
     role.facts["backup"] = backup_setup.status(time.time())
     role.facts["backup"]["kept"] = len(archives(plan.directory))
     ask = _ask(plan)
@@ -80,6 +80,15 @@ def _process(container: Any) -> Dict[str, Any]:
         "restarts": container.restarts,
         "started": container.started,
     }
+
+
+def _disks(paths: Sequence[str]) -> List[str]:
+    """Return those that are there, of each file system the first: the same room is not told twice."""
+    found: Dict[int, str] = {}
+    for path in paths:
+        if os.path.isdir(path):
+            found.setdefault(os.stat(path).st_dev, path)
+    return list(found.values())
 
 
 def _room(path: str) -> Dict[str, Any]:

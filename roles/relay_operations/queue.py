@@ -63,6 +63,7 @@ def _concerns(operation: str, message: Queued) -> bool:
 
 def _tell(role: Role, messages: Sequence[Queued], now: float) -> None:
     limit = int(role.settings.get("limit") or DEFAULT_SHOWN)
+    role.facts["now"] = now
     role.facts["queue"] = summary(messages, now)
     role.facts["messages"] = [shown(message, now) for message in messages[:limit]]
 

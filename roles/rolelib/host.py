@@ -27,6 +27,7 @@ __all__ = [
 # unattended-upgrades may hold the lock for a few minutes after a first boot.
 PACKAGE_LOCK_SECONDS = 600
 INSTALL_SECONDS = 1200
+UNIT_KINDS = (".service", ".timer", ".socket", ".path", ".target")
 APT_GET = ("apt-get", "-y", "-q", "-o", f"DPkg::Lock::Timeout={PACKAGE_LOCK_SECONDS}")
 
 
@@ -150,10 +151,18 @@ def systemctl(*arguments: str, timeout: int = 120) -> None:
 
 
 def unit_log(unit: str, lines: int = 15) -> str:
-    """Return the unit's last log lines. On a busy host the journal is behind by some: it catches up first."""
+    """Return the last log lines of the unit, and of programs of its name, such as knotd for knot.
+
+    On a busy host the journal is behind by some: it catches up first. It finds the unit of a line by the process that
+    wrote it, and does not when that has ended; then the line has the program's name alone.
+    """
     with contextlib.suppress(CommandError):  # a journal that hangs must not hide the failure it is asked about
         run(["journalctl", "--sync"], check=False, timeout=10)
-    argv = ["journalctl", "-u", unit, "-n", str(lines), "--no-pager", "-o", "cat"]
+    name = unit if unit.endswith(UNIT_KINDS) else f"{unit}.service"
+    program = name.rpartition(".")[0]
+    of_unit = [f"_SYSTEMD_UNIT={name}", "+", "_PID=1", f"UNIT={name}"]
+    of_program = [f"SYSLOG_IDENTIFIER={program}", f"SYSLOG_IDENTIFIER={program}d"]
+    argv = ["journalctl", *of_unit, "+", *of_program, "-n", str(lines), "--no-pager", "-o", "cat"]
     return run(argv, check=False).out.strip()
 
 

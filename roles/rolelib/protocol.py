@@ -16,7 +16,7 @@ import os
 import sys
 import time
 import traceback
-from typing import Any, Callable, Dict, Iterator, List, Optional
+from typing import Any, Callable, Dict, Iterator, List, Optional, TextIO
 
 from rolelib.commands import CommandError, redact, remember_secret
 from rolelib.host import RoleError
@@ -63,8 +63,7 @@ class Role:
 
     def say(self, step: str, what: str) -> None:
         """Print one progress line."""
-        sys.stderr.write(redact(f"[{self.name}] {step}: {what}\n"))
-        sys.stderr.flush()
+        _print(sys.stderr, redact(f"[{self.name}] {step}: {what}\n"))
 
     def state_directory(self) -> str:
         """Return the role's own directory on the host, made on first use, readable by root only."""
@@ -117,9 +116,8 @@ def main(role_class: Callable[[Dict[str, Any], Dict[str, Any]], Role], arguments
     except Exception as error:  # noqa: BLE001 - whatever happens, the caller gets a summary
         _fail(role, summary, "internal", repr(error), traceback.format_exc())
     if action == "--apply" and summary["status"] != "failed" and role.secret_output is not None:
-        sys.stdout.write(json.dumps({"secret": role.secret_output}) + "\n")
-    sys.stdout.write(redact(json.dumps(summary, sort_keys=True)) + "\n")
-    sys.stdout.flush()
+        _print(sys.stdout, json.dumps({"secret": role.secret_output}) + "\n")
+    _print(sys.stdout, redact(json.dumps(summary, sort_keys=True)) + "\n")
     if summary["status"] == "failed":
         return 1
     return EXIT_DRIFT if summary["status"] == "drift" else 0
@@ -155,8 +153,17 @@ _ACTIONS = {"--apply": _apply, "--check": _check, "--remove": _remove}
 def _fail(role: Role, summary: Dict[str, Any], step: str, message: str, detail: str) -> None:
     summary["status"] = "failed"
     summary["error"] = {"step": step, "message": redact(message), "detail": redact(detail)}
-    sys.stderr.write(redact(f"[{role.name}] FAILED in step '{step}' (exit 1): {message}\n{detail}"))
-    sys.stderr.flush()
+    _print(sys.stderr, redact(f"[{role.name}] FAILED in step '{step}' (exit 1): {message}\n{detail}"))
+
+
+def _print(stream: TextIO, text: str) -> None:
+    """Print at once. Nobody may listen any more: a connection that ends must not end what changes the host halfway."""
+    try:
+        stream.write(text)
+        stream.flush()
+    except ConnectionError:
+        # What is still in the stream's buffer would be tried again, and fail, at the end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _strings(value: Any) -> Iterator[str]:

@@ -3,14 +3,17 @@
 import contextlib
 import threading
 import time
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
 from mailstack.operate import relay as operating
-from mailstack.operate.relay import Tried, act, configurations, deliver, logs, queues, trial
+from mailstack.operate.relay import Tried, act, all_logs, configurations, deliver, logs, queues, trial
+from mailstack.operate.status import Part, gather, looks
 from mailstack.postfix.log_search import LogChoice
 from mailstack.postfix.queue_view import Choice
+from mailstack.reach import place as reaching
 from mailstack.reach.place import Place as Where
 from tests.behaviour.place import PASSWORD, USER, Place, login
 
@@ -19,6 +22,7 @@ pytestmark = pytest.mark.hosts
 NEW_PASSWORD = "new pass: =2 ü"
 # For so long Postfix keeps an idle connection to the upstream; a later one logs in afresh.
 CONNECTION_CACHE_SECONDS = 11
+STATUS_SECONDS = 90
 
 
 def test_mail_leaves_over_verified_tls_under_the_name_the_upstream_knows(place: Place) -> None:
@@ -258,8 +262,56 @@ def test_a_test_message_is_followed_to_its_end_and_a_refusal_names_cause_and_fix
     assert (told["configuration"]["myhostname"], told["differences"]) == ("relay.mailstack.test", [])
 
 
+def relay_part(place: Place) -> Part:
+    """Return what `mailstack status` says of the relay, wherever it runs."""
+    asked = looks(place.entry(), {}, None, datetime.now(UTC))
+    [name] = [name for name in asked if name.startswith("relay")]
+    [part] = gather({name: asked[name]}, STATUS_SECONDS)
+    return part
+
+
+def test_status_is_right_while_the_relay_is_well_while_its_upstream_is_down_and_while_it_does_not_run(
+    place: Place,
+) -> None:
+    assert place.send("hello").outcome == "accepted"
+    place.wait(lambda: place.arrived() == {"hello": 1}, "the message")
+    well = relay_part(place)
+    assert well.state == "ok", well
+    assert {one["queue"]["messages"] for one in well.details["places"]} == {0}
+    assert any(one["last_delivery"] for one in well.details["places"]), well
+    assert all(one["greeting"].startswith("220 relay.mailstack.test") for one in well.details["places"])
+    place.google.take_down()
+    assert place.send("waits").outcome == "accepted"
+    place.wait(lambda: waiting(place)["by_queue"] == {"deferred": 1}, "the delivery to fail")
+    down = relay_part(place)
+    assert (down.state, "1 deferred" in down.told, "smtp-relay.gmail.com" in down.told) == ("warn", True, True), down
+    place.stop()
+    try:
+        gone = relay_part(place)
+    finally:
+        place.google.clear_faults()
+        place.start()
+    assert gone.state == "fail", gone
+    place.retry_now()
+    place.wait(lambda: place.arrived() == {"hello": 1, "waits": 1}, "what waited")
+    place.wait(lambda: relay_part(place).state == "ok", "the relay to be well again")
+
+
+def test_the_log_of_each_place_is_read_whole_or_by_its_last_lines(place: Place) -> None:
+    for subject in ("one", "two", "three"):
+        assert place.send(subject).outcome == "accepted"
+    place.wait(lambda: set(place.arrived()) == {"one", "two", "three"}, "the mail")
+    found, unseen = all_logs(place.entry().relay(), LogChoice(), since=300, limit=2)
+    assert unseen == {}
+    assert all(len(lines) <= 2 for lines in found.values())
+    sent = LogChoice(senders=("app@mailstack.test",))
+    found, _ = all_logs(place.entry().relay(), sent, since=300, limit=1000)
+    assert sum("status=sent" in line for lines in found.values() for line in lines) >= 3
+    assert all_logs(place.entry().relay(), sent, since=0, limit=1000)[0] == {name: [] for name in found}
+
+
 def test_the_log_is_followed_as_it_grows(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(operating, "FOLLOW_SECONDS", 30)
+    monkeypatch.setattr(reaching, "FOLLOW_SECONDS", 30)
     seen: list[str] = []
     choice = LogChoice(recipients=("followed@recipient.test",))
 

@@ -1,6 +1,7 @@
 """What applications talk to: an SMTP server and Postal's API, each of which answers what a test tells it."""
 
 import asyncio
+import base64
 import json
 import ssl
 import threading
@@ -8,6 +9,7 @@ from collections.abc import Callable
 from email import message_from_bytes
 from email.message import Message
 from email.policy import default
+from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
 
@@ -23,8 +25,8 @@ LOST = "lost"
 class SmtpStandin:
     """Speaks SMTP at ``host`` and ``port``. ``rcpt`` and ``data`` are its next answers, then it takes everything.
 
-    ``LOST`` as an answer to data closes the connection. With ``login`` (user, password) a client has to log in; with
-    ``tls`` it offers STARTTLS, and takes a login in clear too, as Postal does.
+    ``LOST`` as an answer to data closes the connection; ``farewell`` is the answer to QUIT. With ``login`` (user,
+    password) a client has to log in; with ``tls`` it offers STARTTLS, and takes a login in clear too, as Postal does.
     """
 
     def __init__(
@@ -34,12 +36,13 @@ class SmtpStandin:
         host: str = "127.0.0.1",
         rcpt: tuple[str, ...] = (),
         data: tuple[str, ...] = (),
+        farewell: str = "221 bye",
         tls: ssl.SSLContext | None = None,
         login: tuple[str, str] | None = None,
     ) -> None:
         self.port = port
         self._rcpt, self._data = list(rcpt), list(data)
-        self._login = login
+        self._login, self._farewell = login, farewell
         self.messages: list[Message] = []
         # Every message that came in whole, taken or not.
         self.offered: list[Message] = []
@@ -80,6 +83,9 @@ class SmtpStandin:
             envelope.rcpt_tos.append(address)
         return answer
 
+    async def handle_QUIT(self, _server: SMTP, _session: Session, _envelope: Envelope) -> str:  # noqa: N802 - the same
+        return self._farewell
+
     async def handle_DATA(self, server: SMTP, _session: Session, envelope: Envelope) -> str:  # noqa: N802 - the same
         answer = self._data.pop(0) if self._data else OK
         message = message_from_bytes(envelope.original_content or b"", policy=default)
@@ -94,13 +100,21 @@ class SmtpStandin:
 
 
 Answer = tuple[int, Any]
+CUT = "cut"
+TOLD = (200, {"status": "success", "data": {"id": 7, "status": {"status": "Sent"}}})
 
 
 class ApiStandin:
-    """Postal's API. ``answers`` are (HTTP status, body) of the next sends; the last one stays."""
+    """Postal's API. ``answers`` are (HTTP status, body) of the next sends; the last one stays.
 
-    def __init__(self, *answers: Answer, tls: ssl.SSLContext | None = None) -> None:
-        self._answers = list(answers)
+    ``CUT`` as a body is one that ends too early; a text with status 302 is the place it leads to. ``status`` is the
+    answer to who asks for a message; with ``busy`` each 429 says to come back after so many seconds.
+    """
+
+    def __init__(
+        self, *answers: Answer, status: Answer = TOLD, busy: int | None = None, tls: ssl.SSLContext | None = None
+    ) -> None:
+        self._answers, self._status, self._busy = list(answers), status, busy
         # (path, key, body) of each call.
         self.calls: list[tuple[str, str | None, Any]] = []
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
@@ -119,7 +133,7 @@ class ApiStandin:
         self._server.server_close()
 
     def _handler(self) -> type[BaseHTTPRequestHandler]:
-        answer = self._answer
+        answer, busy = self._answer, self._busy
 
         class Handler(BaseHTTPRequestHandler):
             log_message: Callable[..., None] = lambda *_words: None
@@ -129,7 +143,11 @@ class ApiStandin:
                 status, content = answer(self.path, self.headers.get("X-Server-API-Key"), json.loads(body))
                 data = content.encode() if isinstance(content, str) else json.dumps(content).encode()
                 self.send_response(status)
-                self.send_header("Content-Length", str(len(data)))
+                self.send_header("Content-Length", str(len(data) + (10 if content == CUT else 0)))
+                if status == HTTPStatus.FOUND:
+                    self.send_header("Location", str(content))
+                if status == HTTPStatus.TOO_MANY_REQUESTS and busy is not None:
+                    self.send_header("Retry-After", str(busy))
                 self.end_headers()
                 self.wfile.write(data)
 
@@ -138,12 +156,17 @@ class ApiStandin:
     def _answer(self, path: str, key: str | None, body: Any) -> Answer:
         self.calls.append((path.removeprefix("/api/v1/"), key, body))
         if path.endswith("/messages/message"):
-            return 200, {"status": "success", "data": {"id": body["id"], "status": {"status": "Sent"}}}
+            return self._status
         if path.endswith("/messages/deliveries"):
             return 200, {"status": "success", "data": [{"status": "Sent", "details": "taken", "output": "250 OK"}]}
         return self._answers.pop(0) if len(self._answers) > 1 else self._answers[0]
 
     @property
+    def messages(self) -> list[Message]:
+        """What was sent."""
+        return [message_from_bytes(base64.b64decode(body["data"]), policy=default) for body in self.sends]
+
+    @property
     def sends(self) -> list[Any]:
         """The bodies of the calls that send."""
-        return [body for path, _, body in self.calls if path == "send/message"]
+        return [body for path, _, body in self.calls if path == "send/raw"]

@@ -1,10 +1,15 @@
 """The sample applications send by SMTP and by API, and do the right thing about each failure: the same in both."""
 
+import base64
 import os
+import socket
 import ssl
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from email.utils import parseaddr
 from pathlib import Path
@@ -13,7 +18,7 @@ import pytest
 import trustme
 
 from tests.consumers.conftest import ROOT, installed
-from tests.consumers.standins import LOST, ApiStandin, SmtpStandin
+from tests.consumers.standins import CUT, LOST, ApiStandin, SmtpStandin
 from tests.unit.verify_world import free_port
 
 USER, PASSWORD, KEY = "company/apps", "planted-password", "planted-key"
@@ -33,7 +38,12 @@ class App:
     trust: tuple[str, ...]
 
     def send(
-        self, via: str, told: Mapping[str, str], authority: trustme.CA | None = None, folder: Path | None = None
+        self,
+        via: str,
+        told: Mapping[str, str],
+        authority: trustme.CA | None = None,
+        folder: Path | None = None,
+        *further: str,
     ) -> subprocess.CompletedProcess[str]:
         trusted = {}
         if authority is not None and folder is not None:
@@ -44,7 +54,7 @@ class App:
             "PATH": os.environ["PATH"], "SMTP_FROM_EMAIL": "shop@example.com", "SMTP_FROM_NAME": 'The "Shop"',
             **told, **trusted,
         }  # fmt: skip
-        options = ["--via", via, "--to", "someone@example.org", "--tries", str(TRIES), "--first-wait", "0.01"]
+        options = ["--via", via, "--to", "someone@example.org", "--tries", str(TRIES), "--first-wait", "0.01", *further]
         done = subprocess.run(
             [*self.command, *options], env=environment, capture_output=True, text=True, check=False, timeout=120
         )
@@ -53,11 +63,16 @@ class App:
         return done
 
 
+# Only this one follows a message that was taken.
+IN_PYTHON = App(
+    command=(sys.executable, str(ROOT / "docs/examples/send_mail.py")), trust=("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE")
+)
+
+
 @pytest.fixture(scope="module", params=["python", "node"])
 def app(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> App:
     if request.param == "python":
-        command = (sys.executable, str(ROOT / "docs/examples/send_mail.py"))
-        return App(command=command, trust=("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE"))
+        return IN_PYTHON
     folder = installed(ROOT / "docs/examples/node", tmp_path_factory.mktemp("node"))
     return App(command=("node", str(folder / "send_mail.mjs")), trust=("NODE_EXTRA_CA_CERTS",))
 
@@ -181,6 +196,59 @@ def test_a_connection_that_is_lost_is_tried_again_with_the_same_message_id(app: 
     assert len({message["Message-ID"] for message in server.offered}) == 1
 
 
+def test_a_message_that_was_taken_is_not_sent_again_because_of_the_farewell(app: App) -> None:
+    with SmtpStandin(free_port(), farewell="421 4.3.2 shutting down") as server:
+        done = app.send("smtp", relay(server.port))
+    assert (done.returncode, done.stdout.strip()) == (0, "accepted by 127.0.0.1"), done.stderr
+    assert len(server.offered) == 1
+
+
+def closing_port() -> socket.socket:
+    """A port whose connections end at once, as those of a server that is being restarted."""
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def close() -> None:
+        with suppress(OSError):  # the test is over
+            while True:
+                listener.accept()[0].close()
+
+    threading.Thread(target=close, daemon=True).start()
+    return listener
+
+
+@pytest.mark.parametrize("via", ["smtp", "api"])
+def test_a_connection_that_is_lost_before_tls_is_up_is_tried_again(app: App, via: str) -> None:
+    with closing_port() as listener:
+        port = listener.getsockname()[1]
+        tls = {**relay(port), "SMTP_USE_SSL": "true", **api(f"https://127.0.0.1:{port}/api/v1")}
+        done = app.send(via, tls)
+        listener.shutdown(socket.SHUT_RDWR)
+    assert done.returncode == NOT_NOW, done.stderr
+    assert done.stderr.count("not yet") == TRIES - 1
+
+
+def test_a_port_that_speaks_no_tls_is_a_refusal(app: App) -> None:
+    with SmtpStandin(free_port()) as server:
+        done = app.send("smtp", {**relay(server.port), "SMTP_USE_SSL": "true"})
+    assert (done.returncode, server.offered) == (1, []), done.stderr
+    assert "not yet" not in done.stderr
+
+
+@pytest.mark.parametrize(("via", "name"), [("smtp", "SMTP_HOST"), ("api", "MAIL_API_URL")])
+def test_what_is_not_set_is_said_and_is_no_weather(app: App, via: str, name: str) -> None:
+    done = app.send(via, {})
+    assert done.returncode == 1
+    assert f"refused: {name}" in done.stderr
+    assert "not yet" not in done.stderr
+
+
+def test_without_a_sender_nothing_is_sent(app: App) -> None:
+    with SmtpStandin(free_port()) as server:
+        done = app.send("smtp", {**relay(server.port), "SMTP_FROM_EMAIL": ""})
+    assert (done.returncode, server.offered) == (2, [])
+    assert "SMTP_FROM_EMAIL" in done.stderr
+
+
 # --- API ------------------------------------------------------------------------------------------------------------
 
 
@@ -190,8 +258,12 @@ def test_the_api_gets_the_message_with_the_key(app: App) -> None:
     assert done.returncode == 0, done.stderr
     assert "message 7" in done.stdout
     path, key, body = server.calls[0]
-    assert (path, key, body["to"]) == ("send/message", KEY, ["someone@example.org"])
-    assert body["from"] == '"The \\"Shop\\"" <shop@example.com>'
+    assert (path, key, body["rcpt_to"]) == ("send/raw", KEY, ["someone@example.org"])
+    assert body["mail_from"] == "shop@example.com"
+    [message] = server.messages
+    assert parseaddr(str(message["From"])) == ('The "Shop"', "shop@example.com")
+    assert message["Date"]
+    assert base64.b64decode(body["data"]).count(b"\r\n\r\n") == 1, "Postal takes what is before as headers"
 
 
 def test_the_api_is_trusted_by_its_certificate(
@@ -235,3 +307,59 @@ def test_an_api_that_is_away_ends_with_try_again_later(app: App) -> None:
     done = app.send("api", api(f"http://127.0.0.1:{free_port()}/api/v1"))
     assert done.returncode == NOT_NOW
     assert done.stderr.count("not yet") == TRIES - 1
+
+
+def test_who_is_told_when_to_come_back_waits_so_long(app: App) -> None:
+    started = time.monotonic()
+    with ApiStandin((429, "busy"), TAKEN, busy=1) as server:
+        done = app.send("api", api(server.url))
+    assert (done.returncode, len(server.sends)) == (0, 2), done.stderr
+    assert "again in 1.0 s" in done.stderr
+    assert time.monotonic() - started > 1
+
+
+def test_every_try_by_api_is_the_same_message(app: App) -> None:
+    with ApiStandin((503, "busy"), (200, CUT), TAKEN) as server:
+        done = app.send("api", api(server.url))
+    assert done.returncode == 0, done.stderr
+    assert len(server.messages) == TRIES
+    assert len({message["Message-ID"] for message in server.messages}) == 1
+
+
+@pytest.mark.parametrize("answer", [(401, "who are you"), (403, "no"), (200, []), (200, None), (200, "{}")])
+def test_an_answer_that_is_not_postals_is_a_refusal_in_words(app: App, answer: tuple[int, object]) -> None:
+    with ApiStandin(answer) as server:
+        done = app.send("api", api(server.url))
+    assert (done.returncode, len(server.sends)) == (1, 1)
+    assert done.stderr.startswith("refused: ")
+
+
+def test_a_redirect_is_not_followed_with_the_key(app: App) -> None:
+    with ApiStandin(TAKEN) as other, ApiStandin((302, f"{other.url}/send/raw")) as server:
+        done = app.send("api", api(server.url))
+    assert (done.returncode, other.calls) == (1, [])
+    assert "HTTP 302" in done.stderr
+
+
+def test_a_key_that_no_header_takes_is_not_shown(app: App) -> None:
+    with ApiStandin(TAKEN) as server:
+        done = app.send("api", {**api(server.url), "MAIL_API_KEY": f"{KEY}\nx"})
+    assert (done.returncode, server.calls) == (1, [])
+    assert "MAIL_API_KEY cannot be used" in done.stderr
+
+
+@pytest.mark.parametrize("told", [(503, "busy"), (401, "no"), (200, {"status": "error"})])
+def test_a_message_that_was_taken_stays_taken_when_nobody_says_what_became_of_it(told: tuple[int, object]) -> None:
+    with ApiStandin(TAKEN, status=told) as server:
+        done = IN_PYTHON.send("api", api(server.url))
+    assert (done.returncode, len(server.sends)) == (0, 1), done.stderr
+    assert "message 7: taken" in done.stdout
+
+
+@pytest.mark.parametrize(("status", "code"), [("Pending", 0), ("SoftFail", 0), ("HardFail", 1), ("Held", 1)])
+def test_what_waits_is_taken_and_what_failed_is_not(status: str, code: int) -> None:
+    answer = (200, {"status": "success", "data": {"id": 7, "status": {"status": status}}})
+    with ApiStandin(TAKEN, status=answer) as server:
+        done = IN_PYTHON.send("api", api(server.url), None, None, "--wait", "0")
+    assert (done.returncode, len(server.sends)) == (code, 1), done.stderr
+    assert f"message 7: {status}" in done.stdout

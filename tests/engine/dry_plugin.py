@@ -2,6 +2,8 @@
 
 Diffs, previews and the state are those of the real contract; a command that would run says what a role might. With
 DRY_LOG it writes ``create NAME``, ``update NAME``, ``delete NAME`` into that file, and ``end NAME`` a moment later.
+DRY_FAILS names the resource that fails: at once, or as soon as the file DRY_FAILS_AFTER is there. The engine begins
+nothing new after a failure, so a test of what is made beside the failing one decides when it fails.
 """
 
 import json
@@ -18,6 +20,8 @@ FACTS = {"names": {}, "domains": {}, "containers": {}, "probe": PROBE}
 
 # What would overlap does so within this time.
 SECONDS = 0.3
+# A gate that nobody opens holds the failure back no longer than this.
+GATE_SECONDS = 60.0
 
 
 class DryCommandProvider(CommandProvider):
@@ -44,6 +48,7 @@ class DryCommandProvider(CommandProvider):
             _note(path, f"{action} {name}")
             time.sleep(SECONDS)
         if failing == name:
+            _wait_for(os.environ.get("DRY_FAILS_AFTER"))
             raise PluginError(f"{failing} was told to fail")
         if path is not None:
             _note(path, f"end {name}")
@@ -52,6 +57,12 @@ class DryCommandProvider(CommandProvider):
         if preview:
             return {**inputs, **dict.fromkeys(OUTPUTS, UNKNOWN)}
         return {**inputs, "stdout": secret(json.dumps({"facts": FACTS})), "stderr": secret("")}
+
+
+def _wait_for(gate: str | None) -> None:
+    deadline = time.monotonic() + GATE_SECONDS
+    while gate is not None and not Path(gate).exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
 
 
 def _note(path: str, line: str) -> None:

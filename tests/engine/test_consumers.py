@@ -27,6 +27,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PRODUCER, CONSUMER = "told", "reading"
 SMTP_KEY, API_KEY = "smtpsmtpsmtpsmtpsmtpsmtp", "apiapiapiapiapiapiapiapi"
 SERVER = "example/apps"
+SENDER = {"SMTP_FROM_EMAIL": "noreply@example.com", "SMTP_FROM_NAME": "example.com"}
 HIDDEN = "[secret]"
 
 
@@ -96,6 +97,7 @@ def shown(engine: Engine) -> dict[str, Any]:
 def test_another_program_reads_keys_by_stack_reference_and_they_stay_secret(consume: Callable[..., Engine]) -> None:
     engine = consume(mail_server=SERVER, credential="shop")
     assert engine.outputs()["environment"] == {
+        **SENDER,
         "MAIL_API_URL": "https://postal.example.com/api/v1",
         "MAIL_API_KEY": API_KEY,
         "SMTP_HOST": "mx.example.com",
@@ -112,23 +114,54 @@ def test_another_program_reads_keys_by_stack_reference_and_they_stay_secret(cons
     assert API_KEY not in exported
 
 
+def test_a_credential_that_has_one_kind_of_key_is_enough_and_one_that_is_not_there_is_said(
+    consume: Callable[..., Engine], producer: Engine, told: dict[str, Any]
+) -> None:
+    told_file = (
+        Path(producer.environment["PULUMI_BACKEND_URL"].removeprefix("file://")).parents[1] / "project/told.json"
+    )
+    told_file.write_text(json.dumps({**told, "postal_smtp_keys": {"secret": {}}}))
+    try:
+        producer.up()
+        engine = consume(mail_server=SERVER, credential="shop")
+        api = {**SENDER, "MAIL_API_URL": "https://postal.example.com/api/v1", "MAIL_API_KEY": API_KEY}
+        assert engine.outputs()["environment"] == api
+        engine.run("config", "set", "credential", "gone", "--stack", CONSUMER, "--config-file", str(engine.config_file))
+        with pytest.raises(EngineError, match=f"no credential {SERVER}/gone; it has {SERVER}/shop"):
+            engine.up()
+    finally:
+        told_file.write_text(json.dumps(told))
+        producer.up()
+
+
 def test_another_program_reads_the_relay_by_stack_reference(
     consume: Callable[..., Engine], told: dict[str, Any]
 ) -> None:
     assert consume().outputs()["environment"] == told["smtp_environment"]
 
 
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"contract_version": 2}, "contract_version 2, this program knows 1"),
+        ({"contract_version": 2, "api_url": None}, "contract_version 2, this program knows 1"),
+        ({"contract_version": None}, "no contract_version: was `pulumi up` run there"),
+        ({"api_url": None}, "does not tell api_url"),
+    ],
+    ids=["a later one", "a later one without what this one asks for", "none", "a part that is not there"],
+)
 def test_a_program_that_knows_another_contract_is_stopped_before_it_uses_anything(
-    consume: Callable[..., Engine], producer: Engine, told: dict[str, Any]
+    changes: dict[str, Any], said: str, consume: Callable[..., Engine], producer: Engine, told: dict[str, Any]
 ) -> None:
     told_file = (
         Path(producer.environment["PULUMI_BACKEND_URL"].removeprefix("file://")).parents[1] / "project/told.json"
     )
-    told_file.write_text(json.dumps({**told, "contract_version": 2}))
+    later = {name: value for name, value in {**told, **changes}.items() if value is not None}
+    told_file.write_text(json.dumps(later))
     try:
         producer.up()
-        with pytest.raises(EngineError, match="contract_version 2, this program knows 1"):
-            consume()
+        with pytest.raises(EngineError, match=said):
+            consume(mail_server=SERVER, credential="shop")
     finally:
         told_file.write_text(json.dumps(told))
         producer.up()

@@ -149,6 +149,19 @@ def done_by_engine(steps: list[Raw]) -> dict[str, str]:
     return found
 
 
+def left_by_engine(steps: list[Raw]) -> set[str]:
+    """Return what the engine only forgets: it was told to leave it, or has no command that takes it away."""
+    done = done_by_engine(steps)
+    left = set()
+    for step in steps:
+        name, old = step["urn"].rpartition("::")[2], step.get("oldState") or {}
+        if step["op"] == "delete" and done.get(name) == "delete":
+            is_command = step["urn"].split("::")[2].endswith("command:remote:Command")
+            if old.get("retainOnDelete") or (is_command and not old["inputs"].get("delete")):
+                left.add(name)
+    return left
+
+
 def _is_component(urn: str) -> bool:
     kind = urn.split("::")[2].rpartition("$")[2]
     return kind.startswith("mailstack:") or kind == "pulumi:pulumi:Stack"
@@ -196,6 +209,33 @@ def without_volumes(raw: Raw) -> None:
     raw["relay"]["kubernetes"].update(ephemeral_queue=True)
 
 
+def on_a_host(raw: Raw) -> None:
+    for name in ("docker", "kubernetes", "image", "egress_addresses", "client_networks", "listen_addresses"):
+        raw["relay"].pop(name, None)
+    raw["hosts"] = {"relay1": {"address": "relay.example.com", "public_ipv4": "93.184.216.34"}}
+    raw["relay"].update(placement="vm", host="relay1")
+    raw["ssh"] = copy.deepcopy(example()["ssh"])
+
+
+def in_docker(raw: Raw) -> None:
+    for name in ("host", "client_networks", "listen_addresses", "concurrency", "kubernetes"):
+        raw["relay"].pop(name, None)
+    raw["relay"].update(
+        placement="docker",
+        egress_addresses=["93.184.216.34"],
+        image={"reference": "registry.example.com/mail/postfix-relay:1"},
+        docker={"endpoint": "unix:///var/run/docker.sock"},
+    )
+    raw.pop("relay_rule", None)
+
+
+def in_pods(raw: Raw) -> None:
+    there = on_cluster()
+    for name in ("docker", "concurrency"):
+        raw["relay"].pop(name, None)
+    raw["relay"].update({key: there["relay"][key] for key in ("placement", "image", "kubernetes")})
+
+
 # Stack, what changes, the change.
 CHANGES: list[tuple[str, str, Callable[[Raw], object]]] = [
     ("local", "nothing", lambda _raw: None),
@@ -223,6 +263,10 @@ CHANGES: list[tuple[str, str, Callable[[Raw], object]]] = [
     ("local", "the time limit of a probe", lambda raw: raw["relay_rule"]["probe"].update(wait_minutes=5)),
     ("local", "DNS moves to another host", lambda raw: raw["dns"]["server"].update(host="mail1")),
     ("local", "no Caddy", no_caddy),
+    ("local", "a host goes", lambda raw: (raw["hosts"].pop("ns1"), raw["dns"]["server"].update(host="mail1"))),
+    ("local", "Postal's name", lambda raw: raw["postal"].update(web_hostname="post.mailstack.test")),
+    ("local", "the TLS level", lambda raw: raw["relay"]["upstream"].update(tls="encrypt")),
+    ("local", "a mail server with another short name", lambda raw: server(raw).update(permalink="other")),
     ("local", "the database's memory", lambda raw: raw["postal"]["database"].update(memory_mb=1024)),
     ("prod", "nothing", lambda _raw: None),
     ("prod", "TTL", lambda raw: raw["dns"].update(ttl=600)),
@@ -234,6 +278,24 @@ CHANGES: list[tuple[str, str, Callable[[Raw], object]]] = [
     ("prod", "a DKIM key goes", lambda raw: raw["domains"][0]["dkim"].pop()),
     ("prod", "a host key", lambda raw: raw["hosts"]["relay1"].update(port=2222)),
     ("prod", "several hosts", several_hosts),
+    (
+        "prod",
+        "a host with another name",
+        lambda raw: (raw["hosts"].update(other=raw["hosts"].pop("relay1")), raw["relay"].update(host="other")),
+    ),
+    ("prod", "into a container", in_docker),
+    ("prod", "the environment", lambda raw: raw.update(environment="local")),
+    ("prod", "no rule", lambda raw: raw.pop("relay_rule")),
+    (
+        "prod",
+        "all at once",
+        lambda raw: (
+            raw["domains"].append({"name": "new.example.com"}),
+            raw["domains"][0]["dkim"].pop(),
+            raw["relay"].update(queue_lifetime_hours=24),
+            raw["dns"].update(ttl=600),
+        ),
+    ),
     ("docker", "nothing", lambda _raw: None),
     ("docker", "concurrency", lambda raw: raw["relay"].update(concurrency=3)),
     ("docker", "a password", lambda raw: raw["relay"]["upstream"].update(password=PASSWORDS[1])),
@@ -252,6 +314,9 @@ CHANGES: list[tuple[str, str, Callable[[Raw], object]]] = [
         lambda raw: raw["relay"]["image"].update(reference="registry.example.com/mail/postfix-relay:2"),
     ),
     ("docker", "a published port", published),
+    ("docker", "onto a host", on_a_host),
+    ("docker", "onto a cluster", in_pods),
+    ("docker", "a queue that is not kept", lambda raw: raw["relay"]["docker"].update(keep_queue=False)),
     ("kubernetes", "nothing", lambda _raw: None),
     ("kubernetes", "concurrency", lambda raw: raw["relay"].update(concurrency=7)),
     ("kubernetes", "a password", lambda raw: raw["relay"]["upstream"].update(password=PASSWORDS[1])),
@@ -267,6 +332,8 @@ CHANGES: list[tuple[str, str, Callable[[Raw], object]]] = [
         "another image",
         lambda raw: raw["relay"].update(image={"reference": "registry.example.com/mail/postfix-relay:2"}),
     ),
+    ("kubernetes", "another namespace", lambda raw: raw["relay"]["kubernetes"].update(namespace="other")),
+    ("kubernetes", "into a container", in_docker),
     ("kubernetes", "another name", lambda raw: raw["relay"]["kubernetes"].update(name="other")),
     ("kubernetes", "autoscaling", lambda raw: raw["relay"]["kubernetes"].update(autoscaling={"min": 2})),
     ("postal", "nothing", lambda _raw: None),
@@ -274,6 +341,7 @@ CHANGES: list[tuple[str, str, Callable[[Raw], object]]] = [
     ("postal", "workers", lambda raw: raw["postal"].update(workers=4)),
     ("postal", "a credential's key", lambda raw: server(raw)["credentials"][0].update(key="K" * 24)),
     ("postal", "the administrator's password", lambda raw: raw["postal"]["admin"].update(password=PASSWORDS[1])),
+    ("postal", "another namespace", lambda raw: raw["postal"]["kubernetes"].update(namespace="other")),
     ("postal", "stopped", lambda raw: raw["postal"]["kubernetes"].update(stopped=True)),
 ]
 
@@ -284,6 +352,7 @@ def test_diff_says_of_a_change_what_the_engines_preview_says(
 ) -> None:
     answer, steps = stacks(stack).change(change)
     assert {name: one.word for name, one in answer.operations.items()} == done_by_engine(steps)
+    assert {name for name, one in answer.operations.items() if one.stays} == left_by_engine(steps)
     shown = shown_by_engine(steps)
     for place in FLAT:
         engines = {key for keys in shown.values() for key in keys if key.startswith(place)}
@@ -291,6 +360,17 @@ def test_diff_says_of_a_change_what_the_engines_preview_says(
         assert diffs == engines, place
     assert set(records_of(answer)) == set(engine_records(steps, shown))
     assert answer.different == bool(done_by_engine(steps) or shown)
+
+
+def test_records_that_nobody_serves_any_more_are_told_as_gone_like_in_the_engines_preview(
+    stacks: Callable[[str], Previewed],
+) -> None:
+    answer, steps = stacks("prod").change(lambda raw: raw.update(dns={"provider": "none"}))
+    done = {name: one.word for name, one in answer.operations.items()}
+    assert done == done_by_engine(steps)
+    assert len([name for name, word in done.items() if word == "delete" and name.startswith("dns-")]) > 5
+    [risk] = [risk for risk in answer.risks if risk.rule == "dns-provider-changed"]
+    assert "nobody publishes them" in risk.reason
 
 
 def engine_records(steps: list[Raw], shown: Mapping[str, set[str]]) -> Iterator[str]:

@@ -5,7 +5,9 @@ The engine is real, Cloudflare's API is the stand-in, and no host is reached (``
 
 import copy
 import json
+import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ from mailstack.settings.initialise import rehearsal_config
 from rehearsal.cloudflare_standin import CloudflareStandin, CloudflareStandinConfig, ZoneConfig
 from rehearsal.engine import Engine, EngineError
 from tests.engine.conftest import ROOT
+from tests.engine.dry_plugin import GATE_SECONDS
 from tests.engine.stage import DONE
 
 pytestmark = pytest.mark.engine
@@ -245,12 +248,35 @@ def test_mx_and_dmarc_follow_spf_and_dkim_of_their_own_domain(zone: Zone) -> Non
     assert "dns-mail202611._domainkey.example.com-txt-dkim" not in waits["dns-_dmarc.notify.example.com-txt-dmarc"]
 
 
-def test_mx_and_dmarc_follow_the_hosts(zone: Zone) -> None:
-    """A host that fails leaves MX and DMARC of a live domain as they were; addresses, SPF and DKIM are there."""
+def _opens(gate: Path, when: Callable[[], bool]) -> bool:
+    """Open the gate once ``when`` holds, and say whether it did within the time the failure is held back."""
+    deadline = time.monotonic() + GATE_SECONDS
+    while time.monotonic() < deadline:
+        if when():
+            gate.touch()
+            return True
+        time.sleep(0.05)
+    return False
+
+
+def test_mx_and_dmarc_follow_the_hosts(zone: Zone, tmp_path: Path) -> None:
+    """A host that fails leaves MX and DMARC of a live domain as they were; addresses, SPF and DKIM wait for no host."""
     zone.add("MX", ZONE, "mx.former.example", priority=10)
     zone.existing({"name": ZONE, "type": "MX", "action": "keep"})
-    zone.engine.environment["DRY_FAILS"] = "relay-postfix"
-    code, text = zone.run(zone.engine.up)
+    gate = tmp_path / "relay-may-fail"
+    zone.engine.environment |= {"DRY_FAILS": "relay-postfix", "DRY_FAILS_AFTER": str(gate)}
+    with ThreadPoolExecutor(1) as beside:
+        opened = beside.submit(
+            _opens,
+            gate,
+            lambda: (
+                zone.at("relay.example.com", "A") == ["93.184.216.34"]
+                and zone.at(ZONE, "TXT") == [NEW_SPF]
+                and len(zone.at("mail202611._domainkey.example.com", "TXT")) == 1
+            ),
+        )
+        code, text = zone.run(zone.engine.up)
+        assert opened.result(), f"made while the relay was still at work: {zone.records()}"
     assert code == 1
     assert "relay-postfix" in text
     assert zone.at(ZONE, "MX") == ["mx.former.example"]

@@ -2,7 +2,7 @@
 
 import json
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import date
 from pathlib import Path
 
@@ -12,9 +12,10 @@ import yaml
 from cli.init import Options, Real, init_stack
 from mailstack.plan import load_plan
 from mailstack.settings import initialise as initialise_module
-from mailstack.settings.initialise import initialise
-from mailstack.settings.stackfile import read_stack_file
+from mailstack.settings.initialise import InitError, initialise
+from mailstack.settings.stackfile import read_stack_file, throwaway
 from mailstack.settings.written import Written
+from mailstack.start.pins import command, unpinned
 from rehearsal.engine import Engine
 from tests.engine.stage import PLANNED
 from tests.unit.stack_examples import HOST_KEY
@@ -117,7 +118,9 @@ def test_a_stack_begun_from_nothing_keeps_its_comments_and_is_one_the_engine_pre
         drafts.append((tmp_path / "Pulumi.begun.yaml").read_text())
         initialise_module.run_pulumi(argv, stdin, tmp_path)
 
-    init_stack(options, root=tmp_path, today=date(2026, 11, 29), asker=None, looks=Real(resolvers=()), run=run)
+    init_stack(
+        options, root=tmp_path, today=date(2026, 11, 29), asker=None, looks=Real(resolvers=(), root=tmp_path), run=run
+    )
     text = (tmp_path / "Pulumi.begun.yaml").read_text()
     comments = [line.partition("#")[2] for line in drafts[0].splitlines() if "#" in line]
     kept = [line.partition("#")[2] for line in text.splitlines() if "#" in line]
@@ -128,3 +131,63 @@ def test_a_stack_begun_from_nothing_keeps_its_comments_and_is_one_the_engine_pre
     planned = {name: what for _, name, what in PLANNED.findall(engine.preview())}
     assert set(planned.values()) == {"create"}
     assert {"mail1-preflight", "relay-postfix", "postal", "caddy", "dns-server"} <= {*planned}
+
+
+BY_FLAGS = {
+    "domains": ["example.com"], "host_text": "admin@mail.example.com", "upstream": "google-workspace", "dns": "none",
+    "tls": "acme",
+}  # fmt: skip
+
+
+@pytest.fixture
+def begin(cli: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], int]:
+    """Begin stack ``begun`` in a folder of the project, on an engine of its own, without looking anywhere."""
+    engine = Engine("begun", tmp_path, lambda _line: None)
+    for name, value in engine.environment.items():
+        monkeypatch.setenv(name, value)
+    options = Options(stack="begun", given=BY_FLAGS, host_key=HOST_KEY, public_ipv4="93.184.216.34", look=False)
+    looks = Real(resolvers=(), root=tmp_path)
+    return lambda: init_stack(options, root=tmp_path, today=date(2026, 11, 29), asker=None, looks=looks)
+
+
+def pulumi(folder: Path, *arguments: str, stdin: str = "") -> str:
+    return subprocess.run(
+        ["pulumi", *arguments, "--stack", "begun"],
+        input=stdin, text=True, check=True, cwd=folder, capture_output=True,
+    ).stdout  # fmt: skip
+
+
+def test_a_stack_that_pulumi_has_begun_keeps_its_encryption(begin: Callable[[], int], tmp_path: Path) -> None:
+    subprocess.run(["pulumi", "stack", "init", "begun", "--no-select"], check=True, cwd=tmp_path, capture_output=True)
+    file = tmp_path / "Pulumi.begun.yaml"
+    salt = yaml.safe_load(file.read_text())["encryptionsalt"]
+    assert begin() == 0
+    document = yaml.safe_load(file.read_text())
+    assert document["encryptionsalt"] == salt
+    assert "PRIVATE KEY" in pulumi(tmp_path, "config", "get", "mailstack:ssh.private_key", "--path")
+
+
+def test_the_commands_that_pin_images_are_ones_the_engine_takes(begin: Callable[[], int], tmp_path: Path) -> None:
+    assert begin() == 0
+    file = tmp_path / "Pulumi.begun.yaml"
+    before = [line for line in file.read_text().splitlines() if line.lstrip().startswith("#")]
+    pins = unpinned(read_stack_file(file, throwaway))
+    assert len(pins) == 2
+    for pin in pins:
+        line = command("begun", pin, f"sha256:{'1' * 64}")
+        subprocess.run(["sh", "-c", line], check=True, cwd=tmp_path, capture_output=True)
+    assert unpinned(read_stack_file(file, throwaway)) == []
+    assert [line for line in file.read_text().splitlines() if line.lstrip().startswith("#")] == before
+    load_plan(initialise_module.rehearsal_config(file), written=[Written.in_file(file)])
+
+
+def test_no_new_keys_for_a_deployed_stack_whose_file_is_lost(begin: Callable[[], int], tmp_path: Path) -> None:
+    assert begin() == 0
+    state = json.loads(pulumi(tmp_path, "stack", "export"))
+    of_the_stack = "urn:pulumi:begun::mailstack::pulumi:pulumi:Stack::mailstack-begun"
+    state["deployment"]["resources"] = [{"urn": of_the_stack, "custom": False, "type": "pulumi:pulumi:Stack"}]
+    pulumi(tmp_path, "stack", "import", stdin=json.dumps(state))
+    (tmp_path / "Pulumi.begun.yaml").unlink()
+    with pytest.raises(InitError, match="is deployed, with 1 resources"):
+        begin()
+    assert not (tmp_path / "Pulumi.begun.yaml").exists()

@@ -1,7 +1,7 @@
 """The engine itself asks the policy pack: committed stacks pass, and what violates a policy is refused.
 
 It is given the folder, as by every user. A full installation starts it by its language host; the CLI that `make engine`
-builds has none, and finds a stand-in for that (``language_host_standin``).
+builds has none, and finds a stand-in for that (``rehearsal.plugins.language``).
 """
 
 import json
@@ -28,21 +28,12 @@ HOST_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ+3yT5hZZz1Uo3u+8zcWzdehVKbgCO9
 SECRET = "planted-4f0c"
 
 
-def with_language_host(engine: Engine) -> Engine:
-    """Put the stand-in for the language host where the engine looks for it, unless it has the real one."""
-    if engine.cli.inline:
-        program = engine.folder / "plugins/pulumi-language-python"
-        program.write_text(f'#!/bin/sh\ncd "{ROOT}" && exec "{sys.executable}" -m tests.engine.language_host_standin\n')
-        program.chmod(0o755)
-    return engine
-
-
 class Preview:
     """A preview of one stack under the pack: its exit, and what was printed."""
 
     def __init__(self, folder: Path, stack: str, raw: Mapping[str, Any], *arguments: str) -> None:
         lines: list[str] = []
-        engine = with_language_host(Engine(stack, folder, lines.append))
+        engine = Engine(stack, folder, lines.append)
         engine.configure({**raw, "dns": {**raw["dns"], "look_seconds": 0}})
         engine.select()
         self.refused = False
@@ -118,7 +109,6 @@ def test_the_engine_tells_a_secret_input_from_one_in_clear(cli: None, tmp_path: 
     """
     contract = Contract(tmp_path, "command", "stand-in")
     good = command("good", stdin={"secret": "x"})
-    with_language_host(contract.engine)
     assert contract.run([good], "preview", *PACK).code == 0
     for bad, policy in (
         (command("bad", stdin="x"), "secrets-are-secret"),
@@ -134,9 +124,18 @@ def test_the_engine_tells_a_secret_input_from_one_in_clear(cli: None, tmp_path: 
 
 
 @pytest.mark.engine
+def test_what_only_an_update_tells_is_said_in_the_preview(cli: None, tmp_path: Path) -> None:
+    contract = Contract(tmp_path, "command", "stand-in")
+    good, bad = command("good", stdin={"secret": "x"}), command("bad", stdin={"stdout_of": "good"})
+    preview = contract.run([good, bad], "preview", *PACK)
+    assert preview.code == 0, preview.text
+    assert "can't run policy 'secrets-are-secret'" in preview.text
+    assert "bad.stdin can't be known during preview" in preview.text
+
+
+@pytest.mark.engine
 def test_an_update_stops_before_it_makes_what_violates_a_policy(cli: None, tmp_path: Path) -> None:
     contract = Contract(tmp_path, "command", "stand-in")
-    with_language_host(contract.engine)
     bad = command("bad", delete="rm -rf /var/lib/mysql")
     outcome = contract.run([bad], "up", "--yes", "--skip-preview", *PACK)
     assert outcome.code == 1

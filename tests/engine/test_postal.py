@@ -1,20 +1,25 @@
 """Postal and Caddy with the real engine: preview, up, nothing to do, one change, a failure, destroy."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
+from cli.main import main
 from mailstack.settings.initialise import rehearsal_config
+from rehearsal import kept
 from rehearsal.engine import Engine, EngineError
 from rehearsal.rehearse import Rehearsal
+from rehearsal.waiting import wait_for
 from tests.engine.conftest import ROOT
 from tests.engine.stage import DONE
 
 pytestmark = [pytest.mark.engine, pytest.mark.hosts]
 
 STACK = "engine-postal"
+# A process says `starting` until its first check, half a minute after its start.
+HEALTHY_SECONDS = 120
 KEYS = ("EngineSmtpKey0001aaaaaaa", "EngineApiKey00002bbbbbbb")
 
 
@@ -57,6 +62,65 @@ def whole(cli: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Whole
 def test_the_whole_stack_works_under_the_engine(whole: Whole) -> None:
     checks = whole.rehearsal.prove(whole.engine.outputs())
     assert [f"{check.name}: {check.evidence}" for check in checks if not check.passed] == []
+
+
+@pytest.fixture
+def demo(
+    whole: Whole, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> Callable[..., tuple[int, str]]:
+    """Run `mailstack demo` with these words; return its exit code and what it said."""
+    file, ground = whole.engine.folder / "shell.env", whole.rehearsal
+    way = kept.engine_way(whole.engine)
+    kept.leave_environment(
+        file, whole.engine.folder, STACK, way, resolver=ground._resolver, authorities=ground._authorities
+    )
+    monkeypatch.setattr(kept, "environment_file", lambda _stack: file)
+
+    def typed(*words: str) -> tuple[int, str]:
+        code = main(["demo", *words, "--stack", STACK])
+        told = capfd.readouterr()
+        return code, f"{told.out}{told.err}"
+
+    return typed
+
+
+def test_what_somebody_changed_on_a_host_is_seen_and_brought_back(
+    whole: Whole, demo: Callable[..., tuple[int, str]]
+) -> None:
+    code, told = demo("drift", "--json")
+    assert (code, json.loads(told[told.index("{") : told.rindex("}") + 1])["looked"]["engine"]) == (0, True), told
+    changed = ["postconf", "-e", "message_size_limit=1234567"]
+    whole.rehearsal.ground.exec(whole.rehearsal.hosts["mail1"], changed)
+    code, told = demo("drift")
+    assert (code, "message_size_limit: 1234567 -> " in told) == (2, True), told
+    code, told = demo("drift", "--repair", "--yes")
+    assert (code, "repaired: relay-postfix" in told) == (0, True), told
+    assert demo("drift")[0] == 0
+    assert whole.up(whole.rehearsal.raw) == {}, "nothing that the engine keeps is another"
+
+
+def test_the_commands_of_the_first_hour_answer_as_the_tutorial_says(demo: Callable[..., tuple[int, str]]) -> None:
+    """Those of docs/tutorial/first-hour.md that ask the hosts a rehearsal has left, in its order."""
+    _, told = demo("status")
+    assert "queue empty" in told
+    code, told = demo("relay", "test", "--to", "someone@example.org")
+    assert (code, " 250 " in told) == (0, True), told
+    code, told = demo("send", "--via", "relay", "--from", "ceo@elsewhere.example", "--to", "someone@example.org")
+    assert (code, "Sender address rejected" in told) == (1, True), told
+    assert demo("relay", "queue", "list")[0] == 0
+    assert "status=sent" in demo("relay", "logs")[1]
+    code, told = demo("postal", "backup")
+    assert (code, "/var/backups/mailstack-postal/postal-" in told) == (0, True), told
+    code, told = demo("postal", "restore", "--yes")
+    assert (code, "restored /var/backups/mailstack-postal/postal-" in told) == (0, True), told
+    said: list[str] = []
+
+    def well() -> bool:
+        code, told = demo("postal", "status")
+        said[:] = [told]
+        return code == 0 and "nothing is wrong" in told
+
+    assert wait_for(well, HEALTHY_SECONDS, pause=2), said
 
 
 def test_preview_tells_every_resource_and_no_secret(whole: Whole) -> None:

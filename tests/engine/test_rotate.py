@@ -33,7 +33,7 @@ def folder(cli: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         "tls": "acme",
     }  # fmt: skip
     options = Options(stack="begun", given=given, host_key=HOST_KEY, public_ipv4="93.184.216.34", look=False)
-    init_stack(options, root=tmp_path, today=TODAY, asker=None, looks=Real(resolvers=()))
+    init_stack(options, root=tmp_path, today=TODAY, asker=None, looks=Real(resolvers=(), root=tmp_path))
     (tmp_path / "scripts").symlink_to(ROOT / "scripts")
     return tmp_path
 

@@ -107,6 +107,20 @@ def test_a_resource_that_is_gone_is_taken_out_of_the_state_by_its_name(engine: E
     assert urn not in resources(engine)
 
 
+def test_what_is_lost_is_left_out_of_an_update_and_then_taken_out_of_the_state(engine: Engine) -> None:
+    """As docs/runbooks/host-lost.md does with a host that nobody can log in to any more."""
+    set_wanted(engine, parts=["one", "two", "lost"])
+    engine.up()
+    set_wanted(engine, parts=["one", "two"], text="second")
+    engine.up("--exclude", "**lost**")
+    assert engine.run("stack", "output", "text", "--stack", STACK, quiet=True).strip() == "second"
+    [urn] = [name for name in resources(engine) if name.endswith("::lost")]
+    engine.run("state", "delete", urn, "--stack", STACK, "--yes")
+    set_wanted(engine, text="first")
+    engine.up()
+    engine.preview("--expect-no-changes")
+
+
 def test_an_update_may_refresh_and_replace_by_a_pattern(engine: Engine) -> None:
     assert "unchanged" in engine.up("--refresh")
     engine.up("--replace", "**one")

@@ -15,6 +15,8 @@ from tests.graph.recording import run_graph
 from tests.unit.mistakes import changed
 from tests.unit.stack_examples import ZONE_ID, postal_example
 
+pytestmark = pytest.mark.slow
+
 TOKEN = "t" * 40
 OTHER_ZONE_ID = ZONE_ID.replace("0", "f")
 SES = {"region": "eu-west-1", "dkim_tokens": ["a" * 32, "b" * 32, "c" * 32], "mail_from": "bounce.example.org"}

@@ -12,6 +12,8 @@ from tests.graph.recording import KUBECONFIG, is_secret, plain, run_graph
 from tests.unit.cluster_examples import TOKEN, cluster_example
 from tests.unit.stack_examples import with_value
 
+pytestmark = pytest.mark.slow
+
 COMMAND = "command:remote:Command"
 ORDER = ["cluster-node1", "cluster-node2", "cluster-node3", "cluster-node4", "cluster-members", "cluster-kubeconfig"]
 

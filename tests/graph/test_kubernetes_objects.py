@@ -12,6 +12,8 @@ import pytest
 from components.kubernetes import KubernetesObject, KubernetesProvider
 from tests.graph.recording import Recorder, is_secret, plain
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[2]
 NAME = {"name": "example", "namespace": "mail"}
 SERVICE = {

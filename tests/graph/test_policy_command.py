@@ -38,13 +38,18 @@ def test_a_violation_is_told_with_its_fix_and_ends_with_one(
     assert "Fix: set relay.upstream.tls to secure" in told
 
 
+@pytest.fixture
+def registered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Register a weak relay. What a program registers, the test above has seen: it is not run again for it."""
+    shown = {"environment": "staging", "main.cf/smtp_tls_security_level": "encrypt"}
+    weak = [Resource("mailstack:index:PostfixRelay", "relay", shown)]
+    monkeypatch.setattr("rehearsal.recorded.recorded_resources", lambda _stack, _raw: weak)
+
+
+@pytest.mark.usefixtures("registered")
 def test_a_program_gets_one_document_and_a_configuration_decides(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    shown = {"environment": "staging", "main.cf/smtp_tls_security_level": "encrypt"}
-    registered = [Resource("mailstack:index:PostfixRelay", "relay", shown)]
-    # What is registered, the test above has seen: the program is not run twice for it.
-    monkeypatch.setattr("rehearsal.recorded.recorded_resources", lambda _stack, _raw: registered)
     config = tmp_path / "policies.json"
     config.write_text('{"tls-is-checked": "advisory"}')
     stack = declared(tmp_path, monkeypatch)
@@ -54,6 +59,19 @@ def test_a_program_gets_one_document_and_a_configuration_decides(
     assert [one["name"] for one in report["policies"]] == [policy.name for policy in POLICIES]
     assert report["policies"][0]["level"] == "advisory"
     assert [wrong["resource"] for wrong in report["policies"][0]["violations"]] == ["relay"]
+
+
+@pytest.mark.usefixtures("registered")
+def test_exceptions_beside_the_stack_file_hold_without_being_named_and_are_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stack = declared(tmp_path, monkeypatch)
+    (tmp_path / "policies-other.json").write_text('{"tls-is-checked": "disabled"}')
+    assert main(["policy", "--stack", stack]) == 1
+    assert "policies-" not in capsys.readouterr().out
+    (tmp_path / f"policies-{stack}.json").write_text('{"tls-is-checked": {"except": ["relay"]}}')
+    assert main(["policy", "--stack", stack]) == 0
+    assert "with policies-weak.json" in capsys.readouterr().out
 
 
 def test_a_configuration_that_is_not_there_is_told_in_a_sentence(capsys: pytest.CaptureFixture[str]) -> None:

@@ -14,7 +14,7 @@ from pulumi_policy import (
 )
 from pulumi_policy.deserialize import deserialize_properties
 from pulumi_policy.policy import _NotApplicableError
-from pulumi_policy.proxy import unknown_checking_proxy
+from pulumi_policy.proxy import UnknownValueError, unknown_checking_proxy
 
 from mailstack.policy import POLICIES
 from mailstack.policy.wire import SECRET, SIGNATURE, UNKNOWN_VALUES
@@ -56,6 +56,8 @@ def _said(policy: ResourceValidationPolicy, args: ResourceValidationArgs) -> lis
         policy.validate(args, lambda message, _urn: said.append(message))
     except _NotApplicableError as reason:
         said.append(f"not applicable: {reason.reason}")
+    except UnknownValueError as unknown:  # of which the SDK makes a warning
+        said.append(f"unclear: {unknown.message}")
     return said
 
 
@@ -84,11 +86,26 @@ def test_what_is_secret_is_told_from_what_is_not() -> None:
     assert "Fix: " in found["secrets-are-secret"][0]
 
 
-def test_what_only_an_update_tells_stops_nobody() -> None:
+def test_what_only_an_update_tells_stops_nobody_and_is_said() -> None:
     for unknown in UNKNOWN_VALUES:
         record = {"type": "A", "name": unknown, "ttl": unknown, "proxied": unknown, "content": unknown}
-        assert Run().ask("cloudflare:index/dnsRecord:DnsRecord", record) == {}
-        assert Run().ask(COMMAND, {"connection": unknown, "stdin": unknown}) == {}
+        assert Run().ask("cloudflare:index/dnsRecord:DnsRecord", record) == {
+            "mail-hosts-are-not-proxied": ["unclear: string value at .one.proxied can't be known during preview"],
+            "ttl-has-bounds": ["unclear: string value at .one.ttl can't be known during preview"],
+        }
+        assert Run().ask(COMMAND, {"connection": unknown, "stdin": hidden(unknown)}) == {
+            "host-keys-are-pinned": ["unclear: string value at .one.connection can't be known during preview"]
+        }
+
+
+def test_what_is_known_is_reported_beside_what_is_not() -> None:
+    unknown = min(UNKNOWN_VALUES)
+    ports = [{"internal": 3306.0, "external": 3306.0}, {"internal": unknown, "external": 25.0}]
+    found = Run().ask("docker:index/container:Container", {"image": "x", "ports": ports})["no-public-admin-port"]
+    assert [one.partition(":")[0] for one in found] == [
+        "port 3306 of the container is published on every address. Fix",
+        "unclear",
+    ]
 
 
 def test_a_component_tells_which_rules_hold_for_what_follows() -> None:

@@ -10,6 +10,8 @@ from pulumi.runtime import settings as runtime_settings
 from tests.graph.recording import is_secret, plain, run_graph
 from tests.unit.stack_examples import dkim_key, postal_example, with_value
 
+pytestmark = pytest.mark.slow
+
 COMMAND = "command:remote:Command"
 SECRETS = (
     "smtpsmtpsmtpsmtpsmtpsmtp",
@@ -112,6 +114,7 @@ def test_a_change_runs_the_roles_it_concerns_only(path: str, value: Any, changed
     assert names == changed
 
 
+@pytest.mark.slow
 def test_nothing_registers_differently_on_a_second_run() -> None:
     first, _ = run_graph(guarded())
     second, _ = run_graph(guarded())

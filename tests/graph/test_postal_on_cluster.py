@@ -16,6 +16,8 @@ from tests.unit.mistakes import changed
 from tests.unit.postal_cluster_examples import ADMIN_PASSWORD, POSTAL, VARIANTS, plan_of, postal_on_cluster
 from tests.unit.stack_examples import dkim_key, postal_example
 
+pytestmark = pytest.mark.slow
+
 SECRETS = (
     "smtpsmtpsmtpsmtpsmtpsmtp", "apiapiapiapiapiapiapiapi", "database-password", ADMIN_PASSWORD, "admin-password-1",
     "s" * 64, dkim_key().splitlines()[1],
@@ -109,6 +111,7 @@ def test_keys_are_secret_outputs_and_addresses_are_not() -> None:
     assert hidden == {"smtp_keys", "api_keys"}
 
 
+@pytest.mark.slow
 def test_nothing_registers_differently_on_a_second_run() -> None:
     first, second = (run_graph(everything())[0] for _ in range(2))
     assert {name: args.inputs for name, args in first.resources.items()} == {
@@ -175,6 +178,7 @@ def test_live_mail_waits_for_postal() -> None:
     assert order.index("postal-smtp-service") < min(live)
 
 
+@pytest.mark.slow
 def test_everything_goes_with_the_stack_unless_it_is_to_stay(options: dict[str, pulumi.ResourceOptions]) -> None:
     run_graph(postal_on_cluster())
     own = {name: one.retain_on_delete for name, one in options.items() if name.startswith("postal-")}

@@ -1,9 +1,24 @@
-"""What a stack of many records is told before it becomes slow."""
+"""What the program says of the configuration before anything is registered."""
+
+from pathlib import Path
 
 import pulumi
 import pytest
 
 from components import config
+from tests.graph.recording import run_graph
+from tests.unit.stack_examples import example
+
+
+def test_a_file_that_only_the_engine_takes_is_told_without_a_traceback(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It reads the first document and leaves the second; we refuse, and our words are all that is shown."""
+    (tmp_path / "Pulumi.test.yaml").write_text("config: {}\n---\nconfig: {}\n")
+    monkeypatch.setattr(config, "PROJECT_FOLDER", tmp_path)
+    monkeypatch.setattr(pulumi, "get_stack", lambda: "test")
+    with pytest.raises(pulumi.RunError, match=r"Pulumi\.test\.yaml is not YAML: expected a single document"):
+        run_graph(example())
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,8 @@ from tests.graph.recording import Recorder, is_secret, plain, run_graph
 from tests.unit.kubernetes_examples import KUBECONFIG, VARIANTS, on_cluster, plan_of
 from tests.unit.mistakes import changed
 
+pytestmark = pytest.mark.slow
+
 PASSWORD = "planted-password"
 
 
@@ -67,6 +69,7 @@ def test_a_cluster_is_named_by_its_server_or_its_context() -> None:
     assert "kubeconfig" not in inputs
 
 
+@pytest.mark.slow
 def test_nothing_registers_differently_on_a_second_run() -> None:
     first, second = (run_graph(everything())[0] for _ in range(2))
     assert {name: args.inputs for name, args in first.resources.items()} == {

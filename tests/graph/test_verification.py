@@ -19,6 +19,8 @@ from tests.unit.mistakes import changed
 from tests.unit.stack_examples import example, postal_example
 from tests.unit.verify_examples import only_these
 
+pytestmark = pytest.mark.slow
+
 FINDINGS = {
     "ok": ok("example.com", "fine"),
     "warn": warn("example.com", "old", expected="new", fix="renew it"),

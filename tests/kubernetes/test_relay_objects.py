@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 
 from mailstack.kubernetes.objects import Placed
+from mailstack.reach.kubectl import Kubectl, KubectlError, labelled_namespaces
+from rehearsal.kubernetes.programs import PROGRAMS
 from tests.unit.kubernetes_examples import VARIANTS, objects
 from tests.unit.pod_security import beyond_restricted
 
@@ -132,3 +134,14 @@ def test_an_application_finds_its_secret_in_its_own_namespace_and_reads_what_env
     apply(api, in_namespace("beside-shop", moved))
     data = api.get("secret", "smtp", "--namespace=shop")["data"]
     assert base64.b64decode(data["SMTP_FROM_EMAIL"]) == b"shop@example.com"
+
+
+def test_labelled_namespaces_are_found_as_kubectl_finds_them(api: Any) -> None:
+    for name in ("labelled-shop", "labelled-news", "unlabelled"):
+        api.kubectl("create", "namespace", name)
+    api.kubectl("label", "namespace", "labelled-shop", "labelled-news", "mail=yes")
+    kubectl = Kubectl(api.kubeconfig, program=PROGRAMS / "kubectl")
+    assert labelled_namespaces(kubectl, "mail=yes") == ["labelled-news", "labelled-shop"]
+    assert labelled_namespaces(kubectl, "mail=no") == []
+    with pytest.raises(KubectlError, match="label selector"):
+        labelled_namespaces(kubectl, "==")

@@ -1,6 +1,7 @@
 """The local stack as a whole, with secrets that can be recognised: they are found nowhere others could look."""
 
 import json
+import re
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -12,6 +13,7 @@ import pytest
 from mailstack.settings.initialise import rehearsal_config
 from mailstack.settings.stackfile import engine_config
 from rehearsal.in_process import InProcessBackend, run_program
+from rehearsal.probes import STATUS
 from rehearsal.rehearse import Rehearsal
 from tests.engine.stage import WATCH
 from tests.rehearsal.test_whole_stack import without_cli
@@ -100,6 +102,28 @@ def test_seed_000_works_from_the_application_to_the_reader_and_back(deployed: De
     assert [f"{check.name}: {check.evidence}" for check in checks if not check.passed] == []
     names = {check.name for check in checks}
     assert {"a late bounce reaches the message", "mail1: exactly the declared ports are open"} <= names
+
+
+def test_a_message_that_the_upstream_refuses_is_bounced_in_postal_too(deployed: Deployed) -> None:
+    """Postal has handed it on and says Sent: only the relay's bounce tells it, and its sender, of the refusal."""
+    rehearsal = deployed.rehearsal
+    app = rehearsal.ground.services["app"]
+    told = deployed.outputs["mail_servers"]["mailstack/apps"]
+    fault = rehearsal.google.refuse("user-unknown", count=1)
+    send = [
+        "python3", "/app/send_mail.py", "/app/outputs.json", "--server", "mailstack/apps", "--via", "api",
+        "--from", "app@mailstack.test", "--to", "nobody@recipient.test", "--subject", "refused", "--wait", "30",
+    ]  # fmt: skip
+    said = rehearsal.ground.exec(app, send, check=False).stdout
+    number = re.search(r"message (\d+)", said)
+    assert number is not None, said
+    question = {
+        "url": told["api_url"], "key": next(iter(told["api_keys"].values())), "number": int(number[1]),
+        "wanted": "Bounced", "seconds": 60,
+    }  # fmt: skip
+    answer = rehearsal.ground.exec(app, ["python3", "-c", STATUS], input=json.dumps(question), check=False)
+    rehearsal.google.remove_fault(fault.id)
+    assert answer.stdout.strip() == "Bounced", deployed.on_mail("tail", "-n", "20", "/var/log/mailstack/postfix.log")
 
 
 def test_no_process_ever_showed_a_secret(deployed: Deployed) -> None:

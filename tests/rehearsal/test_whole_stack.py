@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from mailstack.reach.drift import repair
 from mailstack.settings.initialise import rehearsal_config
 from rehearsal.engine import find_cli
 from rehearsal.ground import pieces
@@ -46,7 +47,7 @@ def test_a_file_that_init_wrote_can_be_rehearsed_as_it_is(monkeypatch: pytest.Mo
     assert any("ok    SMTP: DKIM verifies against the key in DNS" in line for line in said)
 
 
-def test_drift_is_seen_and_a_rehearsal_leaves_nothing_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_drift_is_seen_and_repaired_and_a_rehearsal_leaves_nothing_behind(monkeypatch: pytest.MonkeyPatch) -> None:
     without_cli(monkeypatch)
     with Rehearsal("local", relay_only(), lambda _line: None) as rehearsal:
         name = rehearsal.ground.name
@@ -58,6 +59,11 @@ def test_drift_is_seen_and_a_rehearsal_leaves_nothing_behind(monkeypatch: pytest
         drift = rehearsal.drift()
         assert any("smtp_tls_security_level: may -> secure" in difference for difference in drift), drift
         assert all(difference.startswith("relay-postfix: ") for difference in drift), drift
+        repaired = dict(repair(rehearsal.plan, {"relay-postfix"}, lambda _line: None))
+        assert list(repaired) == ["relay-postfix"]
+        assert repaired["relay-postfix"], "it tells what it has changed"
+        assert rehearsal.drift() == []
+        rehearsal.ground.exec(rehearsal.hosts["mail1"], edit)
         rehearsal.bring_up()
         assert rehearsal.drift() == []
     assert not [piece for piece in pieces() if piece.ground == name]

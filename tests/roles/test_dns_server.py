@@ -239,6 +239,19 @@ def test_a_configuration_that_cannot_be_activated_is_rolled_back(ns: Nameserver)
     assert ns.run().status == "unchanged"
 
 
+def test_the_reason_is_told_also_where_the_journal_does_not_know_its_unit(ns: Nameserver) -> None:
+    """A server that ends at once is gone before the journal looks which unit its last words are of."""
+    program = {"nsd": "nsd", "knot": "knotd"}[ns.server]
+    folder = f"/run/systemd/system/{ns.server}.service.d"
+    words = f"ExecStopPost=+systemd-run --quiet --wait logger -t {program} no service of mine says this"
+    ns.sh(f"mkdir {folder}; printf '[Service]\\n{words}\\n' >{folder}/words.conf; systemctl daemon-reload")
+    try:
+        failed = run_with_address_taken(ns)
+    finally:
+        ns.sh(f"rm -r {folder}; systemctl daemon-reload")
+    assert "no service of mine says this" in failed.error
+
+
 def test_a_zone_that_is_no_longer_declared_is_no_longer_served(ns: Nameserver) -> None:
     done = ns.run({**ns.good, "zones": [zone("example.com")]})
     assert (done.code, done.status) == (0, "changed"), done.progress

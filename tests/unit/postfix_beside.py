@@ -57,7 +57,8 @@ class MadeUpPostfix:
                     made.apply(plan)
             except RoleError as error:
                 raise PlaceError(f"{self.name}: {error}") from None
-        return Report(place=self.name, changed=tuple(change.what for change in plan), facts=made.facts)
+        told = json.loads(json.dumps(made.facts, sort_keys=True))  # as a role's summary travels
+        return Report(place=self.name, changed=tuple(change.what for change in plan), facts=told)
 
     def _command(self, argv: Sequence[str], stdin: str | None = None, check: bool = True) -> Result:
         told = list(argv)

@@ -12,6 +12,8 @@ from mailstack.settings.problems import Problem, SettingsError
 from tests.unit.mistakes import MAILGUN, SENDGRID, changed, logins
 from tests.unit.stack_examples import dkim_key, dkim_public_key, example, postal_example
 
+pytestmark = pytest.mark.slow
+
 ROUNDS = 600
 ODD: tuple[Any, ...] = (
     None, {}, [], "", " ", 0, -1, 1.5, True, "a\nb", "x" * 300, {"a": {}}, [[]], [None], "..", "example.com", "1.2.3.4",
@@ -55,10 +57,7 @@ def mistakes(raw: dict[str, Any]) -> tuple[Problem, ...]:
     return ()
 
 
-# make check has one of them; make test has all.
-every_seed = pytest.mark.parametrize(
-    "seed", [pytest.param(seed, marks=[pytest.mark.slow] if seed else []) for seed in range(4)]
-)
+every_seed = pytest.mark.parametrize("seed", range(4))
 
 
 @every_seed

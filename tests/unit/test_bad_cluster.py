@@ -30,7 +30,7 @@ BAD: list[tuple[str, Any, str, str, str]] = [
     ("sha256", {}, "sha256", "at least one entry", "add an entry"),
     ("sha256.amd64", "A" * 64, "sha256.amd64", "SHA-256", "first word"),
     ("sha256.s390x", SHA256, "sha256.s390x", "must be one of 'amd64', 'arm64'", "one of these"),
-    ("token", REMOVE, "token", "is required", "add it"),
+    ("token", REMOVE, "token", "is required", "`mailstack init`"),
     ("token", "short", "token", "32 letters and digits", "mailstack init"),
     ("token", f"K10{TOKEN}", "token", "not begin with K10", "mailstack init"),
     ("token", f"server:{TOKEN}", "token", "letters and digits", "mailstack init"),

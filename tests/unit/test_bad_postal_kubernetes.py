@@ -9,6 +9,8 @@ from tests.unit.mistakes import Mistake, changed, problems, told_and_mended
 from tests.unit.postal_cluster_examples import DATABASE, POSTAL, SERVER, postal_on_cluster
 from tests.unit.stack_examples import HOST_KEY, REMOVE, postal_example
 
+pytestmark = pytest.mark.slow
+
 HOST = {"address": "mail.example.com", "host_key": HOST_KEY, "public_ipv4": "93.184.216.34"}
 SECTION = {
     "context": "prod", "smtp_addresses": ["93.184.216.40"], "web_addresses": ["93.184.216.41"],

@@ -250,6 +250,7 @@ BAD: list[tuple[str, Any, str, str, str]] = [
     ("dns.cloudflare.api_token", "0123456789abcdef0123456789abcdef01234", "dns.cloudflare.api_token", "global API", ""),
     ("dns.cloudflare.api_token", " token ", "dns.cloudflare.api_token", "one line", "set it again"),
     ("dns.cloudflare.api_token", REMOVE, "dns.cloudflare.api_token", "is required", "DNS Write"),
+    ("dns.cloudflare.api_token", REMOVE, "dns.cloudflare.api_token", "is required", "`mailstack init`"),
     ("dns", {**DNS_SERVER, "server": {**DNS_SERVER["server"], "host": "ns9"}}, "dns.server.host", "one of hosts", ""),
     ("dns", {**DNS_SERVER, "server": {"host": "relay1"}}, "dns.server.nameservers", "is required", "NS records"),
     (
@@ -313,6 +314,13 @@ def test_mistakes_of_every_kind_are_told_in_one_run() -> None:
         "domains[0]",
     ):
         assert f"mailstack:{field}" in text
+
+
+@pytest.mark.parametrize("hostname", ["localhost", REMOVE])
+def test_a_name_that_is_wrong_or_missing_has_no_zone_to_miss(hostname: Any) -> None:
+    """What stands in for it, so that the other rules can be tried, is a name that nobody wrote."""
+    [line] = problems_of(with_value("relay.hostname", hostname))
+    assert line.startswith("mailstack:relay.hostname")
 
 
 def test_a_part_that_was_left_out_is_not_complained_about_twice() -> None:

@@ -29,6 +29,7 @@ ID=debian
 2: eth0    inet6 2606:2800:220:1::1/64 scope global
 
 1000
+MemTotal:        2014200 kB
 sudo
 """
 
@@ -48,6 +49,27 @@ def test_what_dns_has_is_seen_at_the_servers_of_the_zone() -> None:
     }
 
 
+@pytest.mark.parametrize(("servers", "zone"), [("ada.ns.cloudflare.com.", "example.com"), ("ns1", None)])
+def test_a_name_in_the_zone_of_its_parent_is_seen_there(servers: str, zone: str | None) -> None:
+    """Cloudflare has to be told the zone; elsewhere nobody asks for it."""
+    text = ZONE.replace("@ 60 IN NS ns1", f"@ 60 IN NS {servers}")
+    own = "ada.ns.cloudflare.com. 60 IN A 127.0.0.1\n"
+    with NameServer({"example.com": text, "cloudflare.com": f"{SOA}{own}"}, recursive=True) as server:
+        seen = look_at_domains(["shop.example.com"], seconds=5, resolvers=asked(server))
+    assert seen == {"shop.example.com": InDns(spf="v=spf1 -all", zone=zone)}
+
+
+def test_a_resolver_of_a_closed_network_is_not_taken_for_an_empty_zone() -> None:
+    """It denies all names of others: what the zone has is not known, and said so."""
+    delegated = f"{SOA}@ 60 IN NS ns1\n"
+    with NameServer({".": SOA}, recursive=True) as closed:
+        assert look_at_domains(["example.com", "shop.example.com"], seconds=5, resolvers=asked(closed)) == {}
+    with NameServer({".": SOA, "com": delegated}, recursive=True) as open_to_all:
+        seen = look_at_domains(["example.com"], seconds=5, resolvers=asked(open_to_all))
+    assert seen == {"example.com": InDns()}, "a name that nobody has registered yet has nothing"
+
+
+@pytest.mark.slow
 def test_a_domain_nobody_answers_for_is_left_out() -> None:
     with NameServer({"example.com": ZONE}, recursive=True, silent=True) as server:
         assert look_at_domains(["example.com"], seconds=0.3, resolvers=asked(server)) == {}
@@ -78,6 +100,7 @@ def test_a_host_says_its_system_and_its_public_addresses(monkeypatch: pytest.Mon
     monkeypatch.setattr(before, "run_over_ssh", run)
     seen = look_at_host(PLACE, HOST_KEY)
     assert (seen.system, seen.root, seen.why) == ("Debian GNU/Linux 12 (bookworm)", True, None)
+    assert seen.memory_mb == 1966
     assert seen.addresses == ("93.184.216.34", "2606:2800:220:1::1")
     assert (used[0].port, used[0].host_key, used[0].private_key, used[0].attempts) == (2222, HOST_KEY, None, 1)
 

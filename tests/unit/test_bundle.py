@@ -94,6 +94,7 @@ def test_the_payload_is_script_settings_archive() -> None:
     assert base64.b64decode(body) == bundle("preflight")
 
 
+@pytest.mark.slow  # what is written is looked at by test_house.py
 def test_mailstack_never_imports_pulumi() -> None:
     code = (
         "import sys, pkgutil, importlib, mailstack\n"

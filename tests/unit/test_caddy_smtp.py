@@ -14,6 +14,8 @@ from caddy.smtp_pair import SmtpPair
 from caddy.smtp_server import Served
 from tests.unit.caddy_authorities import Authorities
 
+pytestmark = pytest.mark.slow
+
 NAME = "mx.example.com"
 
 

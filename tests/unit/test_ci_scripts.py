@@ -4,10 +4,13 @@
 """
 
 import os
+import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
+
+pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).resolve().parents[2]
 RECORDED = ROOT / "tests/unit/recorded_previews"
@@ -19,8 +22,12 @@ case "$1" in
   up) exit "${UP:-0}" ;;
   diff) printf '%s' "${TOLD-told by diff}"; echo "said by diff" >&2; exit "${DIFF:-0}" ;;
   policy) echo "told by policy"; exit "${POLICY:-0}" ;;
-  drift) echo "told by drift"; exit "${DRIFT:-0}" ;;
-  verify) echo "told by verify"; exit "${VERIFY:-0}" ;;
+  drift) printf '%s' "${DRIFT_TOLD-told by drift
+}"; echo "said by drift" >&2; exit "${DRIFT:-0}" ;;
+  verify)
+    echo "told by verify"
+    while [ $# -gt 0 ]; do [ "$1" = --output ] && [ "${REPORT:-yes}" = yes ] && echo '{}' >"$2"; shift; done
+    exit "${VERIFY:-0}" ;;
   pr) PYTHONPATH=$ROOT exec "$REAL" -m cli "$@" ;;
 esac
 """
@@ -36,7 +43,9 @@ class Job:
             (folder / name).chmod(0o755)
         self._notes = folder / "calls"
 
-    def run(self, script: str, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    def run(
+        self, script: str, *arguments: str, checkout: Path = ROOT, **environment: str
+    ) -> subprocess.CompletedProcess[str]:
         surroundings = {
             "PATH": f"{self.folder}:{os.environ['PATH']}",
             "MAILSTACK_PYTHON": str(self.folder / "python"),
@@ -49,7 +58,7 @@ class Job:
             "GITHUB_STEP_SUMMARY": str(self.folder / "summary.md"),
             **environment,
         }
-        command = [str(ROOT / "scripts" / script), *arguments]
+        command = [str(checkout / "scripts" / script), *arguments]
         return subprocess.run(command, env=surroundings, capture_output=True, text=True, check=False, cwd=self.folder)
 
     @property
@@ -62,12 +71,19 @@ def job(tmp_path: Path) -> Job:
     return Job(tmp_path)
 
 
-@pytest.mark.parametrize(("code", "ends", "text"), [("0", 0, "told"), ("2", 0, "told"), ("1", 1, "said by diff")])
+@pytest.mark.parametrize(
+    ("code", "ends", "text"), [("0", 0, "told"), ("2", 0, "told"), ("1", 1, "said by diff"), ("3", 0, "said by diff")]
+)
 def test_what_a_branch_declares_is_left_and_only_a_mistake_fails(job: Job, code: str, ends: int, text: str) -> None:
     assert job.run("pr-declared.sh", "prod", "HEAD^1", f"{job.folder}/out", DIFF=code).returncode == ends
     assert text in (job.folder / "out/diff.txt").read_text()
     calls = ["python -m cli diff --stack prod --base HEAD^1 --format text", "python -m cli policy --stack prod"]
     assert job.calls == (calls if ends == 0 else calls[:1])
+
+
+def test_a_branch_that_removes_a_stack_file_fails_for_no_policy(job: Job) -> None:
+    assert job.run("pr-declared.sh", "removed", "HEAD^1", f"{job.folder}/out", DIFF="2").returncode == 0
+    assert [call.split()[3] for call in job.calls] == ["diff"]
 
 
 def test_a_preview_that_fails_leaves_its_comment_with_policies_and_diff(job: Job) -> None:
@@ -77,9 +93,32 @@ def test_a_preview_that_fails_leaves_its_comment_with_policies_and_diff(job: Job
     assert comment.startswith("<!-- mailstack:preview:prod -->")
     assert "dmarc-rejects" in comment
     assert "told by diff" in comment
-    assert "<code>cccccccccccc</code>" in comment
+    assert "`cccccccccccc`" in comment
     assert (job.folder / "summary.md").read_text() == comment
     assert "--policy-pack policy" in job.calls[0]
+
+
+@pytest.mark.parametrize("code", ["1", "3"])
+def test_risks_that_nobody_could_judge_are_told_as_that_and_not_as_none(job: Job, code: str) -> None:
+    job.run("pr-preview.sh", "prod", "HEAD^1", f"{job.folder}/out", DIFF=code, TOLD="")
+    comment = (job.folder / "out/comment.md").read_text()
+    assert "Not judged" in comment
+    assert "said by diff" in comment
+
+
+@pytest.mark.parametrize(
+    ("script", "arguments"), [("pr-preview.sh", ["HEAD^1", "out"]), ("up-and-verify.sh", [])], ids=["preview", "up"]
+)
+def test_the_engine_is_given_the_exceptions_of_the_stack_and_no_others(
+    script: str, arguments: list[str], job: Job, tmp_path: Path
+) -> None:
+    shutil.copytree(ROOT / "scripts", tmp_path / "checkout/scripts")
+    (tmp_path / "checkout/policies-prod.json").write_text("{}")
+    for stack in ("prod", "staging"):
+        job.run(script, stack, *arguments, checkout=tmp_path / "checkout")
+    own, other = (call for call in job.calls if call.startswith("pulumi "))
+    assert own.endswith(" --policy-pack policy --policy-pack-config policies-prod.json")
+    assert other.endswith(" --policy-pack policy")
 
 
 def test_an_engine_that_says_nothing_leaves_no_comment_and_the_reason(job: Job) -> None:
@@ -116,19 +155,34 @@ def test_stack_local_is_not_deployed(job: Job) -> None:
 
 
 @pytest.mark.parametrize(
-    ("drift", "verify", "left"),
-    [("0", "0", []), ("2", "0", ["drift.txt"]), ("0", "1", ["verify.txt"]), ("1", "3", ["drift.txt", "verify.txt"])],
+    ("drift", "verify", "report", "left"),
+    [
+        ("0", "0", "yes", []),
+        ("2", "0", "yes", ["drift.txt"]),
+        ("0", "1", "yes", ["verify.json"]),
+        ("1", "3", "yes", ["drift.txt", "verify.json"]),
+        ("0", "2", "no", ["verify.txt"]),
+    ],
 )
-def test_what_is_not_well_is_left_and_both_checks_are_made(job: Job, drift: str, verify: str, left: list[str]) -> None:
+def test_what_is_not_well_is_left_and_both_checks_are_made(
+    job: Job, drift: str, verify: str, report: str, left: list[str]
+) -> None:
     (job.folder / "out").mkdir()
-    (job.folder / "out/drift.txt").write_text("of the run before")
-    assert job.run("scheduled-checks.sh", "prod", f"{job.folder}/out", DRIFT=drift, VERIFY=verify).returncode == 0
-    assert sorted(path.name for path in (job.folder / "out").glob("*.txt")) == left
-    assert (job.folder / "out/looked").is_file()
+    for name in ("drift.txt", "verify.txt", "verify.json"):
+        (job.folder / "out" / name).write_text("of the run before")
+    done = job.run("scheduled-checks.sh", "prod", f"{job.folder}/out", DRIFT=drift, VERIFY=verify, REPORT=report)
+    assert done.returncode == 0
+    assert sorted(path.name for path in (job.folder / "out").iterdir()) == sorted([*left, "looked"])
     assert len(job.calls) == 2
     if "drift.txt" in left:
         told = (job.folder / "out/drift.txt").read_text()
         assert told == f"told by drift\n(drift ended with exit code {drift})\n"
+
+
+def test_a_check_that_found_nothing_since_it_broke_off_leaves_the_reason(job: Job) -> None:
+    job.run("scheduled-checks.sh", "prod", f"{job.folder}/out", DRIFT="1", DRIFT_TOLD="")
+    told = (job.folder / "out/drift.txt").read_text()
+    assert told == "said by drift\n(drift ended with exit code 1)\n"
 
 
 @pytest.mark.parametrize("script", ["pr-declared.sh", "pr-preview.sh", "up-and-verify.sh", "scheduled-checks.sh"])

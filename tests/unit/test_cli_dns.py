@@ -1,5 +1,6 @@
 """`mailstack dns list`: what zones hold, by API, from name servers, or from an export; it changes nothing."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -73,6 +74,13 @@ def test_an_export_lists_everything_but_what_its_host_makes(tmp_path: Path) -> N
     assert {**spf, "action": "take-over"} in listed
     taken = changed(example(), {"dns": {"provider": "none", "existing": listed}})
     assert load_plan(taken).settings.dns.existing, "what is printed is a stack file's"
+    lines.clear()
+    assert list_zones(stack(provider="none"), lines.append, zone_files=files, as_json=True) == 0
+    document = json.loads("\n".join(lines))
+    assert document["zones"] == {"example.com": True, "example.org": True}
+    kinds = {(one["name"], one["type"]): (one["kind"], one["action"]) for one in document["records"]}
+    assert kinds["www.example.com", "A"] == ("foreign", None)
+    assert kinds["example.com", "TXT"] == ("other", "take-over")
 
 
 @pytest.mark.parametrize("text", ["@ 300 IN MX ten mx.example.", "\0", "@ 300 IN A 1.2.3"])

@@ -4,14 +4,13 @@ import re
 from pathlib import Path
 
 import typer
-from typer.main import get_command
 
-from cli.main import app, commands
+from cli.main import command, commands
 
 ROOT = Path(__file__).resolve().parents[2]
 TABLE = (ROOT / "docs/reference/commands.md").read_text(encoding="utf-8")
 # All but those that nobody types against a running stack.
-ASIDE = {"check", "monitoring", "pr", "rehearse", "schema", "validate"}
+ASIDE = {"check", "demo", "monitoring", "pr", "rehearse", "schema", "validate"}
 GROUPS = tuple(name for name in commands() if name not in ASIDE)
 CODE = re.compile(r"`([^`]+)`")
 
@@ -25,7 +24,7 @@ def paths(command: object, words: tuple[str, ...] = ()) -> set[tuple[str, ...]]:
 
 
 def ours() -> set[tuple[str, ...]]:
-    return {path for path in paths(get_command(app)) if path[0] in GROUPS}
+    return {path for path in paths(command()) if path[0] in GROUPS}
 
 
 def counterparts() -> list[str]:
@@ -60,7 +59,7 @@ def test_every_option_that_the_table_names_is_taken() -> None:
 
 
 def _command(path: tuple[str, ...]) -> typer.core.TyperCommand:
-    found: object = get_command(app)
+    found: object = command()
     for word in path:
         found = found.commands[word]  # type: ignore[attr-defined]
     assert isinstance(found, typer.core.TyperCommand)

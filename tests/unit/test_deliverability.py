@@ -58,6 +58,14 @@ def test_it_names_what_changes_and_nothing_else() -> None:
     assert "more" in fresh
 
 
+def test_records_that_nobody_will_publish_any_more_are_said_to_go() -> None:
+    after = load_plan(changed(example(), {"dns.cloudflare": REMOVE, "dns.provider": "none"}))
+    assert "every record goes" in summaries(after, load_plan(example()).dns.texts, published=True)[0]
+    assert not any("every record goes" in text for text in summaries(after, after.dns.texts))
+    staying = load_plan(example())
+    assert not any("every record goes" in text for text in summaries(staying, staying.dns.texts, published=True))
+
+
 def test_a_domain_that_is_no_longer_declared_is_told_among_names_of_no_domain() -> None:
     further = {"name": "example.net", "dkim": [{"selector": "s1", "public_key": dkim_public_key()}]}
     two = changed(example(), {"domains.1": further, "dns.cloudflare": REMOVE, "dns.provider": "none"})

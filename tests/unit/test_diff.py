@@ -17,7 +17,7 @@ from rich.console import Console
 from mailstack.diff import markdown as markdown_module
 from mailstack.diff.comparison import Comparison, compare, compare_environments
 from mailstack.diff.declaration import Declaration, read_declaration
-from mailstack.diff.document import document, json_document
+from mailstack.diff.document import Document, document, json_document
 from mailstack.diff.environments import EXPECTED, Names
 from mailstack.diff.markdown import markdown
 from mailstack.diff.sealed import place_of, stand_in
@@ -27,6 +27,7 @@ from mailstack.settings.model import Settings
 from tests.unit.diff_examples import Change, Raw, compared, declared, seal, write
 from tests.unit.docker_examples import docker_example
 from tests.unit.kubernetes_examples import on_cluster
+from tests.unit.markdown_pages import HOSTILE, assert_harmless
 from tests.unit.postal_cluster_examples import postal_on_cluster
 from tests.unit.stack_examples import example, postal_example
 
@@ -321,6 +322,33 @@ def test_every_expected_difference_is_about_settings_there_are_and_stands_in_the
     for pattern, why in EXPECTED.items():
         assert any(re.fullmatch(pattern, path) for path in known), pattern
         assert f"| {why} |" in page, why
+
+
+def hostile(value: Any, key: str = "") -> Any:
+    """Return a document whose every free text is one that wants to be more."""
+    if isinstance(value, Mapping):
+        return {name: hostile(item, name) for name, item in value.items()}
+    if isinstance(value, list):
+        return [hostile(item, key) for item in value]
+    fixed = {"section", "change", "operation", "level", "how", "kind"}
+    # "role x" tells a role from other resources.
+    return f"{value} {HOSTILE}" if isinstance(value, str) and key not in fixed else value
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_no_text_of_a_branch_is_more_than_a_text_in_markdown(name: str, tmp_path: Path) -> None:
+    def changed(raw: Raw) -> None:
+        raw["relay"].update(concurrency=7, queue_lifetime_hours=24)
+        raw["domains"].append({"name": "new.example.com"})
+
+    sides = declared(tmp_path / "a", EXAMPLES[name]()), compared(tmp_path, EXAMPLES[name], changed, times=1)
+    for comparison in (sides[1], compare(None, sides[0]), compare(sides[0], None)):
+        found = document(comparison).model_dump(mode="json")
+        text = markdown(Document.model_validate(hostile(found)))
+        assert_harmless(text)
+        assert text.count("octocat") > 10
+        assert text.count("<details>") == text.count("</details>")
 
 
 def many_domains() -> Raw:

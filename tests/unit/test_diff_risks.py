@@ -1,85 +1,48 @@
-"""What `mailstack diff` says could cost mail, and what restarts: each rule on the change it is there for."""
+"""What `mailstack diff` says could cost mail: each rule on the change it is there for."""
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from mailstack.diff.restarts import RESTART_PARAMETERS
-from postfix_relay.planning import RESTART_PARAMETERS as OF_THE_ROLE
+from mailstack.diff.comparison import Comparison
+from mailstack.diff.risks import Risk
+from tests.unit.cluster_examples import cluster_example
+from tests.unit.diff_bases import (
+    allowing,
+    another_service,
+    at_home,
+    enforced,
+    in_testing,
+    logging_in,
+    not_in_docker,
+    not_kept,
+    other_exchanger,
+    pool,
+    pooled,
+    pop,
+    published,
+    server,
+    two_hosts,
+    unlooked,
+    unpublished,
+    with_another_service,
+    with_application,
+    with_clients,
+    with_fallback,
+    with_firewall,
+    with_submission,
+    with_tlsa,
+)
 from tests.unit.diff_examples import Change, Raw, compared
 from tests.unit.docker_examples import docker_example
 from tests.unit.kubernetes_examples import on_cluster
 from tests.unit.postal_cluster_examples import postal_on_cluster
 from tests.unit.stack_examples import HOST_KEY, dkim_key, example, postal_example
 
+pytestmark = pytest.mark.slow
+
 Base = Callable[[], Raw]
-
-
-def server(raw: Raw) -> Raw:
-    found: Raw = raw["postal"]["organizations"][0]["mail_servers"][0]
-    return found
-
-
-def pop(holder: Any, key: str | int) -> Any:
-    return holder.pop(key)
-
-
-def with_clients() -> Raw:
-    raw = example()
-    raw["relay"].update(listen_addresses=["127.0.0.1", "10.1.0.1"], client_networks=["10.1.0.0/24", "10.3.0.0/24"])
-    return raw
-
-
-def with_submission() -> Raw:
-    raw = example()
-    files = {"certificate_file": "/etc/ssl/relay.pem", "key_file": "/etc/ssl/relay.key"}
-    users = [{"name": name, "password": f"{name}-password-1"} for name in ("printer", "crm")]
-    raw["relay"]["submission"] = {"listen_addresses": ["93.184.216.34"], "certificate": files, "users": users}
-    return raw
-
-
-def with_fallback() -> Raw:
-    raw = example()
-    raw["relay"]["upstreams"] = {"other": {"preset": "custom", "host": "smtp.example.net", "port": 587, "auth": "none"}}
-    raw["relay"]["fallback_upstream"] = "other"
-    return raw
-
-
-def allowing() -> Raw:
-    raw = postal_example()
-    raw["postal"]["removal"] = "allow"
-    return raw
-
-
-def at_home() -> Raw:
-    raw = postal_example()
-    raw["environment"] = "local"
-    server(raw)["track_domains"] = []
-    return raw
-
-
-def with_firewall() -> Raw:
-    raw = with_clients()
-    raw["hosts"]["relay1"]["firewall"] = "ufw"
-    return raw
-
-
-def two_hosts() -> Raw:
-    raw = example()
-    raw["hosts"]["relay2"] = {**raw["hosts"]["relay1"], "address": "relay2.example.com", "public_ipv4": "93.184.216.36"}
-    del raw["hosts"]["relay2"]["public_ipv6"]
-    del raw["relay"]["host"]
-    raw["relay"].update(hosts=["relay1", "relay2"], client_networks=["10.1.0.0/24"])
-    return raw
-
-
-def enforced() -> Raw:
-    raw = postal_example()
-    raw["caddy"]["mta_sts"] = [{"domain": "example.org", "mode": "enforce", "mx": ["mx.example.com"]}]
-    return raw
-
 
 OTHER_KEY = HOST_KEY.replace("IJ+3yT5hZZz1", "IJ+3yT5hZZz2")
 RISKS: list[tuple[str, str, Base, Change]] = [
@@ -97,6 +60,62 @@ RISKS: list[tuple[str, str, Base, Change]] = [
         with_fallback,
         lambda raw: (pop(raw["relay"], "fallback_upstream"), pop(raw["relay"], "upstreams")),
     ),
+    (
+        "fallback-changed",
+        "medium",
+        with_fallback,
+        lambda raw: raw["relay"]["upstreams"]["other"].update(host="smtp2.example.net"),
+    ),
+    ("upstream-route-changed", "medium", example, another_service),
+    (
+        "upstream-route-changed",
+        "medium",
+        with_another_service,
+        lambda raw: raw["relay"]["upstreams"]["mailgun"].update(username="other@example.org"),
+    ),
+    (
+        "upstream-tls-weakened",
+        "medium",
+        with_another_service,
+        lambda raw: raw["relay"]["upstreams"]["mailgun"].update(tls="encrypt"),
+    ),
+    ("environment-weaker", "medium", example, lambda raw: raw.update(environment="staging")),
+    ("tlsa-added", "medium", unlooked, lambda raw: raw.update(with_tlsa())),
+    (
+        "tlsa-changed",
+        "high",
+        with_tlsa,
+        lambda raw: raw["dns"]["tlsa"][0].update(values=[f"3 1 1 {'0b' * 32}"]),
+    ),
+    (
+        "namespace-deleted",
+        "high",
+        postal_on_cluster,
+        lambda raw: raw["postal"]["kubernetes"].update(create_namespace=False),
+    ),
+    (
+        "client-labels-changed",
+        "medium",
+        on_cluster,
+        lambda raw: raw["relay"]["kubernetes"].update(client_namespace_labels={"mail": "yes"}),
+    ),
+    (
+        "application-secret-removed",
+        "medium",
+        with_application,
+        lambda raw: raw["relay"]["kubernetes"]["application_secrets"][0].update(namespace="crm"),
+    ),
+    ("relay-address-changed", "medium", published, lambda raw: raw["relay"]["docker"]["publish"].update(port=26)),
+    ("cluster-fixed", "medium", cluster_example, lambda raw: raw["cluster"].update(pod_network="10.99.0.0/16")),
+    (
+        "removal-allowed",
+        "medium",
+        cluster_example,
+        lambda raw: raw["cluster"].update(remove_volumes=True, on_destroy="remove"),
+    ),
+    ("sending-address-changed", "medium", pooled, lambda raw: pool(raw).update(hostname="out.example.com")),
+    ("database-upgrade", "medium", postal_example, lambda raw: raw["postal"]["database"].update(tag="11.4")),
+    ("database-downgrade", "high", postal_example, lambda raw: raw["postal"]["database"].update(tag="10.6")),
     ("extra-parameters", "low", example, lambda raw: raw["relay"].update(extra_parameters={"soft_bounce": True})),
     ("upstream-changed", "medium", example, lambda raw: raw["relay"]["upstream"].update(port=465)),
     ("hostname-changed", "medium", example, lambda raw: raw["relay"].update(hostname="mail.example.com")),
@@ -110,6 +129,8 @@ RISKS: list[tuple[str, str, Base, Change]] = [
     ("relay-host-removed", "medium", two_hosts, lambda raw: raw["relay"].update(hosts=["relay1"])),
     ("queue-volume-changed", "high", docker_example, lambda raw: raw["relay"]["docker"].update(queue_volume="other")),
     ("stateful-replaced", "medium", docker_example, lambda raw: raw["relay"]["docker"].update(queue_volume="other")),
+    ("queue-volume-deleted", "high", not_kept, lambda raw: raw["relay"]["docker"].update(queue_volume="other")),
+    ("queue-volume-deleted", "high", not_kept, not_in_docker),
     ("queue-not-kept", "low", docker_example, lambda raw: raw["relay"]["docker"].update(keep_queue=False)),
     ("grace-lowered", "low", docker_example, lambda raw: raw["relay"]["docker"].update(stop_seconds=20)),
     ("queue-not-durable", "high", on_cluster, lambda raw: raw["relay"]["kubernetes"].update(ephemeral_queue=True)),
@@ -155,6 +176,7 @@ RISKS: list[tuple[str, str, Base, Change]] = [
     ("address-changed", "medium", example, lambda raw: raw["hosts"]["relay1"].update(public_ipv4="93.184.216.99")),
     ("alias-changed", "medium", postal_example, lambda raw: server(raw).update(track_domains=[])),
     ("dns-provider-changed", "high", example, lambda raw: raw.update(dns={"provider": "none"})),
+    ("dns-provider-new", "medium", unpublished, lambda raw: raw.update(dns=example()["dns"])),
     (
         "zone-removed",
         "high",
@@ -162,6 +184,31 @@ RISKS: list[tuple[str, str, Base, Change]] = [
         lambda raw: (raw["domains"].pop(), pop(raw["dns"]["cloudflare"]["zones"], "example.org")),
     ),
     ("postal-removed", "high", postal_example, lambda raw: (pop(raw, "postal"), pop(raw, "caddy"))),
+    (
+        "submission-password-changed",
+        "high",
+        with_submission,
+        lambda raw: raw["relay"]["submission"]["users"][0].update(password="another-password-1"),
+    ),
+    ("credential-key-changed", "high", postal_example, lambda raw: server(raw)["credentials"][0].update(key="Z" * 24)),
+    (
+        "upstream-password-changed",
+        "medium",
+        logging_in,
+        lambda raw: raw["relay"]["upstream"].update(password="second-password-2"),
+    ),
+    (
+        "postal-moved-on-cluster",
+        "medium",
+        postal_on_cluster,
+        lambda raw: raw["postal"]["kubernetes"].update(namespace="other"),
+    ),
+    ("sending-path-changed", "medium", postal_example, lambda raw: raw["postal"].update(sending={"path": "direct"})),
+    ("postal-smtp-tls-off", "high", at_home, lambda raw: raw["postal"].update(smtp_tls=False)),
+    ("workspace-rule-removed", "low", example, lambda raw: pop(raw, "relay_rule")),
+    ("dmarc-off", "low", example, lambda raw: raw["domains"][0]["dmarc"].update(policy="none")),
+    ("mta-sts-enforced", "medium", in_testing, lambda raw: raw["caddy"]["mta_sts"][0].update(mode="enforce")),
+    ("mta-sts-mx-changed", "high", enforced, other_exchanger),
     ("postal-upgrade", "medium", postal_example, lambda raw: raw["postal"].update(image={"tag": "3.3.8"})),
     (
         "postal-domain-removed",
@@ -208,6 +255,8 @@ RISKS: list[tuple[str, str, Base, Change]] = [
         postal_example,
         lambda raw: raw["caddy"]["acme"].update(directory="https://acme.example.net/d"),
     ),
+    ("workspace-rule-changed", "high", example, lambda raw: raw["domains"].append({"name": "new.example.com"})),
+    ("workspace-rule-narrower", "low", example, lambda raw: raw["domains"].pop()),
     (
         "workspace-rule-changed",
         "high",
@@ -237,6 +286,48 @@ def test_a_change_that_can_cost_mail_is_told_with_its_level(
     )
 
 
+def by_rule(comparison: Comparison) -> dict[str, Risk]:
+    return {risk.rule: risk for risk in comparison.risks}
+
+
+def test_what_becomes_of_the_queue_is_said_as_it_is_when_the_relay_moves(tmp_path: Path) -> None:
+    def moved(base: Base) -> str:
+        return by_rule(compared(tmp_path, base, not_in_docker))["placement-changed"].reason
+
+    assert "stays in volume mailstack-queue" in moved(docker_example)
+    assert "is deleted with the mail in it" in moved(not_kept)
+    to_docker: Change = lambda raw: raw["relay"].update(placement="docker", docker={"ssh_key": "agent"})  # noqa: E731
+    risk = by_rule(compared(tmp_path, example, to_docker))["placement-changed"]
+    assert "refused while mail is queued" in risk.reason
+    assert "update again" in risk.advice
+
+
+def test_a_volume_that_is_kept_is_no_queue_that_is_deleted(tmp_path: Path) -> None:
+    comparison = compared(tmp_path, docker_example, not_in_docker)
+    assert "queue-volume-deleted" not in by_rule(comparison)
+    assert comparison.operations["relay-queue"].stays
+    assert not compared(tmp_path, not_kept, not_in_docker).operations["relay-queue"].stays
+
+
+def test_a_role_that_leaves_its_host_as_it_is_is_not_said_to_be_taken_back(tmp_path: Path) -> None:
+    found = compared(tmp_path, at_home, lambda raw: (pop(raw, "caddy"), raw["postal"].update(smtp_tls=False)))
+    assert found.operations["caddy-caddy"].stays, "caddy.on_destroy is keep"
+    kept = compared(
+        tmp_path, two_hosts, lambda raw: (raw["relay"].update(hosts=["relay1"]), pop(raw["hosts"], "relay2"))
+    )
+    assert kept.operations["relay2-preflight"].stays, "it only looked"
+    [relay] = [
+        one for one in kept.operations.values() if one.resource.what == "role postfix_relay" and one.word == "delete"
+    ]
+    assert not relay.stays
+
+
+def test_a_key_that_was_only_encrypted_again_is_told_as_perhaps_another_one(tmp_path: Path) -> None:
+    risks = by_rule(compared(tmp_path, postal_example, lambda _raw: None, times=1))
+    assert not risks["credential-key-changed"].certain
+    assert risks["credential-key-changed"].level == "high"
+
+
 HARMLESS: list[tuple[Base, Change]] = [
     (example, lambda raw: raw["relay"].update(concurrency=20)),
     (example, lambda raw: raw["relay"].update(queue_lifetime_hours=96)),
@@ -247,8 +338,12 @@ HARMLESS: list[tuple[Base, Change]] = [
     (with_firewall, lambda raw: raw["relay"].update(client_networks=["10.0.0.0/8"])),
     (postal_example, lambda raw: server(raw)["credentials"].append({"name": "x", "type": "API", "key": "K" * 24})),
     (postal_example, lambda raw: raw["postal"].update(workers=3)),
+    (enforced, lambda raw: raw["caddy"]["mta_sts"][0].update(max_age=864000)),
+    (with_tlsa, lambda raw: raw["dns"]["tlsa"][0]["values"].append(f"3 1 1 {'0b' * 32}")),
+    (example, lambda raw: raw["relay"].update(from_email="shop@example.com")),
     (on_cluster, lambda raw: raw["relay"]["kubernetes"].update(replicas=5)),
     (docker_example, lambda raw: raw["relay"]["docker"].update(stop_seconds=60)),
+    (on_cluster, lambda raw: raw["relay"]["kubernetes"].update(create_namespace=False)),
 ]
 
 
@@ -258,48 +353,3 @@ def test_a_change_that_only_adds_or_loosens_risks_nothing(number: int, tmp_path:
     comparison = compared(tmp_path, base, change)
     assert comparison.changes
     assert comparison.risks == ()
-
-
-RESTARTS: list[tuple[Base, Change, set[tuple[str, str]]]] = [
-    (example, lambda raw: raw["relay"].update(concurrency=20), {("Postfix", "reload")}),
-    (with_clients, lambda raw: raw["relay"]["listen_addresses"].append("10.0.0.1"), {("Postfix", "restart")}),
-    (example, lambda raw: raw["relay"].update(on_destroy="keep"), set()),
-    (example, lambda raw: raw["hosts"]["relay1"].update(port=2222), set()),
-    (
-        with_submission,
-        lambda raw: raw["relay"]["submission"]["users"].pop(),
-        {("login service of submission", "restart")},
-    ),
-    (postal_example, lambda raw: raw["postal"].update(workers=2), {("Postal (worker)", "recreate")}),
-    (
-        postal_example,
-        lambda raw: raw["postal"].update(image={"tag": "3.3.8"}),
-        {("Postal (web, smtp, worker)", "recreate")},
-    ),
-    (postal_example, lambda raw: server(raw)["credentials"].pop(), {("Postal's provisioning", "run")}),
-    (postal_example, lambda raw: raw["postal"]["database"].update(memory_mb=512), {("MariaDB", "recreate")}),
-    (postal_example, lambda raw: raw["caddy"].update(extra_names=["w.example.com"]), {("Caddy", "reload")}),
-    (docker_example, lambda raw: raw["relay"].update(concurrency=4), {("container postfix-relay", "recreate")}),
-    (on_cluster, lambda raw: raw["relay"]["kubernetes"].update(replicas=5), set()),
-]
-
-
-@pytest.mark.parametrize("number", range(len(RESTARTS)))
-def test_what_restarts_is_told_and_nothing_else(number: int, tmp_path: Path) -> None:
-    base, change, expected = RESTARTS[number]
-    found = {(one.what, one.how) for one in compared(tmp_path, base, change).restarts}
-    assert expected <= found
-    # Whoever asks Google, or looks at ports, does so beside.
-    assert {one for one in found - expected if one[1] not in {"ask", "reload"}} == set()
-
-
-def test_pods_roll_and_a_job_tries_the_configuration_first(tmp_path: Path) -> None:
-    comparison = compared(tmp_path, on_cluster, lambda raw: raw["relay"].update(concurrency=4))
-    assert [(one.what.partition(" ")[0], one.how) for one in comparison.restarts] == [
-        ("Job", "run"),
-        ("StatefulSet", "roll"),
-    ]
-
-
-def test_postfix_restarts_for_the_parameters_that_the_role_restarts_it_for() -> None:
-    assert RESTART_PARAMETERS == OF_THE_ROLE

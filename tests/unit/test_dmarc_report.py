@@ -32,6 +32,7 @@ def written(folder: Path, files: Mapping[str, bytes]) -> list[Path]:
 # --- reading --------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_every_form_a_report_comes_in_is_read(tmp_path: Path) -> None:
     days = [DAY - timedelta(days=number) for number in range(5)]
     files = {
@@ -209,6 +210,20 @@ def test_the_command_writes_json_that_holds_all_of_it(tmp_path: Path) -> None:
     assert verdict["safe"] is True
     assert verdict["sources"][0]["messages"] == 400
     assert verdict["thresholds"]["own_failures"] == 0.01
+
+
+def test_a_file_that_is_refused_leaves_one_document_for_machines(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    good, bad = written(tmp_path, {"r.xml": google(DAY, [Sent(count=3)]), "text.xml": b"hello"})
+    assert main(["dmarc", "report", str(bad), str(good), "--json"]) == EXIT_NOT_SAFE
+    printed = capsys.readouterr()
+    assert [one["domain"] for one in json.loads(printed.out)] == ["example.com"]
+    assert printed.err.startswith("refused: text.xml ")
+    assert main(["dmarc", "report", str(bad), "--json"]) == 1
+    printed = capsys.readouterr()
+    assert json.loads(printed.out) == {"error": "no report was read"}
+    assert "no report was read" in printed.err
 
 
 def test_the_command_without_a_readable_file_exits_with_1(tmp_path: Path) -> None:

@@ -368,6 +368,7 @@ def test_a_system_docker_does_not_serve_is_refused() -> None:
         repository.repository_folder({"ID": "arch"})
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("gpg") is None, reason="needs gpg")
 def test_fingerprints_are_those_gpg_says(tmp_path: Path) -> None:
     tmp_path.chmod(0o700)

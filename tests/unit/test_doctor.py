@@ -1,6 +1,7 @@
 """`mailstack doctor`: each check right on both sides, unknown where nobody can tell, and nothing changed."""
 
 import json
+import socket
 from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
@@ -15,7 +16,7 @@ from mailstack.reach.cloudflare import CloudflareError
 from mailstack.reach.doctor import Check, Machine, examine
 from mailstack.settings import stackfile
 from mailstack.settings.stackfile import StackFileError
-from tests.unit.docker_examples import local_example
+from tests.unit.docker_examples import docker_example, local_example
 from tests.unit.kubernetes_examples import on_cluster
 from tests.unit.stack_examples import dkim_key, example
 
@@ -134,6 +135,40 @@ def test_an_old_python_is_a_failure(world: World) -> None:
     assert world.examine(None)["Python"].state == "fail"
 
 
+@pytest.mark.parametrize(
+    ("answer", "state"),
+    [((0, "256 SHA256:abc mailstack-prod (ED25519)\n", ""), "ok"),
+     ((1, "The agent has no identities.\n", ""), "warn"),
+     ((2, "", "Could not open a connection to your authentication agent.\n"), "warn")],
+)  # fmt: skip
+def test_a_docker_host_that_nobody_has_a_key_for_is_told_with_what_loads_it(
+    answer: tuple[int, str, str], state: str, world: World
+) -> None:
+    world.answers["ssh-add -l"] = answer
+    world.write(docker_example())
+    check = world.examine()["key for docker"]
+    load = "pulumi config get --path 'mailstack:ssh.private_key' --stack prod | ssh-add -"
+    assert (check.state, load in check.fix) == (state, state == "warn")
+    raw = docker_example()
+    raw["relay"]["docker"]["ssh_key"] = "/home/ci/.ssh/key"
+    world.write(raw)
+    assert "key for docker" not in world.examine()
+
+
+def test_an_agent_that_is_gone_is_told_before_it_stops_an_update(world: World, tmp_path: Path) -> None:
+    """pulumi-command asks it even where the stack has its own key: `dial unix …: no such file or directory`."""
+    place = tmp_path / "agent"
+    world.changes["environment"] = {"SSH_AUTH_SOCK": str(place)}
+    check = world.examine()["ssh agent"]
+    assert (check.state, "unset SSH_AUTH_SOCK" in check.fix) == ("fail", True)
+    assert "No such file or directory" in check.found
+    with socket.socket(socket.AF_UNIX) as agent:
+        agent.bind(str(place))
+        agent.listen()
+        assert "ssh agent" not in world.examine()
+    assert "ssh agent" not in world.examine(None), "the tool chain alone reaches no host"
+
+
 def test_a_plugin_of_another_version_is_told_and_a_list_nobody_can_read_is_unknown(world: World) -> None:
     world.answers["pulumi plugin"] = (0, json.dumps([{"name": "command", "version": "0.9.0"}]), "")
     check = world.examine()["plugin command"]
@@ -152,15 +187,23 @@ def test_the_back_end_is_asked_for_the_stack(answer: tuple[int, str, str], state
 
 
 @pytest.mark.parametrize(
-    ("environment", "fix"), [({}, "set PULUMI_CONFIG_PASSPHRASE"), ({"PULUMI_CONFIG_PASSPHRASE": "y"}, "another one")]
+    ("reason", "fix"),
+    [
+        ("passphrase must be set with PULUMI_CONFIG_PASSPHRASE", "set PULUMI_CONFIG_PASSPHRASE"),
+        ("incorrect passphrase", "the one that the file was encrypted with"),
+        ("PULUMI_ACCESS_TOKEN must be set for login", "pulumi login file://"),
+        ("no stack named 'prod' found", "pulumi whoami -v"),
+        ("the key service is away", "log in to who encrypts"),
+    ],
 )
-def test_secrets_that_do_not_open_are_told_with_the_reason(environment: dict[str, str], fix: str, world: World) -> None:
+def test_secrets_that_do_not_open_are_told_with_the_reason(reason: str, fix: str, world: World) -> None:
     def refused(_stack: str, _folder: Path) -> dict[str, Any]:
-        raise StackFileError("pulumi config failed: incorrect passphrase")
+        raise StackFileError(f"pulumi config failed: error: {reason}\nFix: something")
 
-    world.changes |= {"opened": refused, "environment": environment}
+    world.changes |= {"opened": refused}
     check = world.examine()["secrets open"]
     assert (check.state, fix in check.fix) == ("fail", True)
+    assert check.found == f"pulumi config failed: error: {reason}"
     assert "Cloudflare token" not in world.examine()
 
 
@@ -179,10 +222,19 @@ def test_a_token_is_only_bad_where_cloudflare_says_so(answer: Any, state: str, w
 
 
 def test_a_stack_file_that_is_missing_or_wrong_is_told_with_the_next_command(world: World) -> None:
-    assert world.examine("other")["stack file"].fix == "mailstack init --stack other"
+    assert world.examine("other")["stack file"].fix.endswith("`mailstack init --stack other`")
     world.write(example(environment="production"))
     check = world.examine()["stack file"]
     assert (check.state, check.fix) == ("fail", "mailstack validate --stack prod tells them all")
+    (world.machine().folder / "Pulumi.broken.yaml").write_text("config: [")
+    assert world.examine("broken")["stack file"].fix == "correct it at that place", "init leaves a file that is there"
+
+
+def test_an_example_of_the_repository_is_no_stack_to_deploy(world: World) -> None:
+    (world.folder / "Pulumi.prod.yaml").write_text(Path("Pulumi.prod.yaml").read_text())
+    checks = world.examine()
+    assert (checks["stack file"].state, "another name" in checks["stack file"].fix) == ("fail", True)
+    assert "secrets open" not in checks
 
 
 def test_secrets_that_are_missing_are_a_failure(world: World) -> None:
@@ -192,6 +244,7 @@ def test_secrets_that_are_missing_are_a_failure(world: World) -> None:
     assert world.examine()["secrets"].found == "missing: Cloudflare API token"
 
 
+@pytest.mark.slow
 def test_a_large_configuration_is_told_before_it_is_too_large(world: World) -> None:
     raw = example()
     long = f"{'a' * 60}.{'b' * 60}.{'c' * 60}.example.org"

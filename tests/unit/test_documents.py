@@ -21,7 +21,7 @@ from cli.house import house_diagram
 from mailstack.plan import RoleRun, load_plan
 from mailstack.settings.initialise import rehearsal_config
 from mailstack.settings.schema import stack_file_schema
-from tests.unit.documents import ROOT, Code, anchors, codes, documents, links, typed
+from tests.unit.documents import ROOT, Code, anchors, codes, documents, links, tokens, typed
 
 # What YAML that is no setting begins with: cloud-init, Prometheus, Compose, Kubernetes, the file of domains.
 OTHER_YAML = {"ssh_keys", "scrape_configs", "rule_files", "alert", "services", "apiVersion", "defaults", "zones"}
@@ -45,6 +45,43 @@ def test_every_link_leads_to_a_file_and_to_a_heading_of_it() -> None:
 
     assert [text for document in documents() for text in dead(document)] == []
     assert sum(1 for document in documents() for target in links(document) if "#" in target) > 20, "anchors are seen"
+
+
+def test_every_row_stands_in_a_table() -> None:
+    """A blank line ends a table, and what follows is shown as it is written."""
+
+    def loose(document: str) -> Iterator[str]:
+        for token in tokens(document):
+            if token.type == "inline" and re.search(r"^\s*\|.*\|\s*$", token.content, re.MULTILINE):
+                yield f"{document}:{(token.map or [0])[0] + 1}"
+
+    assert [place for document in documents() for place in loose(document)] == []
+
+
+def test_decisions_are_numbered_dated_and_have_a_status_and_the_index_has_their_titles() -> None:
+    pages = sorted((ROOT / "docs/adr").glob("*.md"))
+    index = (ROOT / "docs/index.md").read_text()
+    for number, page in enumerate(pages, start=1):
+        assert page.name.startswith(f"{number:04}-")
+        heading, empty, state, *rest = page.read_text().split("\n")
+        assert empty == ""
+        assert re.fullmatch(r"Date: 20\d\d-\d\d-\d\d\. Status: (accepted|(superseded|withdrawn).*)(, .*)?\.", state), (
+            page.name
+        )
+        title = heading.removeprefix("# ")
+        assert title.startswith(f"{number}. ")
+        assert f"- [{title}](adr/{page.name})" in index, page.name
+        parts = re.findall(r"^\*\*(Context|Decision|Consequences)\.\*\*", "\n".join(rest), re.MULTILINE)
+        assert parts == ["Context", "Decision", "Consequences"], page.name
+
+
+def test_the_map_of_the_house_has_every_room_and_no_other() -> None:
+    tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
+    folders = {Path(name).parent.parts for name in tracked}
+    rooms = {"/".join(parts[: 2 if parts[0] in {"mailstack", "tests"} else 1]) for parts in folders if parts}
+    house = (ROOT / "CONTRIBUTING.md").read_text().partition("## The map of the house")[2].partition("\n## ")[0]
+    named = {name.rstrip("/") for name in re.findall(r"`([\w./-]+/)`", house)}
+    assert named - {"mailstack"} == rooms - {"mailstack", "tests"}
 
 
 def test_the_index_names_every_page() -> None:

@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +10,13 @@ import pytest
 
 from cli.main import main
 from mailstack import plan
+from mailstack.plan import Plan, load_plan
 from mailstack.reach import drift, engine_drift
+from mailstack.reach.connection import Connection
 from mailstack.reach.engine_drift import engine_preview
 from mailstack.reach.errors import DriftError
+from mailstack.reach.ssh import Finished, SshError
+from tests.unit.stack_examples import example
 
 URN = "urn:pulumi:prod::mailstack::mailstack:index:DnsRecords$cloudflare:index/dnsRecord:DnsRecord::"
 RECORD = "cloudflare:index/dnsRecord:DnsRecord"
@@ -148,3 +153,59 @@ def test_a_look_that_fails_hides_no_other(looked: Looked, capsys: pytest.Capture
     out = capsys.readouterr().out
     assert "not seen: the engine's preview with a refresh: no passphrase" in out
     assert "as declared" not in out, "nobody has seen that"
+
+
+@dataclass
+class Hosts:
+    """Answers roles' checks: a host of ``away`` is not reached, the others differ in one thing each role."""
+
+    away: set[str]
+    asked: list[str] = field(default_factory=list)
+
+    def run(self, connection: Connection, _command: str, _payload: str, **_: Any) -> Finished:
+        self.asked.append(connection.address)
+        assert connection.attempts <= 2, "an update waits for a host to come up, a look does not"
+        if connection.address in self.away:
+            raise SshError(f"{connection.address} was not reached over SSH: timed out")
+        return Finished(code=2, stdout=json.dumps({"changed": ["main.cf: differs"]}), stderr="")
+
+
+def two_hosts() -> Plan:
+    raw = example()
+    raw["dns"] = {"provider": "none"}
+    spare = {**raw["hosts"]["relay1"], "address": "spare.example.com", "public_ipv4": "93.184.216.35"}
+    spare.pop("public_ipv6", None)
+    raw["hosts"]["spare"] = spare
+    return load_plan(raw)
+
+
+def test_a_host_that_is_away_is_named_once_and_hides_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    plan = two_hosts()
+    first, second = (plan.hosts[name].connection.address for name in ("relay1", "spare"))
+    hosts = Hosts(away={first})
+    monkeypatch.setattr(drift, "run_over_ssh", hosts.run)
+    unseen: dict[str, str] = {}
+    found = drift.find_drift(plan, lambda _line: None, unseen=unseen)
+    assert unseen == {"relay1": f"{first} was not reached over SSH: timed out"}
+    assert hosts.asked.count(first) == 1, "each look takes as long as a connection is waited for"
+    assert sum(run.host == "relay1" for run in plan.runs()) > 1
+    assert hosts.asked.count(second) == len(found) == sum(run.host == "spare" for run in plan.runs())
+    with pytest.raises(SshError):
+        drift.find_drift(plan, lambda _line: None)
+
+
+def test_what_could_not_be_looked_at_is_told_beside_what_was_found(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plan = two_hosts()
+    hosts = Hosts(away={plan.hosts["relay1"].connection.address})
+    monkeypatch.setattr(drift, "run_over_ssh", hosts.run)
+    monkeypatch.setattr(drift, "decrypted_config", lambda *_: {})
+    monkeypatch.setattr("mailstack.plan.load_plan", lambda *_: plan)
+    assert main(["drift", "--stack", "prod", "--no-engine", "--json"]) == 2
+    told = json.loads(capsys.readouterr().out)
+    assert "timed out" in told["not_seen"]["relay1"]
+    assert {one["what"] for one in told["differences"]} == {"main.cf: differs"}
+    hosts.away |= {plan.hosts["spare"].connection.address}
+    assert main(["drift", "--stack", "prod", "--no-engine"]) == 1
+    assert "not seen: spare: " in capsys.readouterr().out

@@ -1,9 +1,11 @@
 """`mailstack env`: what an application is given, in each form, and where secrets never go."""
 
+import base64
 import json
 import os
 import stat
 import subprocess
+import sys
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -18,46 +20,8 @@ from cli import env
 from cli.main import main
 from mailstack.outputs.application import Application, ApplicationError, application
 from mailstack.outputs.formats import FormatError, compose, dotenv, json_text, k8s_secret
+from tests.unit.env_examples import API_KEY, LOGIN, SMTP_KEY, decoded, logins, postal, relay, written
 from tests.unit.kubernetes_versions import VERSIONS, hold_against
-
-SMTP_KEY, API_KEY, LOGIN = "planted-smtp-key", "planted-api-key", "planted-login"
-
-
-def relay() -> dict[str, Any]:
-    environment = {
-        "SMTP_HOST": "10.20.0.5", "SMTP_PORT": "25", "SMTP_USE_TLS": "false", "SMTP_FROM_EMAIL": "shop@example.com",
-        "SMTP_FROM_NAME": "Müller & Söhne",
-    }  # fmt: skip
-    return {
-        "contract_version": 1,
-        "smtp_environment": environment,
-        "smtp_hosts": ["10.20.0.5", "10.20.0.6"],
-        "sender_domains": ["example.com"],
-    }
-
-
-def postal() -> dict[str, Any]:
-    server = {
-        "smtp_host": "mx.example.com", "smtp_port": 25, "smtp_starttls": True, "smtp_user": "company/apps",
-        "smtp_keys": {"shop": SMTP_KEY}, "api_url": "https://postal.example.com/api/v1",
-        "api_keys": {"shop": API_KEY, "report": "other"}, "sender_domains": ["example.org"],
-    }  # fmt: skip
-    return {**relay(), "mail_servers": {"company/apps": server}}
-
-
-def logins(**ports: int) -> dict[str, Any]:
-    told = {
-        "submission_host": "relay.example.com", "submission_users": ["shop", "scanner"],
-        "submission_passwords": {"shop": LOGIN, "scanner": "other"},
-    }  # fmt: skip
-    return {**relay(), **told, **ports}
-
-
-def written(outputs: dict[str, Any], tmp_path: Path) -> str:
-    path = tmp_path / "outputs.json"
-    path.write_text(json.dumps(outputs))
-    return str(path)
-
 
 # --- variables ------------------------------------------------------------------------------------------------------
 
@@ -94,6 +58,12 @@ def test_an_application_of_the_relay_gets_every_address_and_no_secret() -> None:
     assert found.variables == {**relay()["smtp_environment"], "SMTP_HOSTS": "10.20.0.5,10.20.0.6"}
     assert found.secrets == ()
     assert application(postal(), via="relay").variables == found.variables
+
+
+def test_an_application_is_never_told_to_try_its_own_machine() -> None:
+    told = {**relay(), "smtp_hosts": ["10.20.0.5", "10.20.0.6", "127.0.0.1", "::1"]}
+    assert application(told).variables["SMTP_HOSTS"] == "10.20.0.5,10.20.0.6"
+    assert "SMTP_HOSTS" not in application({**relay(), "smtp_hosts": ["10.20.0.5", "127.0.0.1"]}).variables
 
 
 @pytest.mark.parametrize(
@@ -140,6 +110,22 @@ def test_what_the_outputs_do_not_have_is_said_with_what_they_have(
     assert said in str(error.value)
 
 
+@pytest.mark.parametrize(
+    ("outputs", "asked"),
+    [
+        ({**postal(), "mail_servers": ["x"]}, {}),
+        ({**postal(), "mail_servers": {"company/apps": {}}}, {}),
+        ({**relay(), "smtp_hosts": None}, {}),
+        ({**relay(), "compose_snippet": "[planted"}, {}),
+        ({"contract_version": 1, "submission_passwords": {"shop": "planted"}}, {"via": "login"}),
+    ],
+)
+def test_outputs_that_somebody_has_edited_are_refused_in_words(outputs: dict[str, Any], asked: dict[str, Any]) -> None:
+    with pytest.raises(ApplicationError, match=r"not as the contract has them .* write them anew") as error:
+        application(outputs, **asked)
+    assert "planted" not in str(error.value)
+
+
 # --- forms ----------------------------------------------------------------------------------------------------------
 
 
@@ -178,20 +164,26 @@ def test_json_compose_and_secret_keep_every_text(text: str) -> None:
     assert json.loads(json_text(of(text)))["VALUE"] == text
     told = yaml.safe_load(compose(of(text), "app"))["services"]["app"]["environment"]
     assert told["VALUE"].replace("$$", "$") == text
-    assert yaml.safe_load(k8s_secret(of(text), "mail"))["stringData"] == {"VALUE": text, "AFTER": "1"}
+    assert decoded(yaml.safe_load(k8s_secret(of(text), "mail"))) == {"VALUE": text, "AFTER": "1"}
 
 
 @pytest.mark.parametrize("namespace", [None, "shop"])
 def test_the_secret_is_one_that_kubernetes_takes(namespace: str | None) -> None:
-    manifest = yaml.safe_load(k8s_secret(application(postal(), credential="shop"), "mail", namespace))
+    namespaces = () if namespace is None else (namespace,)
+    manifest = yaml.safe_load(k8s_secret(application(postal(), credential="shop"), "mail", namespaces))
     hold_against(VERSIONS[-1], manifest)
     assert manifest["metadata"].get("namespace") == namespace
-    assert all(isinstance(text, str) for text in manifest["stringData"].values())
+    assert decoded(manifest) == application(postal(), credential="shop").variables
+
+
+def test_a_variable_that_is_gone_does_not_stay_in_the_cluster() -> None:
+    """`kubectl apply` takes away what was in ``data`` and is no longer; what was in ``stringData`` it keeps."""
+    assert "stringData" not in yaml.safe_load(k8s_secret(application(relay()), "mail"))
 
 
 def test_who_may_not_reach_the_relay_of_a_cluster_is_told_the_labels() -> None:
     outputs = {**relay(), "smtp_client_namespace_labels": {"email-server.kubernetes.io/smtp-access": "true"}}
-    text = k8s_secret(application(outputs), "mail", "shop")
+    text = k8s_secret(application(outputs), "mail", ("shop",))
     assert "kubectl label namespace shop email-server.kubernetes.io/smtp-access=true" in text
 
 
@@ -219,7 +211,7 @@ def test_a_file_is_private_whole_and_replaces_one_that_others_could_read(form: s
     told = ["env", "--from-json", written(postal(), tmp_path), "--credential", "shop", "--format", form]
     assert main([*told, "--out", str(out)]) == 0
     assert stat.S_IMODE(out.stat().st_mode) == 0o600
-    assert SMTP_KEY in out.read_text()
+    assert (base64.b64encode(SMTP_KEY.encode()).decode() if form == "k8s-secret" else SMTP_KEY) in out.read_text()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["app.env", "outputs.json"], "nothing is left over"
 
 
@@ -237,6 +229,38 @@ def test_a_file_that_cannot_be_replaced_stays_as_it_is(
     assert "app.env cannot be written: No space left on device" in capsys.readouterr().err
     assert out.read_text() == "old"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["app.env", "outputs.json"]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives a file to somebody else")
+def test_who_could_read_the_file_before_is_told_and_never_kept(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "app.env"
+    out.write_text("old")
+    os.chown(out, 65534, 65534)
+    assert main(["env", "--from-json", written(relay(), tmp_path), "--out", str(out)]) == 0
+    assert (out.stat().st_uid, stat.S_IMODE(out.stat().st_mode)) == (0, 0o600)
+    assert f"`chown 65534 {out}`" in capsys.readouterr().err
+
+
+def test_a_link_is_not_followed_and_that_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    elsewhere, out = tmp_path / "elsewhere", tmp_path / "app.env"
+    elsewhere.write_text("old")
+    out.symlink_to(elsewhere)
+    assert main(["env", "--from-json", written(relay(), tmp_path), "--out", str(out)]) == 0
+    assert (elsewhere.read_text(), out.is_symlink()) == ("old", False)
+    assert f"{out} was a link to {elsewhere}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("umask", [0o000, 0o777])
+def test_the_mode_is_whole_under_every_umask(umask: int, tmp_path: Path) -> None:
+    told, out = written(postal(), tmp_path), tmp_path / "app.env"
+    before = os.umask(umask)
+    try:
+        assert main(["env", "--from-json", told, "--credential", "shop", "--out", str(out)]) == 0
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE(out.stat().st_mode) == 0o600
 
 
 class Terminal(StringIO):
@@ -262,6 +286,17 @@ def test_secrets_are_shown_on_a_terminal_only_where_that_is_insisted_on(
     assert "SMTP_HOST=10.20.0.5" in screen.getvalue(), "the relay has no secret"
 
 
+@pytest.mark.slow
+def test_output_that_is_not_whole_is_said(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "cli", "env", "--from-json", written(relay(), tmp_path)]
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            command, cwd=Path(__file__).parents[2], stdout=full, stderr=subprocess.PIPE, text=True, check=False
+        )
+    assert done.returncode == 1
+    assert done.stderr == "standard output cannot be written: No space left on device; it is not whole\n"
+
+
 def test_outputs_come_on_standard_input_too(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -278,9 +313,12 @@ def test_outputs_come_on_standard_input_too(
         ["--from-json", "-", "--format", "k8s-secret", "--name", "Not_A_Name"],
         ["--from-json", "-", "--format", "k8s-secret", "--namespace", "a.b"],
         ["--from-json", "-", "--namespace", "shop"],
+        ["--from-json", "-", "--selector", "mail=yes"],
+        ["--from-json", "-", "--format", "k8s-secret", "--namespace", "shop", "--selector", "mail=yes"],
         ["--from-json", "-", "--format", "compose", "--service", "a b"],
         ["--from-json", "-", "--format", "toml"],
         ["--from-json", "-", "--out", "/dev/null"],
+        ["--from-json", "-", "--out", "-"],
     ],
 )
 def test_a_wrong_call_ends_with_2_and_reads_nothing(

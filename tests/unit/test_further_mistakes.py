@@ -262,3 +262,16 @@ def test_a_line_break_in_a_value_does_not_break_the_line() -> None:
     told = problems(raw)
     assert told
     assert all("\n" not in str(problem) for problem in told)
+
+
+@pytest.mark.parametrize("path", ["relay.queue_lifetime_hours", "domains[0].name", "dns.cloudflare.api_token"])
+def test_a_path_that_was_set_without_the_option_path_is_told_with_the_way_out(path: str) -> None:
+    [problem] = problems(example() | {path: "12"})
+    assert problem.rule == "is not a known key"
+    assert f"`pulumi config rm 'mailstack:{path}'`" in problem.fix
+    assert f"`pulumi config set --path 'mailstack:{path}'`" in problem.fix
+
+
+def test_a_key_with_a_dot_that_is_no_path_of_ours_is_only_unknown() -> None:
+    [problem] = problems(example() | {"rely.host": "12"})
+    assert "--path" not in problem.fix

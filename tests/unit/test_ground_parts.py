@@ -1,5 +1,6 @@
 """What the rehearsal ground is made of, without Docker: archives, images, ranges, keys, owners."""
 
+import contextlib
 import ipaddress
 import os
 import subprocess
@@ -163,6 +164,7 @@ def test_client_keys_are_private_and_stay_the_same(tmp_path: Path) -> None:
     assert make_key(first.private_file) == first
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("script", "pulled", "said"),
     [
@@ -205,4 +207,34 @@ def test_what_another_run_has_removed_in_the_meantime_is_no_failure(monkeypatch:
     leftovers._remove([network])
     answer(b"Error response from daemon: network 1 has active endpoints")
     with pytest.raises(GroundError, match=r"active endpoints$"):
-        leftovers._remove([network])
+        leftovers._remove([network], seconds=0.0)
+
+
+def test_a_network_that_docker_has_not_let_go_of_yet_is_removed_when_it_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    network = Piece(kind="network", identity="1", labels={}, running=False)
+    answers = iter([b"Error response from daemon: network 1 has active endpoints\nexit status 1\n", b""])
+    asked: list[list[str]] = []
+
+    def docker(arguments: list[str]) -> subprocess.CompletedProcess[bytes]:
+        asked.append(arguments)
+        return subprocess.CompletedProcess([], 0, b"", next(answers))
+
+    monkeypatch.setattr(leftovers, "docker_try", docker)
+    leftovers._remove([network])
+    assert asked == [["network", "rm", "1"]] * 2
+
+
+@pytest.mark.parametrize(("on_it", "fails"), [(b"0\n", False), (b"2\n", True), (b"", True)])
+def test_a_network_that_docker_never_lets_go_of_is_told_and_stops_nobody(
+    on_it: bytes, fails: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def docker(arguments: list[str]) -> subprocess.CompletedProcess[bytes]:
+        said = (on_it, b"") if arguments[1] == "inspect" else (b"", b"network 1 has active endpoints\n")
+        return subprocess.CompletedProcess([], 1, *said)
+
+    monkeypatch.setattr(leftovers, "docker_try", docker)
+    told: list[str] = []
+    network = Piece(kind="network", identity="1", labels={}, running=False)
+    with pytest.raises(GroundError) if fails else contextlib.nullcontext():
+        leftovers._remove([network], told.append, seconds=0.0)
+    assert ("until it is restarted" in "".join(told)) is not fails

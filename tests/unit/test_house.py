@@ -52,7 +52,7 @@ def imported(source: str, module: str, *, package: bool) -> tuple[tuple[str, tup
 
 
 def _imported(source: str, module: str, *, package: bool) -> Iterator[tuple[str, tuple[str, ...]]]:
-    for node in ast.walk(ast.parse(source)):
+    for node in _statements(ast.parse(source)):
         if isinstance(node, ast.Import):
             yield from ((alias.name, ()) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -61,6 +61,14 @@ def _imported(source: str, module: str, *, package: bool) -> Iterator[tuple[str,
                 above = module.split(".")[: len(module.split(".")) - node.level + package]
                 base = ".".join([*above, *([base] if base else [])])
             yield base, tuple(alias.name for alias in node.names)
+
+
+def _statements(tree: ast.AST) -> Iterator[ast.AST]:
+    """Yield every statement, however deep; what is within expressions imports nothing, and is most of a tree."""
+    for node in ast.iter_child_nodes(tree):
+        if not isinstance(node, ast.expr):
+            yield node
+            yield from _statements(node)
 
 
 def our_files(root: Path, sources: Mapping[str, str]) -> dict[str, Path]:

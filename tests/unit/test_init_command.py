@@ -1,25 +1,26 @@
 """`mailstack init`: what it asks, what it finds out, what it refuses, and that it never overwrites."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date
 from pathlib import Path
 from typing import Any
 
 import pytest
+import trustme
 import yaml
 
 from cli.init import Options, Terminal, init_stack
 from cli.main import main
 from cli.verify_options import WrongCallError
 from mailstack.reach.before import HostSeen
+from mailstack.reach.before_cluster import ClusterSeen
 from mailstack.reach.host_key import HostKeyError, fingerprint
 from mailstack.settings import initialise, stackfile
 from mailstack.settings.initialise import InitError
 from mailstack.settings.problems import SettingsError
 from mailstack.start.answers import HostPlace, InDns
 from tests.unit.stack_examples import HOST_KEY, dkim_key
-from tests.unit.test_init_file import CERTIFICATE
 
 TODAY = date(2026, 11, 29)
 SHOWN = fingerprint(HOST_KEY)
@@ -39,6 +40,8 @@ class World:
                  provider: str | None = None, in_dns: Mapping[str, InDns] | None = None) -> None:  # fmt: skip
         self.asked: list[str] = []
         self._key, self._seen = key, seen or HostSeen(system="Debian 12", addresses=("93.184.216.34",), root=True)
+        self.cluster_seen, self.resources = ClusterSeen(), 0
+        self.registry: dict[str, str] = {}
         self._named, self._provider, self._in_dns = named, provider, in_dns or {}
 
     def host_key(self, place: HostPlace) -> str:
@@ -57,6 +60,26 @@ class World:
     def provider(self, domain: str) -> str | None:
         return self._provider
 
+    def contexts(self) -> tuple[str, ...]:
+        self.asked.append("contexts")
+        return ("prod", "lab")
+
+    def cluster(self, context: str) -> ClusterSeen:
+        self.asked.append(f"cluster {context}")
+        return self.cluster_seen
+
+    def docker(self) -> tuple[str | None, str]:
+        self.asked.append("docker")
+        return None, "no socket"
+
+    def digests(self, images: Sequence[str]) -> tuple[dict[str, str], dict[str, str]]:
+        self.asked.append(f"digests of {', '.join(images)}")
+        found = {image: self.registry[image] for image in images if image in self.registry}
+        return found, {image: "no answer" for image in images if image not in found}
+
+    def deployed(self, stack: str) -> int:
+        return self.resources
+
     def domains(self, names: Sequence[str]) -> Mapping[str, InDns]:
         self.asked.append(f"DNS of {', '.join(names)}")
         return self._in_dns
@@ -67,6 +90,7 @@ class Person:
 
     def __init__(self, answers: Mapping[str, str] | None = None, *, agrees: bool = True) -> None:
         self.asked: list[tuple[str, str | None]] = []
+        self.told: list[str] = []
         self._answers, self._agrees = answers or {}, agrees
 
     def ask(self, text: str, choices: Sequence[str], default: str | None) -> str:
@@ -75,9 +99,12 @@ class Person:
         assert found is not None, f"nobody answers {text!r}"
         return found
 
-    def confirm(self, text: str) -> bool:
+    def confirm(self, text: str, *, default: bool = False) -> bool:
         self.asked.append((text, None))
         return self._agrees
+
+    def tell(self, text: str) -> None:
+        self.told.append(text)
 
     def secret(self, text: str) -> str:
         self.asked.append((text, None))
@@ -101,7 +128,7 @@ class Pulumi:
 
 
 @pytest.fixture(autouse=True)
-def _one_key(monkeypatch: pytest.MonkeyPatch) -> None:
+def one_key(monkeypatch: pytest.MonkeyPatch) -> None:
     for module in (initialise, stackfile):
         monkeypatch.setattr(module, "new_dkim_key", dkim_key)
     monkeypatch.setattr(initialise, "new_ssh_key", lambda _comment: ("planted-ssh-key", "ssh-ed25519 AAAA public"))
@@ -110,6 +137,7 @@ def _one_key(monkeypatch: pytest.MonkeyPatch) -> None:
 def init(folder: Path, *, asker: Person | None = None, looks: World | None = None, run: Pulumi | None = None,
          **changes: Any) -> int:  # fmt: skip
     given = {**GIVEN, **changes.pop("given", {})}
+    called: Callable[[str], str] = changes.pop("called", str)
     options: dict[str, Any] = {"stack": "fresh", "given": {key: value for key, value in given.items() if value}}
     return init_stack(
         Options(**{**options, **changes}),
@@ -118,6 +146,7 @@ def init(folder: Path, *, asker: Person | None = None, looks: World | None = Non
         asker=asker,
         looks=looks or World(),
         run=run or Pulumi(),
+        called=called,
     )
 
 
@@ -148,7 +177,7 @@ def test_on_a_cluster_other_things_are_missing(tmp_path: Path) -> None:
         ({"upstream": "gmail"}, "--upstream gmail is not possible here"),
         ({"context": "prod"}, "--context has no use here"),
         ({"host_text": "admin@"}, "--host: "),
-        ({"tls": "custom", "certificate_file": "/nowhere.pem"}, "--certificate-key"),
+        ({"tls": "custom", "certificate_file": "/nowhere.pem"}, "missing: --certificate-key"),
     ],
 )
 def test_a_flag_that_cannot_be_is_refused_with_its_reason(given: dict[str, Any], said: str, tmp_path: Path) -> None:
@@ -213,7 +242,7 @@ def test_a_person_is_asked_for_little_and_offered_what_was_found(tmp_path: Path)
     assert len(questions) <= 13
     offered = {text.split(":")[0]: default for text, default in person.asked}
     assert offered["Who publishes the records"] == "cloudflare"
-    assert offered["Public IPv4 address its mail leaves from"] == "93.184.216.34"
+    assert offered["Public address its mail leaves from"] == "93.184.216.34"
     assert config(tmp_path)["mailstack:dns"]["provider"] == "cloudflare"
 
 
@@ -238,17 +267,39 @@ def test_a_file_that_is_there_is_never_changed(tmp_path: Path) -> None:
 
 def test_secrets_reach_pulumi_on_standard_input_only(tmp_path: Path) -> None:
     key_file, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
-    key_file.write_text(dkim_key())
-    certificate.write_text(CERTIFICATE)
+    issued = trustme.CA().issue_cert("postal.example.com")
+    issued.private_key_pem.write_to_path(str(key_file))
+    issued.cert_chain_pems[0].write_to_path(str(certificate))
     pulumi, person = Pulumi(), Person({"password of the upstream": "SG.typed"})
     given = {"tls": "custom", "certificate_file": str(certificate), "dns": "cloudflare"}
     assert init(tmp_path, given=given, certificate_key=key_file, asker=person, run=pulumi, host_key=HOST_KEY) == 0
     told = pulumi.told()
     assert told["mailstack:relay.upstream.password"] == "SG.typed"
-    assert told["mailstack:caddy.custom.private_key"] == dkim_key()
+    assert told["mailstack:caddy.custom.private_key"] == key_file.read_text()
     assert "mailstack:dns.cloudflare.api_token" not in told, "nothing was typed"
     assert not any(secret in word for secret in told.values() for argv, _ in pulumi.calls for word in argv)
     assert not any(secret in (tmp_path / "Pulumi.fresh.yaml").read_text() for secret in told.values())
+
+
+class Mistyped(Person):
+    """Names a file that is not there, and sees it."""
+
+    def ask(self, text: str, choices: Sequence[str], default: str | None) -> str:
+        if text.startswith("File with") and not self.told:
+            return "/nowhere.pem"
+        return super().ask(text, choices, default)
+
+
+def test_a_key_of_many_lines_is_asked_for_as_a_file(tmp_path: Path) -> None:
+    issued = trustme.CA().issue_cert("postal.example.com")
+    key_file, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
+    issued.private_key_pem.write_to_path(str(key_file))
+    issued.cert_chain_pems[0].write_to_path(str(certificate))
+    given = {"tls": "custom", "certificate_file": str(certificate)}
+    for stack, answer, told in (("one", str(key_file), key_file.read_text()), ("two", "later", None)):
+        pulumi, person = Pulumi(), Mistyped({"File with the key": answer})
+        assert init(tmp_path, given=given, asker=person, run=pulumi, host_key=HOST_KEY, stack=stack) == 0
+        assert pulumi.told().get("mailstack:caddy.custom.private_key") == told
 
 
 def test_the_last_word_is_the_next_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

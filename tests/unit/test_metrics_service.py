@@ -142,6 +142,7 @@ def test_a_message_that_is_not_whole_does_not_grow_old_in_the_queue(tmp_path: Pa
     assert state.oldest("incoming") < 60
 
 
+@pytest.mark.slow
 def test_a_slow_queue_is_given_up_and_the_relay_still_counts_as_running(tmp_path: Path) -> None:
     with showq(tmp_path / "q", [message("active", 0)] * 50, pause=0.1):
         with pytest.raises(OSError, match=r"in time|timed out"):
@@ -271,6 +272,7 @@ def test_more_connections_than_there_are_rooms_are_closed_and_rooms_become_free(
             time.sleep(0.05)
 
 
+@pytest.mark.slow
 def test_a_client_that_drips_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("mailstack.postfix.metrics_http.CONNECTION_SECONDS", 0.5)
     with serving() as port, socket.create_connection(("127.0.0.1", port), timeout=10) as connection:

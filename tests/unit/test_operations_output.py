@@ -12,7 +12,7 @@ from mailstack.reach import operations as reached
 from mailstack.reach.entry import Entry
 from mailstack.reach.operations import Operations, read_operations
 from mailstack.reach.outputs import OutputError
-from mailstack.reach.place import ContainerPlace, HostPlace, PlaceError
+from mailstack.reach.place import ContainerPlace, HostPlace, PlaceError, PodPlace, StoppedError, StoppedPlace
 from tests.unit.docker_examples import docker_example, local_example
 from tests.unit.kubernetes_examples import on_cluster
 from tests.unit.postal_cluster_examples import postal_on_cluster
@@ -102,3 +102,34 @@ def test_a_stack_that_tells_something_else_says_what_to_do(monkeypatch: pytest.M
     monkeypatch.setattr(reached, "stack_output", lambda *_: '{"relay": {"placement": "moon"}}')
     with pytest.raises(OutputError, match=r"relay\.placement.*run `pulumi up` with this one"):
         read_operations("prod", Path())
+
+
+def pod(name: str, phase: str, message: str = "") -> dict[str, Any]:
+    conditions = [{"type": "PodScheduled", "message": message}] if message else []
+    return {"metadata": {"name": name}, "status": {"phase": phase, "conditions": conditions}}
+
+
+def cluster_with(monkeypatch: pytest.MonkeyPatch, *pods: dict[str, Any]) -> Entry:
+    monkeypatch.setattr("mailstack.reach.kubectl.Kubectl.run", lambda *_, **__: json.dumps({"items": pods}))
+    return entry(on_cluster())
+
+
+def test_a_pod_that_waits_is_told_beside_those_that_run_and_one_that_ended_is_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    found = cluster_with(
+        monkeypatch, pod("relay-0", "Pending", "0/1 nodes are available"), pod("relay-1", "Running"),
+        pod("relay-old", "Failed", "evicted"),
+    ).relay()  # fmt: skip
+    assert [(type(place), place.name) for place in found] == [(PodPlace, "relay-1"), (StoppedPlace, "relay-0")]
+    with pytest.raises(StoppedError, match="relay-0 does not run: the pod is Pending: 0/1 nodes are available"):
+        found[1].run("relay_operations", {"operation": "list"})
+
+
+def test_no_pod_at_all_says_where_to_look_and_a_wrong_name_says_which_there_are(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with pytest.raises(StoppedError, match=r"no pod of statefulset/.* runs in namespace .*kubectl get pods -n"):
+        cluster_with(monkeypatch).relay()
+    with pytest.raises(PlaceError, match=r"no pod relay-9 .* there are: relay-1"):
+        cluster_with(monkeypatch, pod("relay-1", "Running")).relay(pod="relay-9")

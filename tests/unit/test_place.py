@@ -9,9 +9,9 @@ from typing import Any, cast
 
 import pytest
 
-from mailstack.reach.docker_api import DockerApi
-from mailstack.reach.kubectl import Kubectl
-from mailstack.reach.place import ContainerPlace, PlaceError, PodPlace, frames
+from mailstack.reach.docker_api import DockerApi, DockerError
+from mailstack.reach.kubectl import Kubectl, KubectlError
+from mailstack.reach.place import ContainerPlace, PlaceError, PodPlace, StoppedError, frames
 
 SUMMARY = {"error": None, "changed": ["delete 1 messages"], "facts": {"done": 1}}
 FAILED = {"error": {"step": "queue", "message": "the queue cannot be read", "detail": ""}, "changed": [], "facts": {}}
@@ -91,3 +91,45 @@ def test_a_pods_failure_is_read_from_what_the_role_says(monkeypatch: pytest.Monk
     [command] = ran
     assert command[:6] == [Path("kubectl").name, "--context=prod", "exec", "--stdin", "--namespace=mail", "relay-0"]
     assert command[6:8] == ["--container=postfix", "--"]
+
+
+def pod_by(folder: Path, script: str) -> PodPlace:
+    """Return a pod that is asked by this shell script in place of kubectl."""
+    program = folder / "kubectl"
+    program.write_text(f"#!/bin/sh\n{script}\n")
+    program.chmod(0o755)
+    return PodPlace(name="web-0", kubectl=Kubectl(None, "prod", program=program), namespace="mail", container="")
+
+
+def test_a_log_that_kubectl_cannot_follow_is_no_log_that_ended(tmp_path: Path) -> None:
+    place = pod_by(tmp_path, 'echo "$3"; exit "$(cat "$0.code")"')
+    seen: list[str] = []
+    (tmp_path / "kubectl.code").write_text("0")
+    place.follow(None, seen.append, tail=3)
+    assert seen == ["--follow"]
+    (tmp_path / "kubectl.code").write_text("1")
+    with pytest.raises(KubectlError, match="kubectl logs --follow ended with 1"):
+        place.follow(None, seen.append)
+    assert len(seen) == 2, "what it told before is told"
+
+
+def test_a_log_in_another_encoding_is_shown_all_the_same(tmp_path: Path) -> None:
+    place = pod_by(tmp_path, r"printf 'Subject: Gr\374\337e\n'")
+    seen: list[str] = []
+    place.follow(None, seen.append)
+    assert seen == place.log(None) == ["Subject: Gr\ufffd\ufffde"]
+
+
+@pytest.mark.parametrize(("status", "stopped"), [(404, True), (409, True), (500, False), (0, False)])
+def test_a_container_that_is_stopped_or_gone_is_told_apart_from_an_engine_that_does_not_answer(
+    status: int, stopped: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place, engine = container(b"")
+
+    def refused(*_: Any, **__: Any) -> None:
+        raise DockerError("Container relay is not running", status)
+
+    monkeypatch.setattr(engine, "call", refused)
+    with pytest.raises(RuntimeError, match="not running") as raised:
+        place.run("relay_operations", {"operation": "list"})
+    assert isinstance(raised.value, StoppedError) is stopped

@@ -3,20 +3,23 @@
 import copy
 import json
 import subprocess
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
 from typer.testing import CliRunner
 
-from cli.main import app
+from cli.main import app, main
 from mailstack.plan import load_plan
 from mailstack.plan.operations import operations_text
 from mailstack.reach import drift, operations, outputs
+from mailstack.reach.kubectl import Kubectl, KubectlError
 from mailstack.reach.place import HostPlace, Report
 from tests.unit.postal_cluster_examples import postal_on_cluster
-from tests.unit.stack_examples import postal_example
+from tests.unit.stack_examples import example, postal_example
+
+pytestmark = pytest.mark.slow
 
 ARCHIVE = "/var/backups/mailstack-postal/postal-20261121T023000Z.tar"
 KEY = "recognisable-secret-key"
@@ -130,7 +133,7 @@ def test_a_healthy_postal_is_one_screen_and_ends_with_0(call: Call) -> None:
     [
         (lambda found: found["processes"].pop(), "process worker is not there"),
         (lambda found: found["processes"][2].update(running=False), "process worker (postal-worker-1) is not running"),
-        (lambda found: found["processes"][1].update(health="unhealthy"), "`mailstack postal logs smtp`"),
+        (lambda found: found["processes"][1].update(health="unhealthy"), "`mailstack postal logs smtp --stack prod`"),
         (lambda found: found["database"].update(error="no route"), "the database does not answer: no route"),
         (lambda found: found["disk"][0].update(free=5), "are free at /"),
         (lambda found: found["backup"].update(error="hook failed"), "the last backup failed: hook failed"),
@@ -193,6 +196,20 @@ def test_an_upgrade_is_checked_prepared_by_the_declaration_and_never_performed(c
     assert "pulumi up --stack prod" in text
 
 
+def test_an_upgrade_that_failed_is_given_up_by_the_same_command(call: Call, host: Host) -> None:
+    """Else each later `pulumi up` would try it again, whatever that was for."""
+    host.facts["status"]["image"] = "ghcr.io/postalserver/postal:3.3.6"  # the one before the declared
+    code, text, _ = call("upgrade")
+    assert code == 0
+    assert "mailstack postal upgrade --stack prod --to 3.3.6" in text
+    code, text, _ = call("upgrade", "--to", "3.3.6", "--yes")
+    assert (code, host.done) == (0, []), "what runs already needs no backup"
+    assert host.changed == [
+        ["pulumi", "config", "set", "--path", "mailstack:postal.image.tag", "3.3.6", "--stack", "prod"]
+    ]
+    assert "given up" in text
+
+
 @pytest.mark.parametrize("release", ["3.3.6", "latest", "3.3.7"])
 def test_a_release_that_cannot_follow_is_refused_before_anything(host: Host, release: str) -> None:
     result = CliRunner().invoke(app, ["postal", "upgrade", "--to", release, "--stack", "prod", "--yes"])
@@ -207,6 +224,9 @@ def test_logins_and_keys_are_listed_with_what_is_declared(call: Call) -> None:
     told = json.loads(call("credential", "list", "--json")[1])
     assert {one["name"]: one["declared"] for one in told} == {"shop": True, "by hand": False}
     assert "never" in call("credential", "list")[1]
+    code, text, told = call("credential", "list", "--server", "example/none")
+    assert (code, text) == (2, "")
+    assert "--server example/none has no keys; mail servers that have are example/apps" in told
 
 
 def test_a_change_that_belongs_in_the_settings_is_told_as_such(call: Call, host: Host) -> None:
@@ -216,6 +236,8 @@ def test_a_change_that_belongs_in_the_settings_is_told_as_such(call: Call, host:
     assert other["link"] == "https://postal.example.com/login/reset"
     assert "https://postal.example.com/users/new" in call("user", "create", "new@example.com")[1]
     assert "hold: true" in call("credential", "revoke", "--server", "example/apps", "--credential", "shop")[1]
+    told = json.loads(call("credential", "revoke", "--server", "example/apps", "--credential", "shop", "--json")[1])
+    assert told["replace"].startswith("mailstack rotate postal-credential shop --server example/apps --stack prod")
     assert call("credential", "revoke", "--server", "example/apps", "--credential", "gone")[0] == 2
     assert host.asked == []
 
@@ -246,3 +268,132 @@ def test_the_log_of_a_process_is_told_or_followed_until_it_ends(call: Call, host
     told, followed = host.asked[0][2], host.asked[-1][2]
     assert (told["process"], "follow_seconds" in told) == ("worker", False)
     assert (followed["process"], followed["follow_seconds"] > 0) == ("worker", True)
+
+
+class PostalPods:
+    """kubectl for a namespace with Postal's pods; ``pods`` by component, the database answers or not."""
+
+    def __init__(self, *components: str, database: str | None = None) -> None:
+        self.components, self.database = components, database
+
+    def run(self, *arguments: str, **_: object) -> str:
+        if arguments[0] == "exec":
+            raise KubectlError(self.database or "no such pod")
+        if arguments[0] == "logs":
+            return f"a line of {arguments[2]}\n"
+        selector = next(one for one in arguments if one.startswith("--selector="))
+        wanted = [one for one in self.components if f"component={one}" in selector or "component=" not in selector]
+        return json.dumps({"items": [self._pod(one) for one in wanted]})
+
+    def _pod(self, component: str) -> dict[str, Any]:
+        return {
+            "metadata": {"name": f"postal-{component}-0", "labels": {"app.kubernetes.io/component": component}},
+            "spec": {"containers": [{"image": "postal:3.3.7"}]},
+            "status": {"phase": "Running", "containerStatuses": [{"ready": True, "restartCount": 0}]},
+        }
+
+
+@pytest.fixture
+def in_pods(monkeypatch: pytest.MonkeyPatch) -> Callable[[PostalPods], None]:
+    raw = postal_on_cluster()
+    text = operations_text(load_plan(raw))
+    monkeypatch.setattr(operations, "stack_output", lambda *_: text)
+    monkeypatch.setattr("mailstack.reach.entry.decrypted_config", lambda *_: raw)
+    return lambda pods: monkeypatch.setattr("mailstack.reach.kubectl.Kubectl.run", pods.run)
+
+
+def cluster_call(*arguments: str) -> tuple[int, str]:
+    result = CliRunner().invoke(app, ["postal", *arguments, "--stack", "prod"])
+    assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
+    return result.exit_code, result.stdout
+
+
+def test_on_a_cluster_a_worker_that_is_gone_and_a_database_that_is_away_are_told_and_hide_nothing(
+    in_pods: Callable[[PostalPods], None],
+) -> None:
+    in_pods(PostalPods("web", "smtp", database="Can't connect to MySQL server on 'db'"))
+    code, text = cluster_call("status", "--json")
+    told = json.loads(text)
+    assert (code, [one["service"] for one in told["processes"]]) == (1, ["web", "smtp"])
+    assert [one.partition(":")[0] for one in told["problems"]] == [
+        "process worker is not there", "the database does not answer",
+    ]  # fmt: skip
+    assert "Can't connect" in told["database"]["error"], "it was asked from another pod"
+    in_pods(PostalPods())
+    code, text = cluster_call("status", "--json")
+    assert (code, json.loads(text)["processes"]) == (1, [])
+
+
+def test_on_a_cluster_the_log_is_that_of_the_pods_there_are(in_pods: Callable[[PostalPods], None]) -> None:
+    in_pods(PostalPods("web", "smtp"))
+    code, text = cluster_call("logs", "--json")
+    assert (code, [*json.loads(text)]) == (0, ["postal-web-0", "postal-smtp-0"])
+    result = CliRunner().invoke(app, ["postal", "logs", "worker", "--stack", "prod"])
+    assert (result.exit_code, "no pod of" in str(result.exception)) == (1, True)
+
+
+def test_on_a_cluster_the_logs_of_all_pods_are_followed_and_one_that_fails_hides_no_other(
+    in_pods: Callable[[PostalPods], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[str, ...]] = []
+
+    def lines(_self: Kubectl, *arguments: str) -> Iterator[str]:
+        asked.append(arguments)
+        yield f"a line of {arguments[3]}"
+        if "postal-smtp-0" in arguments:
+            raise KubectlError("kubectl logs --follow ended with 1")
+
+    in_pods(PostalPods("web", "smtp", "worker"))
+    monkeypatch.setattr(Kubectl, "lines", lines)
+    result = CliRunner().invoke(app, ["postal", "logs", "--follow", "--lines", "7", "--stack", "prod"])
+    assert result.exit_code == 1
+    pods = [f"postal-{name}-0" for name in ("smtp", "web", "worker")]
+    assert sorted(result.stdout.splitlines()) == [f"{pod}  a line of {pod}" for pod in pods]
+    assert "postal-smtp-0: kubectl logs" in result.stderr
+    assert all("--tail=7" in arguments for arguments in asked), "first what is there, as without --follow"
+    result = CliRunner().invoke(app, ["postal", "logs", "web", "--follow", "--stack", "prod"])
+    assert (result.exit_code, result.stdout) == (0, "a line of postal-web-0\n")
+
+
+def test_on_a_cluster_an_upgrade_promises_no_backup_that_nobody_makes(
+    in_pods: Callable[[PostalPods], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    in_pods(PostalPods("web", "smtp", "worker", database="away"))
+    changed: list[list[str]] = []
+    status = {**copy.deepcopy(FACTS["status"]), "image": "ghcr.io/postalserver/postal:3.3.7"}
+    monkeypatch.setattr("mailstack.operate.postal.Postal.status", lambda _self: status)
+
+    def pulumi(command: list[str], **_: Any) -> subprocess.CompletedProcess[str]:
+        changed.append(command)
+        return subprocess.CompletedProcess(command, 0, "", "")
+
+    monkeypatch.setattr("cli.postal.set_config", pulumi)
+    for flags, answered in (([], 2), (["--yes"], 0)):
+        result = CliRunner().invoke(app, ["postal", "upgrade", "--to", "3.3.8", "--stack", "prod", *flags])
+        assert result.exit_code == answered
+        assert "WITHOUT a backup" in result.stderr
+        assert "a backup is made" not in result.stderr
+    assert len(changed) == 1
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["status"], ["queue"], ["logs"], ["backup"], ["restore"], ["upgrade"], ["user", "list"],
+        ["user", "create", "a@example.com"], ["user", "reset-password", "a@example.com"], ["credential", "list"],
+        ["credential", "revoke", "--server", "example/apps", "--credential", "shop"],
+    ],
+)  # fmt: skip
+def test_a_stack_without_postal_is_told_in_one_way(
+    command: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = operations_text(load_plan(example()))
+    monkeypatch.setattr(operations, "stack_output", lambda *_: text)
+    assert main(["postal", *command, "--stack", "prod", "--json"]) == 1
+    assert json.loads(capsys.readouterr().out) == {"error": "stack prod has no Postal"}
+
+
+def test_a_log_is_asked_for_from_1970_on_at_the_earliest(call: Call, host: Host) -> None:
+    assert call("logs", "--since", "99999d")[0] == 0
+    assert host.asked[-1][2]["since"] == 0
+    assert call("logs", "--since", f"{'9' * 400}d")[0] == 2

@@ -27,6 +27,8 @@ from tests.unit.postal_cluster_examples import (
 from tests.unit.postal_manifest_parts import FOREIGN, name_of, named, of_kind, templates
 from tests.unit.stack_examples import dkim_key
 
+pytestmark = pytest.mark.slow
+
 PROCESSES = ("web", "smtp", "worker")
 every_variant = pytest.mark.parametrize("changes", list(VARIANTS.values()), ids=list(VARIANTS))
 

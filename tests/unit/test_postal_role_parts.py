@@ -12,6 +12,7 @@ from mailstack.postal.definition import role_settings
 from postal import candidate, checks, processes, provision
 from postal.backup import archive, dump
 from postal.desired import desired, provision_digest
+from postal_operations import look
 from rolelib.commands import Result
 from rolelib.containers import Container
 from rolelib.host import RoleError
@@ -216,3 +217,10 @@ def test_a_container_of_compose_run_does_not_count_as_a_service() -> None:
     labels = {"com.docker.compose.service": "runner", "com.docker.compose.oneoff": "True"}
     document = {"Id": "1", "Name": "/r", "Image": "i", "Config": {"Labels": labels}, "State": {"Running": True}}
     assert Container(document).one_off
+
+
+def test_the_same_room_is_told_once_and_a_folder_that_is_not_there_not_at_all(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+    one, two, gone, other = str(tmp_path / "one"), str(tmp_path / "two"), str(tmp_path / "gone"), "/proc"
+    assert look._disks([gone, one, two, other]) == [one, other]

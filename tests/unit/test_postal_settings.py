@@ -132,7 +132,8 @@ def test_bounces_go_to_postal_and_never_to_the_upstream() -> None:
     settings = load_plan(postal_example())
     relay = relay_definition(settings)
     assert relay.bounce_domains == ("rp.example.com",)
-    assert relay.bounce_host == "127.0.0.1"
+    assert relay.bounce_host == "127.0.0.2"
+    assert relay.bounce_host not in relay.listen_addresses, "or it loops back, and Postal never hears of it"
     assert "rp.example.com" in relay.sender_domains, "Postal's MAIL FROM is taken, or recipients would be suppressed"
     assert "rp.example.com" in relay_rule(settings).domains, "and Google is told of it"
 

@@ -231,7 +231,7 @@ def test_every_reason_belongs_to_a_parameter_the_relay_can_have() -> None:
         masquerade_domains=("example.com",),
         temporary_reply_patterns=("x",),
         bounce_domains=("rp.example.com",),
-        bounce_host="127.0.0.1",
+        bounce_host="127.0.0.2",
         upstreams=(MAILGUN,),
         fallback=SENDGRID,
         smtputf8=False,
@@ -295,7 +295,7 @@ def test_two_accounts_at_one_host_never_share_a_login() -> None:
 
 def test_a_fallback_serves_every_upstream_with_its_own_login_but_not_postals_bounces() -> None:
     definition = define(
-        upstreams=(MAILGUN,), fallback=SENDGRID, bounce_domains=("rp.example.com",), bounce_host="127.0.0.1"
+        upstreams=(MAILGUN,), fallback=SENDGRID, bounce_domains=("rp.example.com",), bounce_host="127.0.0.2"
     )
     assert main_cf(definition)["smtp_fallback_relay"] == ("[smtp.sendgrid.net]:587",)
     assert main_cf(definition)["smtp_sasl_auth_enable"] is True

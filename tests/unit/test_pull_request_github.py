@@ -26,6 +26,9 @@ from mailstack.pull_request.github import GitHub
 from mailstack.pull_request.report import issue_body
 from rehearsal.serving import Answer
 from tests.unit.github_standin import BOT, REPOSITORY, TOKEN, GitHubStandin
+from tests.unit.markdown_pages import HOSTILE, assert_harmless
+
+pytestmark = pytest.mark.slow
 
 MARK = marker("prod")
 FIRST, SECOND = f"{MARK}\nfirst", f"{MARK}\nsecond"
@@ -198,6 +201,70 @@ def test_an_issues_text_is_bounded_and_nobody_is_called_by_it() -> None:
     assert "shortened; the run's log has all" in body
     assert "(it printed nothing)" in body
     assert "\n````text\n@octocat" in body
+    assert_harmless(body)
+
+
+@pytest.mark.parametrize(
+    ("told", "changed", "unseen"),
+    [
+        ("drift: relay-postfix: main.cf\n1 differences", True, False),
+        ("not seen: relay1: relay.example.com was not reached over SSH", False, True),
+        ("drift: relay-postfix: main.cf\nnot seen: mail1: not reached", True, True),
+        ("Traceback (most recent call last):", False, True),
+    ],
+)
+def test_what_could_not_be_looked_at_is_not_told_as_changed_by_hand(told: str, changed: bool, unseen: bool) -> None:
+    body = issue_body("prod", {"drift": told})
+    assert ("changed by hand" in body, "could be looked at" in body) == (changed, unseen)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "text",
+    ["a\t" * 30_000, "/\n" * 60_000, "`" * 60_000, "x" * 70_000, "\u202e" * 60_000],
+    ids=["tabs", "slashes", "backticks", "one line", "unseen"],
+)
+def test_an_issue_is_never_longer_than_github_takes(text: str) -> None:
+    many = [finding("fail", f"{number}.example.com {text[:500]}") for number in range(2_000)]
+    for body in (issue_body("prod", {"drift": text}, verified(*many)), issue_body("prod", {}, text)):
+        assert len(body) < 65_536
+        assert "shortened" in body
+
+
+def finding(state: str, subject: str, found: str = "two records", fix: str = "remove one") -> Json:
+    return {"state": state, "check": "spf", "subject": subject, "found": found, "expected": "one record", "fix": fix}
+
+
+def verified(*findings: Json, started: str = "2026-11-29T05:17:00Z") -> str:
+    return json.dumps({"version": 1, "started": started, "findings": findings})
+
+
+def test_an_issue_has_what_needs_a_person_worst_first_and_nothing_that_is_well() -> None:
+    findings = [finding("ok", "fine.example.com"), finding("warn", "b.example.com"), finding("fail", HOSTILE, HOSTILE)]
+    body = issue_body("prod", {}, verified(*findings))
+    assert body.index("**fail** `spf`") < body.index("**warn** `spf` b.example.com: `two records`")
+    assert "  - fix: remove one" in body
+    assert "fine.example.com" not in body
+    assert_harmless(body)
+
+
+def test_the_same_findings_are_no_news_the_next_morning(standin: GitHubStandin, github: GitHub) -> None:
+    mark = marker("prod", "checks")
+    days = [
+        issue_body(
+            "prod", {}, verified(finding("warn", "relay.example.com", f"{left} days left"), started=f"2026-11-{day}")
+        )
+        for day, left in ((28, 12), (29, 11))
+    ]
+    assert keep_issue(github, mark, "title", days[0], "run 1") == "made"
+    assert keep_issue(github, mark, "title", days[1], "run 2") == "nothing"
+    [issue] = [entry for entry in standin.issues.values() if "pull_request" not in entry]
+    assert "11 days left" in issue["body"], "it is up to date all the same"
+    assert standin.bodies(issue["number"]) == []
+    more = issue_body(
+        "prod", {}, verified(finding("warn", "relay.example.com", "11 days left"), finding("fail", "x.example"))
+    )
+    assert keep_issue(github, mark, "title", more, "run 3") == "updated"
 
 
 def test_the_pull_request_is_the_one_github_names_for_the_run(standin: GitHubStandin, github: GitHub) -> None:
@@ -283,6 +350,26 @@ def test_only_the_expected_file_is_looked_at_and_nothing_is_unpacked(name: str, 
             one_file(data, "diff.txt")
 
 
+@pytest.mark.parametrize("method", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_an_archive_that_is_broken_inside_is_told_as_such(method: int) -> None:
+    held = io.BytesIO()
+    with zipfile.ZipFile(held, "w", method) as archive:
+        archive.writestr("diff.txt", "".join(map(str, range(5_000))))
+    whole = held.getvalue()
+    for place in range(60, 400, 9):
+        broken = whole[:place] + bytes([whole[place] ^ 0xFF]) + whole[place + 1 :]
+        with pytest.raises(ArtifactError, match=r"no ZIP archive with diff\.txt"):
+            one_file(broken, "diff.txt")
+
+
+def test_of_a_run_that_was_started_again_the_newest_artifact_counts(standin: GitHubStandin, github: GitHub) -> None:
+    standin.leave("declared-prod", {"diff.txt": "of the first attempt"})
+    standin.leave("declared-prod", {"diff.txt": "of the second attempt"})
+    standin.artifacts.reverse()  # the newest first
+    [(_, body)] = told(standin, github, FORK)
+    assert "second attempt" in body
+
+
 def test_an_expired_artifact_is_left_out(standin: GitHubStandin, github: GitHub) -> None:
     standin.leave("declared-prod", {"diff.txt": "x"})
     standin.artifacts[0]["expired"] = True
@@ -304,6 +391,7 @@ def job(standin: GitHubStandin, monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
     return path
 
 
+@pytest.mark.slow
 def test_the_job_after_the_preview_puts_every_stacks_comment(
     standin: GitHubStandin, job: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -341,6 +429,10 @@ def test_the_command_keeps_and_closes_the_issue(standin: GitHubStandin, job: Pat
     assert issue["title"] == "mailstack: prod is not as declared"
     assert "drift: relay-postfix: main.cf" in issue["body"]
     report.unlink()
+    (report.parent / "verify.json").write_text(verified(finding("fail", "b.example.com")))
+    assert main(call) == 0
+    assert "**fail** `spf` b.example.com" in issue["body"]
+    (report.parent / "verify.json").unlink()
     assert main(call) == 0
     assert issue["state"] == "closed"
 

@@ -2,7 +2,9 @@
 
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, NoReturn
 
 import pytest
 import typer
@@ -13,10 +15,12 @@ from cli.main import app, main
 from mailstack.operate.relay import act, trial
 from mailstack.plan import load_plan
 from mailstack.plan.operations import operations_text
-from mailstack.postfix.queue_view import Choice
+from mailstack.postfix.queue_view import AGES, Choice
 from mailstack.reach import operations
 from mailstack.reach.entry import Entry
+from mailstack.reach.place import Report, StoppedPlace
 from mailstack.reach.ssh import SshError
+from mailstack.settings.stackfile import StackFileError
 from tests.unit.postfix_beside import MadeUpPostfix
 from tests.unit.stack_examples import example
 
@@ -66,6 +70,21 @@ def test_the_queue_is_counted_over_all_hosts_and_each_message_is_shown(call: Cal
     assert call("queue", "list", "--host", "relay2", "--json")[1].count('"id"') == 1
 
 
+def test_counts_stand_in_the_order_of_people_not_of_the_alphabet(call: Call, places: list[MadeUpPostfix]) -> None:
+    for number, age in enumerate((400, 30 * 3600, 10)):
+        places[1].add(f"BBBBBBBBBBB{number}", f"a@{'zz'[number:]}z.test", "a reason of its own", age=age)
+    told = json.loads(call("queue", "list", "--json")[1])
+    for queue in (told["total"], told["places"]["relay2"]["queue"]):
+        assert [*queue["by_age"]] == [age for _, age in AGES if age in queue["by_age"]]
+        assert len(queue["by_age"]) >= 3
+        for name in ("by_domain", "by_reason"):
+            assert [*queue[name].values()] == sorted(queue[name].values(), reverse=True)
+    assert [*told["places"]["relay2"]["queue"]["by_reason"]] == [
+        "a reason of its own",
+        DOWN.replace("[142.250.1.1]", ""),
+    ]
+
+
 def test_an_empty_queue_says_so(call: Call, places: list[MadeUpPostfix]) -> None:
     for place in places:
         place.messages.clear()
@@ -77,9 +96,6 @@ def test_an_empty_queue_says_so(call: Call, places: list[MadeUpPostfix]) -> None
 def test_a_host_that_is_away_hides_no_other_and_is_named(
     call: Call, places: list[MadeUpPostfix], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def away(*_: object, **__: object) -> None:
-        raise SshError("relay2 was not reached over SSH: timed out")
-
     monkeypatch.setattr(places[1], "run", away, raising=False)
     code, text, _ = call("queue", "list")
     assert code == 1
@@ -92,6 +108,7 @@ def test_a_host_that_is_away_hides_no_other_and_is_named(
     assert [one["state"] for one in told] == ["sent", "unreachable"]
     result = CliRunner().invoke(app, ["relay", "queue", "delete", "--all", "--yes", "--stack", "prod"])
     assert isinstance(result.exception, SshError), "nothing is deleted anywhere before all were asked"
+    assert "nothing was done anywhere" in result.stderr
     assert left(places) == {"1", "2", "3"}
 
 
@@ -140,9 +157,24 @@ def test_to_delete_all_a_person_types_the_number(monkeypatch: pytest.MonkeyPatch
     if goes:
         operate_options.agree(["3 messages"], yes=False, word="delete 3")
         return
-    with pytest.raises(typer.Exit) as ended:
+    with pytest.raises(operate_options.NotAgreedError, match="nothing was done"):
         operate_options.agree(["3 messages"], yes=False, word="delete 3")
-    assert ended.value.exit_code == 1
+
+
+@pytest.mark.parametrize("leaves", [False, True])
+def test_a_no_is_a_document_too_and_nothing_was_done(
+    leaves: bool, places: list[MadeUpPostfix], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def answer(*_: object, **__: object) -> bool:
+        if leaves:
+            raise typer.Abort  # Ctrl-C or Ctrl-D
+        return False
+
+    monkeypatch.setattr(sys.stdin, "isatty", lambda: True, raising=False)
+    monkeypatch.setattr(typer, "confirm", answer)
+    assert main(["relay", "queue", "hold", "--all", "--json", "--stack", "prod"]) == 1
+    assert json.loads(capsys.readouterr().out) == {"error": "nothing was done"}
+    assert all(one["queue_name"] == "deferred" for place in places for one in place.messages.values())
 
 
 def test_a_message_that_came_after_the_question_is_left_alone(places: list[MadeUpPostfix]) -> None:
@@ -152,6 +184,17 @@ def test_a_message_that_came_after_the_question_is_left_alone(places: list[MadeU
     done = act(places, "delete", Choice(everything=True), agreed)
     assert left(places) == {"9"}
     assert (dict(done.done), done.not_done["relay2"]) == ({"relay1": 2, "relay2": 0}, ["AAAAAAAAAAA3"])
+
+
+def test_of_more_than_are_named_only_what_was_there_then_goes(
+    places: list[MadeUpPostfix], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mailstack.operate.relay.MOST_SHOWN", 1)
+    agreed = trial(places, "delete", Choice(everything=True))
+    assert (agreed.count, len(agreed.messages["relay1"])) == (3, 1)
+    places[0].add("AAAAAAAAAAA9", "late@one.test", age=0)
+    act(places, "delete", Choice(everything=True), agreed)
+    assert left(places) == {"9"}
 
 
 def test_a_test_message_goes_through_every_host_to_its_end(call: Call, places: list[MadeUpPostfix]) -> None:
@@ -200,3 +243,188 @@ def test_an_endless_log_is_no_document(places: list[MadeUpPostfix], capsys: pyte
         main(["relay", "logs", "--stack", "prod", "--follow", "--json"])
     assert ended.value.code == 2
     assert "has no end" in capsys.readouterr().err
+
+
+def away(*_: object, **__: object) -> NoReturn:
+    raise SshError("relay2 was not reached over SSH: timed out")
+
+
+def test_a_log_that_cannot_be_read_hides_no_other(
+    call: Call, places: list[MadeUpPostfix], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    call("test", "--to", "x@y.test", "--from", "app@example.com")
+    monkeypatch.setattr(places[1], "run", away, raising=False)
+    code, text, told = call("logs")
+    assert (code, len(text.splitlines())) == (1, 2)
+    assert "relay2 could not be asked: relay2 was not reached" in told
+    code, text, _ = call("logs", "--json")
+    assert (code, set(json.loads(text))) == (1, {"relay1"})
+    code, _, told = call("logs", "--follow")
+    assert code == 1
+    assert "relay2: relay2 was not reached" in told
+
+
+def test_what_was_done_before_a_host_went_away_is_told(
+    call: Call, places: list[MadeUpPostfix], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = places[1].run
+
+    def goes_away(role: str, settings: Mapping[str, Any], action: str = "apply", seconds: int = 300) -> Report:
+        return asked(role, settings, action, seconds) if action == "check" else away()
+
+    monkeypatch.setattr(places[1], "run", goes_away, raising=False)
+    code, text, told = call("queue", "hold", "--all", "--yes")
+    assert (code, text) == (1, "held 2 messages\n")
+    assert "relay2: nothing is known to have been done there: relay2 was not reached" in told
+    code, text, _ = call("queue", "release", "--all", "--yes", "--json")
+    document = json.loads(text)
+    assert (code, document["done"], document["failed"]) == (0, 2, {}), "there is nothing to release on relay2"
+    assert json.loads(call("queue", "hold", "--all", "--yes", "--json")[1])["failed"].keys() == {"relay2"}
+
+
+def test_a_pod_that_does_not_run_is_named_and_does_not_keep_the_others_from_being_worked_on(
+    call: Call, places: list[MadeUpPostfix], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stopped = StoppedPlace(name="relay-2", why="the pod is Pending: no node has room")
+    monkeypatch.setattr(Entry, "relay", lambda _self, **_: [places[0], stopped])
+    code, text, _ = call("queue", "list")
+    assert code == 1
+    assert "relay-2 could not be asked: relay-2 does not run: the pod is Pending: no node has room" in text
+    code, text, told = call("queue", "flush", "--all")
+    assert (code, text) == (0, "tried 2 messages\n")
+    assert "relay-2 is left out" in told
+    monkeypatch.setattr(Entry, "relay", lambda _self, **_: [stopped])
+    result = CliRunner().invoke(app, ["relay", "queue", "flush", "--all", "--stack", "prod"])
+    assert "the pod is Pending" in str(result.exception)
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (["--sender", ""], "<> for bounces"),
+        (["--sender", "MAILER-DAEMON"], "<> for bounces"),
+        (["--recipient", ""], "name@example.com"),
+        (["--recipient", "<>"], "name@example.com"),
+        (["--recipient", "two.test"], "@example.com for a whole domain"),
+        (["--recipient", "*@two.test"], "@example.com for a whole domain"),
+        (["--id", ""], "is no queue id"),
+        (["--id", "AAAAAAAAAAA1!"], "is no queue id"),
+    ],
+)
+@pytest.mark.parametrize("command", [("queue", "list"), ("queue", "delete", "--yes"), ("logs",)])
+def test_what_no_message_can_have_is_a_wrong_call_and_not_an_empty_answer(
+    places: list[MadeUpPostfix], command: tuple[str, ...], flags: list[str], said: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    places[0].messages["AAAAAAAAAAA1"]["sender"] = ""
+    with pytest.raises(SystemExit) as ended:
+        main(["relay", *command, *flags, "--stack", "prod"])
+    printed = capsys.readouterr()
+    assert (ended.value.code, printed.out) == (2, "")
+    assert said in printed.err
+    assert left(places) == {"1", "2", "3"}
+
+
+def test_a_bounce_is_chosen_by_its_sender(call: Call, places: list[MadeUpPostfix]) -> None:
+    places[0].messages["AAAAAAAAAAA1"]["sender"] = ""
+    assert call("queue", "delete", "--sender", "<>", "--yes")[1] == "deleted 1 message\n"
+    assert left(places) == {"2", "3"}
+
+
+def test_a_wrong_call_is_told_before_the_stack_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    def asked(*_: object) -> NoReturn:
+        raise AssertionError("the stack was asked")
+
+    monkeypatch.setattr(operations, "stack_output", asked)
+    for choice in ([], ["--all", "--id", "AAAAAAAAAAA1"], ["--older-than", "soon"]):
+        with pytest.raises(SystemExit) as ended:
+            main(["relay", "queue", "delete", "--stack", "prod", *choice])
+        assert ended.value.code == 2
+
+
+def test_a_log_that_nobody_could_read_is_an_error_for_machines(
+    places: list[MadeUpPostfix], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for place in places:
+        monkeypatch.setattr(place, "run", away, raising=False)
+    assert main(["relay", "logs", "--stack", "prod", "--json"]) == 1
+    told = json.loads(capsys.readouterr().out)["error"]
+    assert told.splitlines()[0] == "relay1 could not be asked: relay2 was not reached over SSH: timed out"
+
+
+class Configured:
+    """A place that tells what its Postfix runs by, and differs where ``declared`` is compared."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def run(self, _role: str, settings: Mapping[str, Any], *_: object) -> Report:
+        differences = (
+            [{"parameter": "mynetworks", "declared": "a", "effective": "b"}] if "declared" in settings else None
+        )
+        told = {"version": "3.7.11", "configuration": {"myhostname": self.name}, "differences": differences}
+        return Report(place=self.name, changed=(), facts=told)
+
+
+def test_the_configuration_is_told_of_each_host_that_answers(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    plan = load_plan(example())
+    monkeypatch.setattr("mailstack.reach.entry.Entry.plan", plan)
+    one, two = Configured("relay1"), Configured("relay2")
+    monkeypatch.setattr(Entry, "relay", lambda _self, **_: [one, two])
+    code, text, _ = call("show-config")
+    assert (code, text.count("# mynetworks is not as declared")) == (2, 2)
+    monkeypatch.setattr(two, "run", away)
+    code, text, _ = call("show-config")
+    assert code == 1
+    assert "myhostname = relay1" in text
+    assert "# relay2 could not be asked: relay2 was not reached" in text
+    found = json.loads(call("show-config", "--json")[1])
+    assert [(each["place"], bool(each["error"])) for each in found] == [("relay1", False), ("relay2", True)]
+    assert found[0].keys() == found[1].keys(), "a program finds the same everywhere"
+
+
+def test_with_a_key_of_ones_own_the_configuration_is_shown_and_only_not_compared(
+    call: Call, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def locked(_entry: Entry) -> None:
+        raise StackFileError("incorrect passphrase")
+
+    monkeypatch.setattr("mailstack.reach.entry.Entry.plan", property(locked))
+    monkeypatch.setattr(Entry, "relay", lambda _self, **_: [Configured("relay1")])
+    key = tmp_path / "key"
+    key.write_text("KEY")
+    code, text, told = call("show-config", "--identity", str(key))
+    assert (code, "myhostname = relay1" in text) == (0, True)
+    assert "not compared with what is declared: incorrect passphrase" in told
+    assert "as declared" not in text, "what was not compared is not said to be right"
+    result = CliRunner().invoke(app, ["relay", "show-config", "--stack", "prod"])
+    assert isinstance(result.exception, StackFileError)
+
+
+@pytest.mark.parametrize("kind", ["ssh-ed25519", "ecdsa-sha2-nistp256", "sk-ssh-ed25519@openssh.com"])
+def test_the_public_half_of_a_key_is_told_as_that(
+    kind: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    key = tmp_path / "id.pub"
+    key.write_text(f"{kind} AAAAC3NzaC1lZDI1NTE5 me@here\n")
+    with pytest.raises(SystemExit) as ended:
+        main(["relay", "queue", "list", "--stack", "prod", "--identity", str(key)])
+    assert ended.value.code == 2
+    assert "is the public half of a key" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("flags", [["--to", "nobody"], ["--to", ""], ["--to", "x@y.test", "--from", "a b@example.com"]])
+def test_what_is_no_address_is_told_before_anybody_is_asked(
+    call: Call, places: list[MadeUpPostfix], flags: list[str]
+) -> None:
+    code, text, told = call("test", *flags)
+    assert (code, text) == (2, "")
+    assert "is no mail address: write it as name@example.com" in told
+    assert [place.lines for place in places] == [[], []]
+
+
+def test_a_fix_names_the_stack_for_machines_too(call: Call, places: list[MadeUpPostfix]) -> None:
+    for place in places:
+        place.upstream = "450 4.4.4 Host or domain name not found. Name service error"
+    [told, _] = json.loads(call("test", "--to", "x@y.test", "--from", "app@example.com", "--json")[1])
+    assert "--stack prod" in told["cause"]["fix"]

@@ -154,7 +154,11 @@ def test_on_a_server_of_ours_the_name_is_held_until_the_relay_is_ready() -> None
         ({"host": "relay1"}, ("127.0.0.1", ("127.0.0.1",))),
         (
             {"host": "relay1", "listen_addresses": ["127.0.0.1", "10.20.0.5"], "client_networks": ["10.20.0.0/16"]},
-            ("127.0.0.1", ("127.0.0.1", "10.20.0.5")),
+            ("10.20.0.5", ("10.20.0.5", "127.0.0.1")),
+        ),
+        (
+            {"host": "relay1", "listen_addresses": ["0.0.0.0"], "client_networks": ["10.20.0.0/16"]},
+            ("10.20.0.5", ("10.20.0.5",)),
         ),
         (
             {"hosts": ["relay1", "relay2"], "client_networks": ["10.20.0.0/16"]},
@@ -166,7 +170,7 @@ def test_on_a_server_of_ours_the_name_is_held_until_the_relay_is_ready() -> None
         ),
         ({"hosts": ["relay1", "relay2"], "listen_addresses": ["127.0.0.1"]}, ("127.0.0.1", ("127.0.0.1",))),
     ],
-    ids=["one", "one with a network", "two", "two on every address", "two on loopback"],
+    ids=["one", "one with a network", "one on every address", "two", "two on every address", "two on loopback"],
 )
 def test_applications_are_told_where_to_connect(changes: Raw, expected: tuple[str, tuple[str, ...]]) -> None:
     raw = two_hosts()
@@ -237,7 +241,7 @@ def test_postal_on_one_of_the_hosts_uses_the_relay_beside_it() -> None:
     assert first.listen_addresses == ("127.0.0.1", "10.20.0.5", "172.29.25.1")
     assert second.listen_addresses == ("127.0.0.1", "10.20.0.6")
     assert first.listen_port == second.listen_port == 2525, "one port for all"
-    assert (first.bounce_host, second.bounce_host) == ("127.0.0.1", "mx.example.com")
+    assert (first.bounce_host, second.bounce_host) == ("127.0.0.2", "mx.example.com")
     assert (first.after_unit, second.after_unit) == ("mailstack-network.service", None)
     assert "172.29.25.0/24" in first.client_networks
     assert "172.29.25.0/24" not in second.client_networks

@@ -15,6 +15,8 @@ from tests.unit.kubernetes_examples import IMAGE, VARIANTS, objects, placed, pla
 from tests.unit.kubernetes_versions import VERSIONS, every_version, hold_against
 from tests.unit.pod_security import beyond_baseline, beyond_restricted
 
+pytestmark = pytest.mark.slow
+
 every_variant = pytest.mark.parametrize("changes", list(VARIANTS.values()), ids=list(VARIANTS))
 
 

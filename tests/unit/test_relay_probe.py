@@ -239,6 +239,7 @@ def test_on_failure_warn_reports_and_exits_with_zero(
     assert "would not take mail from this host" in summary["warnings"][0]
 
 
+@pytest.mark.slow
 def test_a_rule_that_spreads_late_is_waited_for(
     role: RunRole, settings: dict[str, Any], google: GoogleStandinClient
 ) -> None:
@@ -255,6 +256,7 @@ def test_a_rule_that_spreads_late_is_waited_for(
     assert "poll: attempt 1:" in progress
 
 
+@pytest.mark.slow
 def test_waiting_ends_at_the_deadline(role: RunRole, settings: dict[str, Any], google: GoogleStandinClient) -> None:
     google.put_rule({**RULE, "allowed_ips": ["192.0.2.1/32"]})
     started = time.monotonic()
@@ -272,12 +274,14 @@ def test_check_looks_once_whatever_the_deadline(
     assert (code, summary["facts"]["probe"]["attempts"]) == (1, 1)
 
 
+@pytest.mark.slow
 def test_a_temporary_fault_is_tried_again(role: RunRole, settings: dict[str, Any], google: GoogleStandinClient) -> None:
     google.refuse("temporary-system-problem", stage="mail", count=1)
     code, summary, _ = role(dict(settings, deadline_seconds=20))
     assert (code, summary["facts"]["probe"]["attempts"]) == (0, 2)
 
 
+@pytest.mark.slow
 def test_a_connection_dropped_in_between_is_tried_again(
     role: RunRole, settings: dict[str, Any], google: GoogleStandinClient
 ) -> None:

@@ -12,11 +12,14 @@ import yaml
 from cli.dkim import EXIT_NOT_YET, rotate
 from cli.main import main
 from mailstack.dns import public_key_of
+from mailstack.settings.initialise import InitError
 from mailstack.settings.stackfile import read_stack_file
 from mailstack.verify.around import Around
 from mailstack.verify.asking import Dns
 from tests.unit.name_server import NameServer
 from tests.unit.stack_examples import dkim_key, example, postal_example
+
+pytestmark = pytest.mark.slow
 
 TODAY = date(2026, 11, 29)
 
@@ -113,6 +116,7 @@ def test_check_says_the_step_and_writes_nothing(stack: Stack) -> None:
     assert (stack.path.read_text(), stack.commands) == (before, [])
 
 
+@pytest.mark.slow
 def test_a_kind_of_key_rotates_by_itself(tmp_path: Path) -> None:
     stack = Stack(tmp_path, example())
     assert stack.rotate() == 1
@@ -200,6 +204,7 @@ def test_it_does_not_sign_while_one_of_them_lacks_it(published: Stack, who: str,
     assert ("ns1.example.org" in line) == (who == "authority")
 
 
+@pytest.mark.slow
 def test_a_server_that_does_not_answer_counts_as_one_that_lacks_it(published: Stack) -> None:
     with (
         NameServer(zone(RECORD)) as authority,
@@ -208,3 +213,161 @@ def test_a_server_that_does_not_answer_counts_as_one_that_lacks_it(published: St
     ):
         assert asked(published, authority, first, second, patient=False) == EXIT_NOT_YET
     assert any("no answer in time" in line for line in published.said)
+
+
+# --- a file of domains ----------------------------------------------------------------------------------------------
+
+FILE = """\
+# reviewed by two people
+defaults: # what a domain has that does not say otherwise
+  dkim: [{selector: mail202601, key: common-202601}]
+  dmarc: {policy: reject, aggregate_reports: [dmarc@example.com]}
+domains:
+  - example.com # the first
+  - name: example.org
+    mx: []
+
+  # has keys of its own
+  - name: shop.example.org
+    dkim:
+      - selector: "old202601"
+        key: net-202601 # theirs
+"""
+
+
+class FileStack(Stack):
+    """A stack whose domains stand in a file of their own."""
+
+    def __init__(self, folder: Path) -> None:
+        raw = {key: value for key, value in example().items() if key != "domains"}
+        keys = {name: {"private_key": dkim_key()} for name in ("common-202601", "net-202601")}
+        super().__init__(folder, {**raw, "domains_file": "domains.yaml", "dkim_keys": keys})
+        self.file = folder / "domains.yaml"
+        self.file.write_text(FILE)
+
+    def pulumi(self, argv: Sequence[str], stdin: str) -> None:
+        self.commands.append(list(argv))
+        document = yaml.safe_load(self.path.read_text())
+        keys = document["config"]["mailstack:dkim_keys"]
+        name = next(word for word in argv if word.startswith("mailstack:")).split(".")[1]
+        if "rm" in argv:
+            del keys[name]
+        else:
+            assert name not in self.file.read_text(), "the key is there before a file names it"
+            keys[name] = {"private_key": stdin}
+        self.path.write_text(yaml.safe_dump(document))
+
+    def keys(self, domain: str | None) -> list[dict[str, str]]:
+        document = yaml.safe_load(self.file.read_text())
+        own = next((one for one in document["domains"] if isinstance(one, dict) and one["name"] == domain), None)
+        return [dict(key) for key in (document["defaults"] if own is None else own)["dkim"]]
+
+    def to_the_end(self, domain: str) -> list[dict[str, str]]:
+        """Take the four steps, each on the first day it may be taken; return what each left."""
+        day, left = TODAY, []
+        for _ in range(4):
+            while self.rotate(day, domain=domain) == EXIT_NOT_YET:
+                day += timedelta(days=1)
+            left.append(self.keys(domain)[0])
+        return left
+
+
+@pytest.fixture
+def filed(tmp_path: Path) -> FileStack:
+    return FileStack(tmp_path)
+
+
+def test_a_step_is_written_into_the_file_that_the_entry_stands_in_and_nothing_else_of_it_changes(
+    filed: FileStack,
+) -> None:
+    assert filed.rotate(domain="example.com", check=True) == 0
+    assert "under `defaults`: the step is that of 2 domains (example.com, example.org)" in filed.said[1]
+    assert (filed.file.read_text(), filed.commands) == (FILE, []), "told beforehand, and nothing written"
+    assert filed.rotate(domain="example.com") == 0
+    assert filed.keys(None) == [
+        {"selector": "mail202601", "key": "common-202601"},
+        {"selector": "mail202611", "key": "common-202611", "published": str(TODAY)},
+    ]
+    path = "mailstack:dkim_keys.common-202611.private_key"
+    assert filed.commands == [["config", "set", "--secret", "--path", path, "--stack", "prod"]]
+    assert filed.said[-1].endswith("Commit the change of Pulumi.prod.yaml and domains.yaml")
+    before, after = FILE.splitlines(), filed.file.read_text().splitlines()
+    assert [line for line in before if line not in after] == [before[2]], "comments and all else stay"
+    assert len(before) == len(after)
+
+
+@pytest.mark.slow
+def test_a_whole_rotation_in_a_file_ends_without_the_old_key(filed: FileStack) -> None:
+    published, signing, revoked, removed = filed.to_the_end("shop.example.org")
+    assert published == {"selector": "old202601", "key": "net-202601"}
+    assert (set(signing), set(revoked)) == ({*published, "retired"}, {*published, "retired", "revoked"})
+    assert removed["key"] == "net-202611"
+    assert set(removed) == {"selector", "key", "published", "signing"}
+    assert filed.keys(None) == [{"selector": "mail202601", "key": "common-202601"}], "others keep theirs"
+    assert filed.commands[-1] == ["config", "rm", "--path", "mailstack:dkim_keys.net-202601", "--stack", "prod"]
+
+
+@pytest.mark.slow
+def test_a_key_that_others_still_use_stays(filed: FileStack) -> None:
+    filed.file.write_text(FILE.replace("net-202601", "common-202601"))
+    filed.to_the_end("shop.example.org")
+    assert [key["key"] for key in filed.keys("shop.example.org")] == ["common-202611"]
+    assert not [command for command in filed.commands if "rm" in command]
+
+
+def test_an_ed25519_key_is_no_key_of_a_file(filed: FileStack) -> None:
+    assert filed.rotate(domain="example.com", key_type="ed25519") == 1
+    assert filed.file.read_text() == FILE
+
+
+@pytest.mark.slow
+def test_every_domain_that_shares_the_key_is_asked_for_before_it_signs(
+    filed: FileStack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    def not_seen(_asking: object, name: str, _text: str) -> tuple[str, ...]:
+        asked.append(name)
+        return (f"{name}: nothing",) if name.endswith("example.org") else ()
+
+    monkeypatch.setattr("cli.dkim.not_seen", not_seen)
+    assert filed.rotate(domain="example.com") == 0
+    later = TODAY + timedelta(days=3)
+    seen = {"asking": lambda: None, "opened": lambda _stack, _root: filed.read()}
+    assert filed.rotate(later, domain="example.com", **seen) == EXIT_NOT_YET
+    assert asked == ["mail202611._domainkey.example.com", "mail202611._domainkey.example.org"]
+    assert "signing" not in filed.keys(None)[-1]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("calls", [0, 1, 2, 3])
+def test_a_step_that_stops_half_way_leaves_the_file_as_it_was(stack: Stack, calls: int) -> None:
+    before = stack.path.read_text()
+
+    def stops(argv: Sequence[str], stdin: str) -> None:
+        if len(stack.commands) == calls:
+            raise InitError("passphrase must be set")
+        stack.pulumi(argv, stdin)
+
+    if calls == 3:
+        assert stack.rotate(run=stops) == 0, "a step of three calls, one of them secret"
+        assert stack.path.read_text() != before
+        return
+    with pytest.raises(InitError):
+        stack.rotate(run=stops)
+    assert len(stack.commands) == calls
+    assert stack.path.read_text() == before
+
+
+def test_neither_the_file_of_domains_nor_the_stack_file_keeps_half_a_step(
+    filed: FileStack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError("No space left on device")
+
+    before = filed.path.read_text()
+    monkeypatch.setattr("cli.dkim.write_whole", full)
+    with pytest.raises(OSError, match="No space"):
+        filed.rotate(domain="example.com")
+    assert filed.commands, "the key was there already"
+    assert (filed.path.read_text(), filed.file.read_text()) == (before, FILE)

@@ -15,8 +15,11 @@ from cli.main import main
 from cli.rotate_secrets import EXIT_NOT_YET, Rotation, certificate, postal_credential, relay_password
 from mailstack.reach.upstream_login import Login
 from mailstack.settings import stackfile
+from mailstack.settings.initialise import InitError
 from mailstack.settings.stackfile import read_stack_file
 from tests.unit.stack_examples import dkim_key, example, postal_example
+
+pytestmark = pytest.mark.slow
 
 TODAY = date(2026, 11, 29)
 NOW = datetime(2026, 11, 29, 12, tzinfo=UTC)
@@ -143,6 +146,26 @@ def test_a_login_may_change_with_its_password(relay: Stack) -> None:
     assert "ends the old one at once" in relay.text
 
 
+def locked(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From now on the Pulumi CLI stores what is in clear, and no secret."""
+    stores = stack.pulumi
+
+    def pulumi(argv: Sequence[str], stdin: str) -> None:
+        if "--secret" in argv:
+            raise InitError("passphrase must be set")
+        stores(argv, stdin)
+
+    monkeypatch.setattr(stack, "pulumi", pulumi)
+
+
+def test_a_login_without_its_password_is_not_left_behind(relay: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+    locked(relay, monkeypatch)
+    with pytest.raises(InitError):
+        rotate_relay(relay, upstream="second", username="new@b.example")
+    assert relay.calls, "the login was written already"
+    assert relay.path.read_text() == relay.before
+
+
 def test_check_asks_for_nothing_and_writes_nothing(relay: Stack) -> None:
     def asked(_text: str) -> str:
         raise AssertionError
@@ -221,6 +244,14 @@ def test_the_old_key_does_not_go_too_early(used: list[dict[str, Any]], said: str
 def test_a_key_that_nobody_ever_used_may_go_once_the_new_one_is_used(postal: Stack) -> None:
     rotate_key(postal)
     assert rotate_key(postal, last_used(None, "2026-11-29 11:30:00")) == 0
+
+
+def test_a_second_key_without_its_secret_is_not_left_behind(postal: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+    locked(postal, monkeypatch)
+    with pytest.raises(InitError):
+        rotate_key(postal)
+    assert postal.calls, "its name was written already"
+    assert postal.path.read_text() == postal.before
 
 
 def test_the_next_rotation_starts_from_the_dated_name(postal: Stack) -> None:
@@ -319,6 +350,18 @@ def test_the_certificate_in_use_and_what_is_none_are_refused(tmp_path: Path) -> 
     assert stack.untouched
 
 
+@pytest.mark.parametrize(
+    ("file", "said"), [("chain", "begins with no certificate (PEM)"), ("key", "holds no private key in PEM")]
+)
+def test_a_file_that_is_no_text_is_told_as_not_pem(tmp_path: Path, file: str, said: str) -> None:
+    """A certificate authority often sends DER."""
+    stack, new = own(tmp_path), Issued(tmp_path / "new", *NAMES)
+    getattr(new, file).write_bytes(b"\x30\x82\x03\xff\xfe\x80")
+    assert rotate_certificate(stack, new) == EXIT_NOT_YET
+    assert said in stack.text
+    assert stack.untouched
+
+
 def test_without_files_the_command_with_them_is_named(tmp_path: Path) -> None:
     stack = own(tmp_path)
     assert rotate_certificate(stack, None) == EXIT_NOT_YET
@@ -375,3 +418,11 @@ def test_the_files_of_a_certificate_are_given_by_name(tmp_path: Path, monkeypatc
     assert main(["rotate", "certificate", "mx.example.com", "--stack", "prod", *files]) == 0
     [(name, given)] = seen
     assert (name, given["chain"], given["key"]) == ("mx.example.com", new.chain, new.key)
+
+
+@pytest.mark.parametrize("flag", ["--certificate", "--key"])
+def test_a_folder_is_no_file_of_a_certificate(flag: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["rotate", "certificate", "mx.example.com", "--stack", "prod", flag, str(tmp_path)])
+    assert ended.value.code == 2
+    assert "is a directory" in capsys.readouterr().err

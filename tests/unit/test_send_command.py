@@ -1,12 +1,14 @@
 """`mailstack send`: the way of an application, what came of it, and why not."""
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from typer.testing import CliRunner
 
-from cli.main import app
+from cli.main import app, main
+from mailstack.operate import sending as sending_module
 from mailstack.operate.sending import NoWayError, Sending, Way, choose, compose, message_id_of, send
 from mailstack.reach import outputs
 from tests.unit.name_server import LOOPBACK
@@ -93,6 +95,45 @@ def test_the_api_takes_the_message_as_it_is_and_tells_its_number() -> None:
     assert [(one["path"], one["key"], one["mail_from"]) for one in asked] == [("/api/v1/send/raw", KEY, FROM)]
 
 
+def answers_of(*statuses: str | None) -> Callable[[str], dict[str, Any] | str]:
+    """Postal takes the message, then tells these statuses one after the other; for None a proxy answers instead."""
+    left = list(statuses)
+
+    def answer(path: str) -> dict[str, Any] | str:
+        if path.endswith("/send/raw"):
+            return {"status": "success", "data": {"messages": {TO: {"id": 7}}}}
+        if path.endswith("/deliveries"):
+            return {"status": "success", "data": [{"details": "by relay1", "output": "250 Ok"}]}
+        status = left.pop(0) if len(left) > 1 else left[0]
+        return {"status": "success", "data": {"status": {"status": status}}} if status else "<html>502 Bad Gateway"
+
+    return answer
+
+
+@pytest.mark.parametrize(
+    ("statuses", "outcome", "said"),
+    [
+        (("Sent",), "delivered", "Sent: by relay1 250 Ok"),
+        (("Pending", None, "Sent"), "delivered", "Sent: by relay1 250 Ok"),
+        (("HardFail",), "failed", "HardFail: by relay1 250 Ok"),
+        (("Pending",), "waiting", "Pending: by relay1 250 Ok"),
+        ((None,), "waiting", "no answer of Postal's API"),
+    ],
+)
+def test_what_postal_took_is_never_told_as_unsent(
+    monkeypatch: pytest.MonkeyPatch, statuses: tuple[str | None, ...], outcome: str, said: str
+) -> None:
+    monkeypatch.setattr(sending_module, "PAUSE_SECONDS", 0.01)
+    with postal(answers_of(*statuses)) as (url, asked):
+        way = Way(via="api", server="company/apps", credential="shop", told=server(api_url=f"{url}/api/v1"))
+        [found] = send(way, sending(), wait_seconds=0.3)
+    assert (found.outcome, found.number) == (outcome, 7)
+    assert said in found.said
+    assert [one["path"] for one in asked].count("/api/v1/send/raw") == 1
+    if None in statuses and outcome == "waiting":
+        assert "do not send it again" in str(found.fix)
+
+
 def test_nobody_there_is_told_from_a_refusal() -> None:
     port = free_port()
     told = server(api_url=f"http://{LOOPBACK}:{port}/api/v1", smtp_port=port)
@@ -129,3 +170,26 @@ def test_the_command_tells_one_document_and_no_key(monkeypatch: pytest.MonkeyPat
     [found] = json.loads(result.stdout)
     assert (result.exit_code, found["outcome"], found["number"]) == (0, "accepted", 7)
     assert KEY not in result.stdout + result.stderr
+
+
+@pytest.mark.parametrize("via", ["smtp", "api"])
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (["--subject", "two\nlines"], "--subject is one line"),
+        (["--ca", "not-there.pem"], "--ca not-there.pem cannot be read: No such file or directory"),
+        (["--ca", "README.md"], "--ca README.md cannot be read: no certificate (PEM) is in it"),
+        (["--eml", "not-there.eml"], "--eml not-there.eml cannot be read"),
+    ],
+)
+def test_what_cannot_be_sent_is_told_before_a_key_is_read(
+    via: str, flags: list[str], said: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def read(*_: object) -> None:
+        raise AssertionError("a key was read")
+
+    monkeypatch.setattr(outputs, "secret_output", read)
+    with pytest.raises(SystemExit) as ended:
+        main(["send", "--stack", "prod", "--from", FROM, "--to", TO, "--via", via, "--json", *flags])
+    assert ended.value.code == 2
+    assert said in json.loads(capsys.readouterr().out)["error"]

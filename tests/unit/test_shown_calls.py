@@ -12,6 +12,8 @@ from cli.main import main
 from mailstack.reach import drift
 from tests.unit.stack_examples import example
 
+pytestmark = pytest.mark.slow
+
 
 def test_dns_list_hands_over_the_stack_the_exports_and_what_the_state_made(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: dict[str, Any] = {}
@@ -75,7 +77,7 @@ def test_monitoring_prints_what_prometheus_and_grafana_read(
 
 def test_schema_writes_every_file_made_of_the_models(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "docs/reference").mkdir(parents=True)
-    monkeypatch.setattr(files, "ROOT", tmp_path)
+    monkeypatch.setattr(files, "SOURCE", tmp_path)
     assert main(["schema", "--write"]) == 0
     for name in ("stack.schema.json", "settings.md", "verify.schema.json"):
         assert (tmp_path / "docs/reference" / name).read_text() == Path("docs/reference", name).read_text()

@@ -102,6 +102,7 @@ def live(running: NameServer) -> Outside:
     return Outside(today=TODAY, look=spf_look([f"127.0.0.1:{running.port}"]))
 
 
+@pytest.mark.slow
 def test_a_sender_that_the_file_lacks_refuses_the_plan_and_one_too_many_does_not(tmp_path: Path) -> None:
     keep(tmp_path, "93.184.217.0/24")
     with server('spf 60 IN TXT "v=spf1 ip4:93.184.217.0/25 -all"') as running:

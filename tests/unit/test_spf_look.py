@@ -71,6 +71,7 @@ def test_domains_that_share_an_include_ask_for_it_once() -> None:
     assert sorted(asked) == ["_spf.google.com", "n0.example.net", "n1.example.net", "spf.example.net"]
 
 
+@pytest.mark.slow
 def test_a_resolver_that_does_not_answer_gives_warnings_within_the_time() -> None:
     raw = example()
     raw["dns"]["look_seconds"] = 1

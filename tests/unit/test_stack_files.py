@@ -12,6 +12,7 @@ import yaml
 from cli.main import main
 from mailstack.plan import load_plan
 from mailstack.settings.initialise import InitError, initialise, missing_secrets, rehearsal_config
+from mailstack.settings.problems import SettingsError
 from mailstack.settings.schema import settings_reference, stack_file_schema
 from mailstack.settings.stackfile import StackFileError, engine_config, read_stack_file, throwaway
 
@@ -36,6 +37,24 @@ def test_the_schema_refuses_an_unknown_key() -> None:
     document["config"]["mailstack:relay"]["hostnme"] = "relay.example.com"
     with pytest.raises(jsonschema.ValidationError):
         jsonschema.validate(document, json.loads(stack_file_schema()))
+
+
+@pytest.mark.parametrize("shape", ["a text", ["a", "list"], 5])
+@pytest.mark.parametrize(
+    "place", ["postal", "postal.admin", "postal.database", "domains", "domains.0.dkim", "relay.upstream"]
+)
+def test_a_section_of_another_shape_is_told_by_name(place: str, shape: object, tmp_path: Path) -> None:
+    """What fills in secrets for a check meets the file before any rule does."""
+    config: Any = {"postal": {"signing_key": "there"}, "domains": [{"name": "example.com"}], "relay": {}}
+    found, (*above, last) = config, place.split(".")
+    for part in above:
+        found = found[int(part)] if part.isdigit() else found[part]
+    found[last] = shape
+    path = tmp_path / "Pulumi.prod.yaml"
+    path.write_text(yaml.safe_dump({"config": {f"mailstack:{name}": value for name, value in config.items()}}))
+    with pytest.raises(SettingsError) as error:
+        load_plan(rehearsal_config(path))
+    assert f"mailstack:{place.replace('.0.', '[0].')}" in str(error.value)
 
 
 def test_the_published_schema_is_current() -> None:
@@ -75,7 +94,7 @@ def test_encrypted_values_are_replaced_and_never_read(tmp_path: Path) -> None:
     )
     raw = read_stack_file(path, lambda where, _raw: "/".join(map(str, where)))
     assert raw == {"relay": {"upstream": {"password": "relay/upstream/password"}}}
-    assert engine_config(raw) == {"mailstack:relay": '{"upstream": {"password": "relay/upstream/password"}}'}
+    assert engine_config(raw) == {"mailstack:relay": '{"upstream":{"password":"relay/upstream/password"}}'}
 
 
 @pytest.mark.parametrize(
@@ -86,6 +105,47 @@ def test_a_broken_stack_file_is_explained(tmp_path: Path, text: str, message: st
     path.write_text(text)
     with pytest.raises(StackFileError, match=message):
         read_stack_file(path, throwaway)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        # What a merge of two branches leaves. The engine refuses the file, other readers take the last one.
+        (
+            "config:\n  mailstack:dns:\n    ttl: 60\n    ttl: 600\n",
+            "`ttl` stands twice, in lines 3 and 4. Fix: keep one",
+        ),
+        ("config:\n  mailstack:dns: {}\n  mailstack:ssh: {}\n  mailstack:dns: {}\n", "`mailstack:dns` stands twice"),
+        ("config:\n  dns: {}\n  mailstack:dns: {}\n", "two sections dns: mailstack:dns is one"),
+        ("config:\n  mailstack:dns:\n\tttl: 60\n", "begins with a tab. Fix: indent it with spaces"),
+    ],
+)
+def test_what_the_engine_refuses_in_a_file_is_told_without_it(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "Pulumi.x.yaml"
+    path.write_text(text)
+    with pytest.raises(StackFileError) as error:
+        read_stack_file(path, throwaway)
+    assert message in str(error.value)
+
+
+def test_a_file_is_read_as_the_engine_reads_it(tmp_path: Path) -> None:
+    """Anchors, keys that are merged over, Windows line ends, a byte order mark, sections without the project's name."""
+    path = tmp_path / "Pulumi.x.yaml"
+    lines = [
+        "config:", "  ssh: {user: a}", "  mailstack:config:relay: {port: 25}", "  aws:region: x",
+        "  mailstack:domains:",
+        "    - {name: a.example, dmarc: &usual {policy: none, alignment: strict}}", "    - name: b.example",
+        "      dmarc: {<<: *usual, policy: reject}",
+    ]  # fmt: skip
+    path.write_bytes(b"\xef\xbb\xbf" + "\r\n".join(lines).encode())
+    assert read_stack_file(path, throwaway) == {
+        "ssh": {"user": "a"},
+        "relay": {"port": 25},
+        "domains": [
+            {"name": "a.example", "dmarc": {"policy": "none", "alignment": "strict"}},
+            {"name": "b.example", "dmarc": {"policy": "reject", "alignment": "strict"}},
+        ],
+    }
 
 
 def test_a_missing_stack_file_is_told_by_the_command(capsys: pytest.CaptureFixture[str]) -> None:
@@ -117,6 +177,7 @@ config:
 """
 
 
+@pytest.mark.slow
 def test_init_makes_our_secrets_and_names_the_others(tmp_path: Path) -> None:
     (tmp_path / "Pulumi.x.yaml").write_text(STACK)
     pulumi, said = FakePulumi(), list[str]()
@@ -150,6 +211,20 @@ def test_init_again_keeps_every_existing_secret(tmp_path: Path) -> None:
     assert pulumi.calls == []
 
 
+@pytest.mark.parametrize(("encrypted", "exists", "warned"), [(True, False, 1), (True, True, 0), (False, False, 0)])
+def test_init_warns_where_a_colleague_is_logged_in_to_another_back_end(
+    encrypted: bool, exists: bool, warned: int, tmp_path: Path
+) -> None:
+    """The stack it makes there is empty: an update would make everything once more."""
+    sealed = "  mailstack:ssh: {private_key: {secure: v1:y}}\n" if encrypted else ""
+    (tmp_path / "Pulumi.x.yaml").write_text(f"{STACK}{sealed}")
+    said, warnings = list[str](), list[str]()
+    initialise("x", tmp_path, said.append, FakePulumi(exists=exists), warn=warnings.append)
+    assert len(warnings) == warned
+    assert all("`pulumi stack rm x --preserve-config`, then log in there" in line for line in warnings)
+    assert all(line.startswith("made ") for line in said)
+
+
 def test_init_works_on_an_existing_stack(tmp_path: Path) -> None:
     (tmp_path / "Pulumi.x.yaml").write_text(STACK)
     pulumi = FakePulumi(exists=True)
@@ -168,3 +243,21 @@ def test_a_stack_with_all_secrets_needs_none() -> None:
     raw = rehearsal_config(Path("Pulumi.local.yaml"))
     raw["ssh"] = {"private_key": "set"}
     assert missing_secrets(raw) == []
+
+
+@pytest.mark.parametrize(
+    ("stack", "said"),
+    [
+        (
+            "mycompny",
+            "Pulumi.mycompny.yaml does not exist. Fix: name a stack that is here (mycompany, mycompany-staging)",
+        ),
+        ("acme/mycompany", "Fix: --stack mycompany: the file is called after the name without its organisation"),
+    ],
+)
+def test_a_file_that_is_not_there_is_told_with_the_stacks_that_are(stack: str, said: str, tmp_path: Path) -> None:
+    for name in ("mycompany", "mycompany-staging"):
+        (tmp_path / f"Pulumi.{name}.yaml").write_text(STACK)
+    with pytest.raises(StackFileError) as told:
+        rehearsal_config(tmp_path / f"Pulumi.{stack}.yaml")
+    assert said in str(told.value)

@@ -16,6 +16,8 @@ from mailstack.verify.run import run_checks
 from mailstack.verify.target import DomainTarget, HostTarget, Target
 from tests.unit.name_server import NameServer
 
+pytestmark = pytest.mark.slow
+
 CHILD, OTHER, PARENT = "127.0.0.21", "127.0.0.22", "127.0.0.23"
 TOP = f"""
 @ 300 IN SOA ns.example. h.example. 1 7200 3600 1209600 300

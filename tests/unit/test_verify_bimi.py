@@ -20,6 +20,8 @@ from tests.unit.brand_marks import LOGO, Authority, data_url
 from tests.unit.name_server import LOOPBACK
 from tests.unit.verify_world import DOMAIN, ZONE, Pki, around, context, look, named
 
+pytestmark = pytest.mark.slow
+
 BRAND = f"brand.{DOMAIN}"
 URL, MARK_URL = f"https://{BRAND}/logo.svg", f"https://{BRAND}/mark.pem"
 RECORD = f"v=BIMI1; l={URL}; a={MARK_URL}"

@@ -394,7 +394,7 @@ def test_diagnose_names_the_symptoms_there_are(world: World, capsys: pytest.Capt
 
 
 def test_the_commands_are_those_that_people_know() -> None:
-    before = ["init", "doctor", "validate", "diff", "policy", "rehearse", "pr"]
+    before = ["init", "doctor", "validate", "diff", "policy", "rehearse", "demo", "pr"]
     after = [
         "status",
         "drift",
@@ -429,3 +429,20 @@ def test_help_imports_nothing_that_takes_time() -> None:
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stderr.strip() == "[]"
     assert "verify" in done.stdout
+
+
+def test_diagnose_tells_machines_the_same(world: World) -> None:
+    world.states["spf"] = State.FAIL
+    result = runner.invoke(app, ["diagnose", "spam", "--domain", "example.com", "--json"])
+    told = json.loads(result.stdout)
+    assert (result.exit_code, told["symptom"]) == (1, "spam")
+    [cause] = told["causes"]
+    assert (cause["certain"], cause["evidence"][0]["check"]) == (True, "spf")
+    assert cause["next"] == "pulumi up --stack <stack>"
+    assert set(json.loads(runner.invoke(app, ["diagnose", "--json"]).stdout)) >= {"spam", "tls-error"}
+
+
+def test_json_is_said_as_in_every_other_command(call: Call) -> None:
+    code, text = call("--json")[:2]
+    assert (code, json.loads(text)["version"]) == (0, 1)
+    assert call("--json", "--format", "html")[0] == 2

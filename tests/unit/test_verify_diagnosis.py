@@ -116,5 +116,21 @@ def test_every_cause_is_a_sentence_with_something_to_do(cause: Cause) -> None:
 def test_every_command_of_ours_that_is_named_exists() -> None:
     texts = [cause.command for cause in CAUSES] + [command for entry in ENTRIES for command in entry.elsewhere]
     named = {name for text in texts for name in re.findall(r"mailstack ([a-z-]+)", text) if "mailstack:" not in text}
-    assert named >= {"verify", "drift", "validate"}
+    assert named >= {"verify", "drift", "validate", "relay", "rotate", "status"}
     assert named <= set(commands())
+
+
+def test_the_queue_and_the_log_are_looked_at_wherever_the_relay_runs() -> None:
+    told = [command for entry in ENTRIES for command in entry.elsewhere]
+    assert "mailstack relay queue list --stack <stack>" in told
+    assert "mailstack relay logs --stack <stack> --since 1h" in told
+    assert not [command for command in told if "postqueue" in command or "docker logs" in command]
+
+
+def test_every_command_of_the_engine_names_the_stack() -> None:
+    """The one that is selected on a person's machine may be another."""
+    told = [cause.command for entry in ENTRIES for cause in entry.causes]
+    told += [command for entry in ENTRIES for command in entry.elsewhere]
+    engine = [command for command in told if "pulumi" in command]
+    assert engine
+    assert [command for command in engine if "--stack <stack>" not in command] == []

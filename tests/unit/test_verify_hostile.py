@@ -85,6 +85,7 @@ def test_any_message_is_read(raw: bytes) -> None:
     read(raw, None)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "greeting", ["", "220", "220 ", "220-", "HTTP/1.1 400 Bad Request", "220 " + "x" * 600, "\x00\xff", "999 x"]
 )

@@ -5,7 +5,7 @@ import contextlib
 import json
 import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,8 @@ from tests.unit.imap_standin import ImapStandin
 from tests.unit.name_server import LOOPBACK
 from tests.unit.test_verify_headers import GMAIL, POSTFIX, RESULTS
 from tests.unit.verify_world import DOMAIN, ZONE, Pki, SmtpStandin, around, context, free_port, look, named, only
+
+pytestmark = pytest.mark.slow
 
 SENDER, RECIPIENT = f"app@{DOMAIN}", "someone@example.org"
 WAY = f"{SENDER} to {RECIPIENT}"
@@ -266,15 +268,18 @@ def test_a_refusal_is_told_from_a_way_that_is_closed(pki: Pki) -> None:
 
 
 @contextlib.contextmanager
-def postal(answer: dict[str, Any] | str) -> Iterator[tuple[str, list[dict[str, Any]]]]:
-    """Stand in for Postal's HTTP API; yield its URL and what it was asked."""
+def postal(
+    answer: dict[str, Any] | str | Callable[[str], dict[str, Any] | str],
+) -> Iterator[tuple[str, list[dict[str, Any]]]]:
+    """Stand in for Postal's HTTP API, whose answer may depend on the path; yield its URL and what it was asked."""
     asked: list[dict[str, Any]] = []
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             asked.append({"path": self.path, "key": self.headers["X-Server-API-Key"], **body})
-            text = (answer if isinstance(answer, str) else json.dumps(answer)).encode()
+            told = answer(self.path) if callable(answer) else answer
+            text = (told if isinstance(told, str) else json.dumps(told)).encode()
             self.send_response(200)
             self.send_header("Content-Length", str(len(text)))
             self.end_headers()

@@ -22,6 +22,8 @@ from mailstack.verify.report.rows import shown
 from mailstack.verify.run import Report
 from tests.unit.verify_examples import STARTED, TARGET, a_finding, example_report, made_up_checks, only_these
 
+pytestmark = pytest.mark.slow
+
 VOID = {"meta", "input", "br", "hr", "img", "link"}
 anything = st.text(alphabet=st.characters(exclude_categories=()), max_size=60)
 
@@ -190,6 +192,7 @@ def test_a_run_without_findings_has_a_page() -> None:
     assert "Nothing was looked at." in page.text["p"]
 
 
+@pytest.mark.slow
 def test_very_many_findings_are_counted_and_only_what_is_not_well_is_listed() -> None:
     many = tuple(a_finding("example-mx", ok(f"d{number}.example.com", "x")) for number in range(MOST_LISTED))
     wrong = a_finding("example-mx", fail("d1.example.com", "two", expected="one", fix="remove one"))

@@ -30,6 +30,8 @@ from tests.unit.verify_world import (
     target,
 )
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def pki(tmp_path_factory: pytest.TempPathFactory) -> Pki:

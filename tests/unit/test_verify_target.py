@@ -196,6 +196,7 @@ def test_a_stack_says_all_of_it_in_one_line_that_holds_no_secret(raw: dict[str, 
         assert secret not in text
 
 
+@pytest.mark.slow
 def test_keys_of_a_file_that_was_not_opened_are_not_held_against_dns() -> None:
     plan = load_plan(rehearsal_config(Path("Pulumi.prod.yaml")))
     found = domain(without_made_up_keys(plan.settings, verify_target(plan)), "example.com")
@@ -264,6 +265,7 @@ def test_a_flag_that_cannot_be_meant_is_refused_by_its_name(flags: dict[str, Any
         target_of_flags(**flags)
 
 
+@pytest.mark.slow
 def test_a_preview_pays_for_no_resolver() -> None:
     program = "import sys, mailstack.plan.verification; print('dns.message' in sys.modules, 'dns.query' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)

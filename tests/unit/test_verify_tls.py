@@ -38,7 +38,7 @@ from tests.unit.verify_world import (
 )
 
 # TLS 1.0 and 1.1 are switched on where a server is to be weak.
-pytestmark = pytest.mark.filterwarnings("ignore:ssl.TLSVersion:DeprecationWarning")
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore:ssl.TLSVersion:DeprecationWarning")]
 
 LISTENERS = {25: MX, 587: SUBMISSION, 465: TLS_SUBMISSION}
 RENEGOTIATION, EXTENDED_MASTER_SECRET = 0xFF01, 23

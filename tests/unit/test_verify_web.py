@@ -32,6 +32,8 @@ from tests.unit.verify_world import (
     target,
 )
 
+pytestmark = pytest.mark.slow
+
 NAME = "track.example.com"
 HSTS = {"Strict-Transport-Security": "max-age=31536000; includeSubDomains"}
 

@@ -125,6 +125,7 @@ def hasty(plan: Plan) -> Plan:
     return replace(plan, settings=settings)
 
 
+@pytest.mark.slow
 def test_a_resolver_that_does_not_answer_says_nothing_against_a_zone(plan: Plan) -> None:
     with NameServer({}, silent=True) as silent:
         _, notes = look(hasty(plan), resolvers=(f"127.0.0.1:{silent.port}",))

@@ -139,11 +139,12 @@ class Filled:
             "{first}": self.first,
             "{second}": self.second,
             "{key}": KEY2048,
-            "{ds}": ds_of(self.name, "SHA256"),
-            "{sha1}": ds_of(self.name, "SHA1"),
         }
         for placeholder, value in plain.items():
             template = template.replace(placeholder, value)
+        for placeholder, digest in (("{ds}", "SHA256"), ("{sha1}", "SHA1")):
+            if placeholder in template:  # it takes long to work out, and there are thousands of texts
+                template = template.replace(placeholder, ds_of(self.name, digest))
         return template.replace("{id}", self.policy_id) if "{id}" in template else template
 
     @property

@@ -13,45 +13,67 @@ from typing import Any
 import pulumi
 
 CONTRACT_VERSION = 1
+BY_POSTAL = (
+    "api_url", "api_keys", "postal_smtp_host", "postal_smtp_port", "postal_smtp_starttls", "postal_smtp_keys",
+    "mail_servers",
+)  # fmt: skip
 
 
-def checked(told: "list[Any]") -> Any:
-    """Return the value beside the version. Outputs of another contract are refused: better now than mail lost later."""
-    value, version = told
+def told_by(mail: pulumi.StackReference, *names: str) -> "pulumi.Output[dict[str, Any]]":
+    """Return outputs by name. Those of another contract are refused first: better now than mail lost later."""
+    # `require_output` would say of a later contract that an output is missing, and nothing of the contract.
+    found = {name: mail.get_output(name) for name in ("contract_version", *names)}
+    return pulumi.Output.all(**found).apply(checked)
+
+
+def checked(told: "dict[str, Any]") -> "dict[str, Any]":
+    """Return the outputs. Raises pulumi.RunError where they are of another contract, or some are not there."""
+    version = told["contract_version"]
+    if version is None:
+        raise pulumi.RunError("the mail stack has no contract_version: was `pulumi up` run there?")
     if version != CONTRACT_VERSION:
         raise pulumi.RunError(f"the mail stack has contract_version {version:g}, this program knows {CONTRACT_VERSION}")
-    return value
+    missing = [name for name, value in told.items() if value is None]
+    if missing:
+        raise pulumi.RunError(f"the mail stack does not tell {', '.join(missing)}: it has no such part")
+    return told
 
 
-def by_postal(mail: pulumi.StackReference, server: str, credential: str) -> dict[str, pulumi.Output[str]]:
-    """Return variables for Postal's HTTP API and for SMTP with a password. Flat outputs: one value each."""
-
-    def key(name: str) -> pulumi.Output[str]:
-        return mail.require_output(name).apply(lambda keys: str(keys[f"{server}/{credential}"]))
-
-    return {
-        "MAIL_API_URL": mail.require_output("api_url"),
-        "MAIL_API_KEY": key("api_keys"),
-        "SMTP_HOST": mail.require_output("postal_smtp_host"),
-        # Numbers come as floats: between programs all of them are.
-        "SMTP_PORT": mail.require_output("postal_smtp_port").apply(lambda port: str(int(port))),
-        "SMTP_USE_TLS": mail.require_output("postal_smtp_starttls").apply(lambda tls: str(tls).lower()),
-        "SMTP_USER": pulumi.Output.from_input(server),
-        "SMTP_PASSWORD": key("postal_smtp_keys"),
-    }
+def by_postal(mail: pulumi.StackReference, server: str, credential: str) -> "pulumi.Output[dict[str, str]]":
+    """Return variables for Postal's HTTP API and for SMTP with a password, for whichever the credential has a key."""
+    return told_by(mail, *BY_POSTAL).apply(lambda told: variables_of(told, server, f"{server}/{credential}"))
 
 
-def by_relay(mail: pulumi.StackReference) -> pulumi.Output[dict[str, str]]:
+def variables_of(told: "dict[str, Any]", server: str, key: str) -> "dict[str, str]":
+    """Pick what one credential needs. Raises pulumi.RunError for a key that is not there."""
+    found: dict[str, str] = {}
+    if key in told["api_keys"]:
+        found |= {"MAIL_API_URL": told["api_url"], "MAIL_API_KEY": told["api_keys"][key]}
+    if key in told["postal_smtp_keys"]:
+        found |= {
+            "SMTP_HOST": told["postal_smtp_host"],
+            # Numbers come as floats: between programs all of them are.
+            "SMTP_PORT": str(int(told["postal_smtp_port"])),
+            "SMTP_USE_TLS": str(told["postal_smtp_starttls"]).lower(),
+            "SMTP_USER": server,
+            "SMTP_PASSWORD": told["postal_smtp_keys"][key],
+        }
+    if not found:
+        there = sorted({*told["api_keys"], *told["postal_smtp_keys"]})
+        raise pulumi.RunError(f"the mail stack has no credential {key}; it has {', '.join(there) or 'none'}")
+    domain = told["mail_servers"][server]["sender_domains"][0]  # Postal refuses a sender of any other
+    return {"SMTP_FROM_EMAIL": f"noreply@{domain}", "SMTP_FROM_NAME": domain, **found}
+
+
+def by_relay(mail: pulumi.StackReference) -> "pulumi.Output[dict[str, str]]":
     """Return variables for the relay, which asks for no login."""
-    return mail.require_output("smtp_environment")
+    return told_by(mail, "smtp_environment").apply(lambda told: told["smtp_environment"])
 
 
 config = pulumi.Config()
 stack = pulumi.StackReference(config.require("mail_stack"))
 mail_server = config.get("mail_server")
-variables = by_postal(stack, mail_server, config.get("credential") or "shop") if mail_server else by_relay(stack)
-# Whoever uses it waits for the check.
-environment = pulumi.Output.all(variables, stack.require_output("contract_version")).apply(checked)
+environment = by_postal(stack, mail_server, config.get("credential") or "shop") if mail_server else by_relay(stack)
 
 # Give it to what runs the application: `envs` of a docker.Container, `stringData` of a kubernetes Secret.
 pulumi.export("environment", environment)

@@ -20,14 +20,23 @@ const TRY_LATER = 75; // EX_TEMPFAIL of sysexits.h
 // not mended by waiting.
 const NOT_REACHED = new Set([
   "EAI_AGAIN", "ECONNECTION", "ECONNREFUSED", "ECONNRESET", "EDNS", "EHOSTUNREACH", "ENETUNREACH", "ENOTFOUND", "EPIPE",
-  "ETIMEDOUT", "UND_ERR_CONNECT_TIMEOUT", "UND_ERR_HEADERS_TIMEOUT", "UND_ERR_SOCKET",
+  "ETIMEDOUT", "TimeoutError", "UND_ERR_BODY_TIMEOUT", "UND_ERR_CONNECT_TIMEOUT", "UND_ERR_HEADERS_TIMEOUT",
+  "UND_ERR_RES_CONTENT_LENGTH_MISMATCH", "UND_ERR_SOCKET",
 ]);
+// Not now: request timeout, too many requests; besides these every 5xx.
+const BUSY = new Set([408, 429]);
 
 /** The answer stays the same however often one asks: a person has to look. */
 export class Refused extends Error {}
 
 /** Nobody took it this time; the same later may work. */
-export class NotNow extends Error {}
+export class NotNow extends Error {
+  /** @param {number} seconds how long to wait at least, where that was said */
+  constructor(text, seconds = 0) {
+    super(text);
+    this.seconds = seconds;
+  }
+}
 
 /**
  * POST to Postal's API and return `data`.
@@ -35,39 +44,54 @@ export class NotNow extends Error {}
  * Postal answers HTTP 200 to every known call, refusals included: only `status` in the body tells.
  */
 async function call(path, body) {
-  const url = `${process.env.MAIL_API_URL}/${path}`;
-  let response;
+  const { MAIL_API_URL, MAIL_API_KEY } = process.env;
+  if (!MAIL_API_URL || !MAIL_API_KEY) {
+    throw new Refused("MAIL_API_URL or MAIL_API_KEY is not set: this credential has no API key, or --via smtp is meant");
+  }
+  const url = `${MAIL_API_URL}/${path}`;
+  let response, text;
   try {
     response = await fetch(url, {
       method: "POST",
-      headers: { "Content-Type": "application/json", "X-Server-API-Key": process.env.MAIL_API_KEY },
+      headers: { "Content-Type": "application/json", "X-Server-API-Key": MAIL_API_KEY },
       body: JSON.stringify(body),
+      // fetch would take the key along, to whatever host a redirect leads to.
+      redirect: "manual",
       signal: AbortSignal.timeout(TIMEOUT_MS),
     });
+    text = await response.text();
   } catch (error) {
     const code = error.cause?.code ?? error.name;
-    const text = `${url}: ${error.cause?.message ?? error.message} (${code})`;
-    throw NOT_REACHED.has(code) || code === "TimeoutError" ? new NotNow(text) : new Refused(text);
+    // Lost late it may have been taken: then the message comes twice.
+    if (NOT_REACHED.has(code)) throw new NotNow(`${url}: ${error.cause?.message ?? error.message} (${code})`);
+    // Without a cause it never came to a connection, and the text may hold the key.
+    if (!error.cause) throw new Refused(`MAIL_API_URL or MAIL_API_KEY cannot be used (${code})`);
+    throw new Refused(`${url}: ${error.cause.message} (${code})`);
   }
-  if (response.status === 429 || response.status >= 500) throw new NotNow(`HTTP ${response.status}`);
-  const text = await response.text();
-  if (!response.ok) throw new Refused(`HTTP ${response.status}: ${text.slice(0, 200)}`);
+  if (BUSY.has(response.status) || response.status >= 500) {
+    throw new NotNow(`HTTP ${response.status}`, Number(response.headers.get("Retry-After")) || 0);
+  }
+  if (response.status !== 200) throw new Refused(`HTTP ${response.status}: ${text.slice(0, 200)}`);
   let answer;
   try {
     answer = JSON.parse(text);
   } catch {
-    throw new Refused(`${url} does not answer like Postal: ${text.slice(0, 200)}`);
+    answer = null;
   }
+  if (!answer?.status) throw new Refused(`${url} does not answer like Postal: ${text.slice(0, 200)}`);
   if (answer.status === "success") return answer.data;
   throw new Refused(`${answer.data?.code ?? answer.status}: ${answer.data?.message ?? "no reason given"}`);
 }
 
-/** Send a message by API; return what to say. */
+/**
+ * Send a message by API; return what to say. `send/raw` keeps its Message-ID; `send/message` gives it another at every
+ * try.
+ */
 async function sendByApi(message) {
-  const { name, address } = message.from;
-  const from = name ? `"${name.replace(/["\\]/g, "\\$&")}" <${address}>` : address;
-  const body = { from, to: [message.to], subject: message.subject, plain_body: message.text };
-  const data = await call("send/message", body);
+  const writer = nodemailer.createTransport({ streamTransport: true, buffer: true, newline: "windows" });
+  const written = await writer.sendMail(message);
+  const body = { mail_from: message.from.address, rcpt_to: [message.to], data: written.message.toString("base64") };
+  const data = await call("send/raw", body);
   return `message ${data.messages[message.to].id}: taken`;
 }
 
@@ -85,14 +109,15 @@ async function sendBySmtp(message) {
       said.push(`${host}: ${error.message}`);
     }
   }
-  throw new NotNow(said.join("; ") || "SMTP_HOST is not set");
+  if (!hosts.length) throw new Refused("SMTP_HOST is not set: this credential has no SMTP key, or --via api is meant");
+  throw new NotNow(said.join("; "));
 }
 
 async function handOver(host, message) {
-  const { SMTP_PORT = "25", SMTP_USE_TLS, SMTP_USE_SSL, SMTP_USER, SMTP_PASSWORD } = process.env;
+  const { SMTP_PORT, SMTP_USE_TLS, SMTP_USE_SSL, SMTP_USER, SMTP_PASSWORD } = process.env;
   const transport = nodemailer.createTransport({
     host,
-    port: Number(SMTP_PORT),
+    port: Number(SMTP_PORT || "25"),
     secure: SMTP_USE_SSL === "true",
     // Postal takes a login in clear too. A client that insists on TLS is what protects the key.
     requireTLS: SMTP_USE_TLS === "true",
@@ -126,7 +151,8 @@ async function again(attempt, tries, firstWaitMs) {
       return await attempt();
     } catch (error) {
       if (!(error instanceof NotNow) || number + 1 >= tries) throw error;
-      const wait = Math.min(firstWaitMs * 2 ** number, LONGEST_WAIT_MS) * (0.5 + Math.random() / 2);
+      const own = Math.min(firstWaitMs * 2 ** number, LONGEST_WAIT_MS) * (0.5 + Math.random() / 2);
+      const wait = Math.max(own, Math.min(error.seconds * 1000, LONGEST_WAIT_MS));
       console.error(`not yet: ${error.message}; again in ${(wait / 1000).toFixed(1)} s`);
       await sleep(wait);
     }
@@ -147,7 +173,11 @@ if (!options.to || !["api", "smtp"].includes(options.via)) {
   console.error("usage: node send_mail.mjs --to ADDRESS [--via api|smtp] [--from ADDRESS] [--subject TEXT]");
   process.exit(2);
 }
-const address = options.from ?? process.env.SMTP_FROM_EMAIL ?? "";
+const address = options.from ?? process.env.SMTP_FROM_EMAIL;
+if (!address) {
+  console.error("--from ADDRESS is needed, or SMTP_FROM_EMAIL"); // without one it would be a bounce
+  process.exit(2);
+}
 const name = options.from ? "" : (process.env.SMTP_FROM_NAME ?? "");
 const message = {
   from: { name, address },

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from mailstack.caddy.definition import Acme
 from mailstack.diff.risks.model import Risk, listed, within
 from mailstack.plan import Plan
+from mailstack.plan.shown import Shown
 
 __all__ = ["host_risks"]
 
@@ -16,6 +17,8 @@ HELD: Mapping[str, str] = {
     "caddy": "certificates and the account they were issued to",
     "k3s": "the node's pods and their local volumes",
 }
+# Of a cluster: what only its first start takes (roles/k3s/facts.py).
+FIXED = ("pod_network", "service_network", "encrypt_secrets", "token")
 Opening = tuple[str, int, str]
 
 
@@ -166,7 +169,26 @@ def _caddy(before: Plan, after: Plan) -> Iterator[Risk]:
 def _workspace(before: Plan, after: Plan) -> Iterator[Risk]:
     if before.relay_rule is None:
         return
-    if after.relay_rule is None or before.relay_rule.console_steps == after.relay_rule.console_steps:
+    if after.relay_rule is None:
+        yield Risk(
+            level="low",
+            rule="workspace-rule-removed",
+            what="the relay rule of Google Workspace is not declared any more",
+            reason="the rule in the Admin console stays as it is, and no probe says any more when Google refuses the "
+            "relay",
+            advice="keep it while mail goes out through Google; else take the rule out of the console, too",
+        )
+        return
+    if before.relay_rule.console_steps == after.relay_rule.console_steps:
+        return
+    if _narrower(before.relay_rule.shown, after.relay_rule.shown):
+        yield Risk(
+            level="low",
+            rule="workspace-rule-narrower",
+            what="the relay rule of Google Workspace is to be narrowed by hand",
+            reason="until it is, Google takes more than what is declared: no mail waits for it",
+            advice="follow output relay_rule_console_steps after the update",
+        )
         return
     yield Risk(
         level="high",
@@ -175,6 +197,13 @@ def _workspace(before: Plan, after: Plan) -> Iterator[Risk]:
         reason="until it is, Google refuses what the old rule does not cover; Google may take 24 hours for a change",
         advice="follow output relay_rule_console_steps before the update; the probe then proves it",
     )
+
+
+def _narrower(old: Shown, new: Shown) -> bool:
+    """Tell whether of a rule nothing changes but that some domains or addresses are not in it any more."""
+    changed = {name for name in {*old, *new} if name.startswith("rule/") and old.get(name) != new.get(name)}
+    texts = [(str(old.get(name, "")).split(", "), str(new.get(name, "")).split(", ")) for name in changed]
+    return changed <= {"rule/domains", "rule/ip_ranges"} and all(set(after) < set(before) for before, after in texts)
 
 
 def _cluster(before: Plan, after: Plan) -> Iterator[Risk]:
@@ -191,7 +220,25 @@ def _cluster(before: Plan, after: Plan) -> Iterator[Risk]:
             + (", and are removed (remove_volumes)" if old.remove_volumes else ""),
             advice="drain it, and empty the queues on it, first",
         )
-    elif old.version != new.version:
+        return
+    fixed = [name for name in FIXED if getattr(old, name) != getattr(new, name)]
+    if fixed:
+        yield Risk(
+            level="medium",
+            rule="cluster-fixed",
+            what=f"cluster.{listed(fixed)} is another one",
+            reason="a cluster that is there keeps it: the role refuses, and the update ends with an error",
+            advice="declare it as it was (docs/how-to/kubernetes-cluster.md says what can be changed by hand first)",
+        )
+    if new.remove_volumes and not old.remove_volumes:
+        yield Risk(
+            level="medium",
+            rule="removal-allowed",
+            what="cluster.remove_volumes: true",
+            reason="a node that is removed loses what pods have kept on its disk, queues among it",
+            advice="take it back after the update that needs it",
+        )
+    if old.version != new.version:
         yield Risk(
             level="low",
             rule="cluster-upgrade",

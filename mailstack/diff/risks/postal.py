@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from mailstack.diff.risks.model import Risk, listed
 from mailstack.plan import Plan
-from mailstack.settings.postal_model import MailServer, Postal
+from mailstack.settings.postal_model import Database, MailServer, Postal
 
 __all__ = ["postal_risks"]
 
@@ -29,9 +29,51 @@ def postal_risks(before: Plan, after: Plan) -> Iterator[Risk]:
         return
     yield from _place(old, new)
     yield from _version(old, new)
+    if old.database_host == new.database_host:
+        yield from _database(old.database, new.database)
     yield from _servers(old, new)
     yield from _kept(old, new)
     yield from _names(old, new)
+    yield from _ways(old, new)
+
+
+def _ways(old: Postal, new: Postal) -> Iterator[Risk]:
+    if old.sending.path != new.sending.path:
+        yield Risk(
+            level="medium",
+            rule="sending-path-changed",
+            what=f"Postal sends {_path_of(new)}, before {_path_of(old)}",
+            reason="it leaves from another place: the upstream, SPF and the Workspace rule have to know that address. "
+            "What the relay has queued is still the relay's",
+            advice="look at output relay_rule_console_steps first, and keep the relay until its queue is empty",
+        )
+    if _addresses(old) != _addresses(new):
+        yield Risk(
+            level="medium",
+            rule="sending-address-changed",
+            what=f"Postal's pools send from {listed(_addresses(new)) or 'the host'}, before from "
+            f"{listed(_addresses(old)) or 'the host'}",
+            reason="the upstream, the Workspace rule and SPF have to know each address, and receivers hold its PTR "
+            "record against the name",
+            advice="have them changed first (output relay_rule_console_steps, the hosting provider)",
+        )
+    if old.smtp_tls and not new.smtp_tls:
+        yield Risk(
+            level="high",
+            rule="postal-smtp-tls-off",
+            what="Postal's SMTP server offers no TLS any more (postal.smtp_tls: false)",
+            reason="applications that insist on STARTTLS cannot send; the others send their key and mail in clear",
+            advice="keep it on, with a certificate of Caddy, the cluster's issuer or your own",
+        )
+
+
+def _addresses(postal: Postal) -> list[str]:
+    pools = (one for pool in postal.ip_pools for one in pool.addresses)
+    return sorted(f"{one.hostname} ({', '.join(filter(None, (one.ipv4, one.ipv6)))})" for one in pools)
+
+
+def _path_of(postal: Postal) -> str:
+    return "through the relay" if postal.sending.path == "postfix" else "to the upstream by itself"
 
 
 def _place(old: Postal, new: Postal) -> Iterator[Risk]:
@@ -53,6 +95,18 @@ def _place(old: Postal, new: Postal) -> Iterator[Risk]:
             reason="mail that is queued, held or kept is in the old one, and so are routes and keys made by hand",
             advice="dump it, restore it at the new place, and change the setting while Postal is stopped",
         )
+    if old.cluster is not None and new.cluster is not None:
+        pods = [(one.namespace, one.name, one.context) for one in (old.cluster, new.cluster)]
+        if pods[0] != pods[1]:
+            yield Risk(
+                level="medium",
+                rule="postal-moved-on-cluster",
+                what=f"Postal becomes {pods[1][0]}/{pods[1][1]}, no more {pods[0][0]}/{pods[0][1]}"
+                + (f", with context {pods[1][2] or 'current'}" if pods[0][2] != pods[1][2] else ""),
+                reason="the old pods go and new ones start on the same database: no port answers between, and the load "
+                "balancer may get another address",
+                advice="do it when little mail is sent; addresses, network policies of applications and Secrets follow",
+            )
     if new.cluster is not None and new.cluster.stopped and not (old.cluster is not None and old.cluster.stopped):
         yield Risk(
             level="high",
@@ -67,12 +121,43 @@ def _place_of(postal: Postal) -> str:
     return postal.placement if postal.host is None else f"{postal.placement} {postal.host}"
 
 
+def _database(old: Database, new: Database) -> Iterator[Risk]:
+    """Yield the risk of another MariaDB on the same files."""
+    images = [(one.image, one.tag, one.digest) for one in (old, new)]
+    if old.kind != "container" or new.kind != "container" or images[0] == images[1]:
+        return
+    # Releases of one series, such as 10.11.8 and 10.11.9, read each other's files.
+    series = [_release(one.tag)[:2] for one in (old, new)]
+    if series[1] < series[0][: len(series[1])]:
+        yield Risk(
+            level="high",
+            rule="database-downgrade",
+            what=f"MariaDB {old.tag} becomes {new.tag}, an older one",
+            reason="MariaDB does not start on files of a newer one: without a database Postal takes and sends no mail",
+            advice="restore a dump into an empty database instead (docs/how-to/backup-and-restore.md)",
+        )
+    else:
+        yield Risk(
+            level="medium",
+            rule="database-upgrade",
+            what=f"MariaDB {old.tag} becomes {new.tag}"
+            if old.tag != new.tag
+            else f"MariaDB {new.tag} gets another image",
+            reason="its files are brought to the new release as it starts, and there is no way back but a dump; Postal "
+            "waits for it",
+            advice="make a backup first (`mailstack postal backup`), and do it when little mail is sent",
+        )
+
+
+def _release(tag: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in tag.split(".") if part.isdigit())
+
+
 def _version(old: Postal, new: Postal) -> Iterator[Risk]:
     if old.image == new.image:
         return
     versions = old.image.tag, new.image.tag
-    back = [tuple(int(part) for part in tag.split(".") if part.isdigit()) for tag in versions]
-    if back[1] < back[0]:
+    if _release(new.image.tag) < _release(old.image.tag):
         yield Risk(
             level="high",
             rule="postal-downgrade",

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 
 from mailstack.diff.risks.model import Risk, listed
 from mailstack.dns import NULL_MX
-from mailstack.dns.names import holder
+from mailstack.dns.names import holder, lineage
 from mailstack.dns.records import Address, Alias, MailExchanger, Record, Text
 from mailstack.dns.spf_read import Spf, SpfError, read_spf
 from mailstack.dns.tags import tags_of
@@ -34,6 +34,7 @@ def record_risks(before: Plan, after: Plan) -> Iterator[Risk]:
     yield from _dkim(before, after, old, new)
     yield from _dmarc(old, new)
     yield from _mta_sts(old, new)
+    yield from _policies(before, after, new)
     yield from _addresses(old, new)
     yield from _other(old, new, names)
 
@@ -47,14 +48,29 @@ def _at(plan: Plan) -> At:
 
 
 def _zones(before: Plan, after: Plan) -> Iterator[Risk]:
-    if before.settings.dns.provider != after.settings.dns.provider:
+    providers = before.settings.dns.provider, after.settings.dns.provider
+    if providers[0] != providers[1] and providers[0] != "none":
+        nobody = providers[1] == "none"
         yield Risk(
             level="high",
             rule="dns-provider-changed",
-            what=f"records move: dns.provider {before.settings.dns.provider} becomes {after.settings.dns.provider}",
-            reason="the old records are removed in the same update, while the world still asks there until the "
+            what=f"records move: dns.provider {providers[0]} becomes {providers[1]}",
+            reason="the records are removed in the same update, and nobody publishes them from then on"
+            if nobody
+            else "the old records are removed in the same update, while the world still asks there until the "
             "registrar names the new servers and the old NS records have expired: no SPF, DKIM or MX meanwhile",
-            advice="serve both first: keep the old provider's records by hand until the delegation has moved",
+            advice="publish them elsewhere, and move the delegation, first"
+            if nobody
+            else "serve both first: keep the old provider's records by hand until the delegation has moved",
+        )
+    elif providers[0] != providers[1]:
+        yield Risk(
+            level="medium",
+            rule="dns-provider-new",
+            what=f"records are published from now on: dns.provider none becomes {providers[1]}",
+            reason="what was published by hand may clash with them, or differ from them; on a server of our own nobody "
+            "asks before the registrar names it",
+            advice="`mailstack dns diff` shows what differs; dns.existing says what becomes of records that are there",
         )
     gone = [zone for zone in before.dns.zones if zone not in after.dns.zones]
     if gone:
@@ -221,31 +237,45 @@ def _signed_by_postal(plan: Plan) -> frozenset[str]:
 
 def _dmarc(old: At, new: At) -> Iterator[Risk]:
     for name, was, now in _changed_texts(old, new, "v=dmarc1"):
-        before, after = tags_of(was or "") or {}, tags_of(now or "") or {}
+        if not name.startswith("_dmarc."):
+            continue  # where another domain's reports may go: no policy
         domain = name.removeprefix("_dmarc.")
-        if was is not None and now is None:
+        (before, of_before), (after, of_after) = _in_force(old, domain), _in_force(new, domain)
+        policies = before.get("p", "none"), after.get("p", "none")
+        if was is not None and now is None and _stage(policies[1]) <= _stage(policies[0]):
             yield Risk(
                 level="low",
                 rule="dmarc-removed",
                 what=f"{domain} has no DMARC record of its own any more",
-                reason="its parent's policy holds, or none: anybody can send as it",
+                reason=f"{of_after} has p={policies[1]} for it from then on"
+                if of_after
+                else "its parent's policy holds, or none: anybody can send as it",
                 advice="keep it while the domain is yours",
             )
             continue
+        source = f" (that of {of_after})" if now is None else "" if was is not None else " (its first record)"
         for tag, title in DMARC_TAGS.items():
-            stages = before.get(tag, before.get("p", "none")), after.get(tag, after.get("p", "none"))
+            stages = before.get(tag, policies[0]), after.get(tag, policies[1])
             if tag != "p" and tag not in before and tag not in after:
                 continue
             if _stage(stages[1]) > _stage(stages[0]):
-                new_record = "" if was is not None else " (its first record)"
                 yield Risk(
                     level="high" if stages[1] == "reject" else "medium",
                     rule="dmarc-stricter",
-                    what=f"{title} of {domain}: {stages[0]} becomes {stages[1]}{new_record}",
+                    what=f"{title} of {domain}: {stages[0]} becomes {stages[1]}{source}",
                     reason="receivers reject, or put into spam, mail as this domain that passes neither SPF nor DKIM "
                     "in alignment: senders you forgot, and forwarders",
                     advice="DMARC reports say who would be hit (`mailstack dmarc report`)",
                 )
+        if _stage(policies[0]) > _stage(policies[1]) == 0:
+            parent = f" (that of {of_before})" if was is None else ""
+            yield Risk(
+                level="low",
+                rule="dmarc-off",
+                what=f"DMARC policy of {domain}: {policies[0]}{parent} becomes none",
+                reason="receivers let mail of anybody pass that is sent as this domain",
+                advice="for the time of a mistake in SPF or DKIM only",
+            )
         for tag, title in (("adkim", "DKIM"), ("aspf", "SPF")):
             if was is not None and before.get(tag, "r") == "r" and after.get(tag) == "s":
                 yield Risk(
@@ -255,6 +285,19 @@ def _dmarc(old: At, new: At) -> Iterator[Risk]:
                     reason="what passed with a subdomain, such as a return path of Postal's, does not pass any more",
                     advice="DMARC reports show the names that mail passes with",
                 )
+
+
+def _in_force(at: At, domain: str) -> tuple[Mapping[str, str], str]:
+    """Return the tags of the DMARC record that holds for a domain, and whose it is: a domain above's where it has none.
+
+    Of one above the policy is that for subdomains (RFC 9989 §4.7). Empty where none of these is declared here.
+    """
+    for name in lineage(domain):
+        for record in at.get((f"_dmarc.{name}", "TXT"), ()):
+            tags = (tags_of(record.data.value) if isinstance(record.data, Text) else None) or {}
+            if str(tags.get("v", "")).lower() == "dmarc1":
+                return (tags if name == domain else {"p": tags.get("sp", tags.get("p", "none"))}), name
+    return {}, ""
 
 
 def _stage(word: str) -> int:
@@ -273,6 +316,46 @@ def _mta_sts(old: At, new: At) -> Iterator[Risk]:
                 "does not fit it",
                 advice="set mode none first, and wait for max_age (RFC 8461 §2.6)",
             )
+
+
+def _policies(before: Plan, after: Plan, new: At) -> Iterator[Risk]:
+    """Yield what senders that keep an MTA-STS policy make of the change."""
+    known, now = (
+        {one.domain: one for one in plan.settings.caddy.mta_sts} if plan.settings.caddy else {}
+        for plan in (before, after)
+    )
+    for domain, policy in known.items():
+        if policy.mode != "enforce":
+            continue
+        strange = [
+            name
+            for name in _exchangers(new.get((domain, "MX"), ()))
+            if not any(_covers(pattern, name) for pattern in policy.mx)
+        ]
+        if strange:
+            yield Risk(
+                level="high",
+                rule="mta-sts-mx-changed",
+                what=f"MX {listed(strange)} of {domain} is not in the MTA-STS policy of before",
+                reason=f"senders keep that policy for {policy.max_age} seconds, and hold mail back from servers that "
+                "it does not name",
+                advice="name the new server in the policy first, and change MX once max_age has passed (RFC 8461 §2.6)",
+            )
+    for domain, policy in now.items():
+        if policy.mode == "enforce" and (domain not in known or known[domain].mode != "enforce"):
+            yield Risk(
+                level="medium",
+                rule="mta-sts-enforced",
+                what=f"MTA-STS of {domain} is enforced",
+                reason="senders hold mail back from servers whose certificate is not valid for the name in MX",
+                advice="with mode testing, TLS reports say who would be hit (`tls_rpt`)",
+            )
+
+
+def _covers(pattern: str, name: str) -> bool:
+    """Tell whether an entry of a policy names a server; a star stands for one label (RFC 8461 §4.1)."""
+    pattern, name = pattern.lower(), name.lower().rstrip(".")
+    return name == pattern or (pattern.startswith("*.") and name.partition(".")[2] == pattern[2:])
 
 
 def _addresses(old: At, new: At) -> Iterator[Risk]:
@@ -294,11 +377,22 @@ def _addresses(old: At, new: At) -> Iterator[Risk]:
 
 
 def _other(old: At, new: At, names: set[str]) -> Iterator[Risk]:
+    for name, kind in new:
+        if kind == "TLSA" and (name, kind) not in old:
+            yield Risk(
+                level="medium",
+                rule="tlsa-added",
+                what=f"TLSA {name} is new",
+                reason="senders that check DANE hold mail back where certificate and record differ (RFC 7672)",
+                advice="compare it with what the server shows (`mailstack verify`), and know who renews that",
+            )
     for (name, kind), records in old.items():
         if kind not in {"CNAME", "TLSA"} or DKIM_MARK in name:
             continue
         now = new.get((name, kind), ())
-        if {one.data for one in records} == {one.data for one in now}:
+        was, still = ({one.data for one in some} for some in (records, now))
+        # One association that fits is enough (RFC 6698 §2.1): a further one beside the old is the safe step.
+        if was == still or (kind == "TLSA" and was < still):
             continue
         if kind == "TLSA" and now:
             yield Risk(

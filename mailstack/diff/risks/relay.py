@@ -1,20 +1,19 @@
 """What a change of the relay can cost."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 from mailstack.diff.risks.model import Risk, listed, within
 from mailstack.plan import Plan, RelayPlan
-from mailstack.postfix.relay import RelayDefinition
+from mailstack.postfix.definition import RelayDefinition, RelayUpstream
 
 __all__ = ["relay_risks"]
 
 TLS_ORDER = ("may", "encrypt", "verify", "secure")
-# Where a queue is, by placement; for people.
-QUEUE_OF: Mapping[str, str] = {
-    "vm": "the old host's queue: its removal is refused while mail is in it, and waits for nobody otherwise",
-    "docker": "the old container's volume, which no other relay reads",
-    "kubernetes": "the volumes of the old pods, which no other relay reads",
-}
+REFUSED = "its removal is refused while mail is queued there: the update then ends with an error, and both relays run"
+GOES_ON = "Postfix goes on there as it was, with what is queued"
+EMPTY_FIRST = (
+    "point applications elsewhere, and wait until `mailstack relay queue` shows no message, before this update"
+)
 
 
 def relay_risks(before: Plan, after: Plan) -> Iterator[Risk]:
@@ -46,8 +45,8 @@ def _place(before: Plan, after: Plan) -> Iterator[Risk]:
             level="high",
             rule="placement-changed",
             what=f"the relay moves: placement {old.placement} becomes {new.placement}",
-            reason=f"mail that is queued stays in {QUEUE_OF.get(old.placement, 'the old place')}",
-            advice="let both run until the old queue is empty, then remove the old one",
+            reason=f"the queue does not move: {_left_behind(before)}",
+            advice="wait until the old queue is empty, and update again" if old.placement == "vm" else EMPTY_FIRST,
         )
         return
     gone = [name for name in old.host_names if name not in new.host_names]
@@ -57,7 +56,7 @@ def _place(before: Plan, after: Plan) -> Iterator[Risk]:
             level="medium" if keeps or len(old.host_names) > len(gone) else "high",
             rule="relay-host-removed",
             what=f"the relay leaves {listed(gone)}",
-            reason="Postfix goes on there as it was, with what is queued"
+            reason=GOES_ON
             if keeps
             else "its removal is refused while mail is queued there, and the update then ends with an error",
             advice="empty the queue there first: `postqueue -f`, then `postqueue -p` until it is empty",
@@ -70,6 +69,21 @@ def _place(before: Plan, after: Plan) -> Iterator[Risk]:
             reason="its queue is a volume of that machine's engine and does not move",
             advice="empty the queue first, and keep the volume until it is",
         )
+
+
+def _left_behind(plan: Plan) -> str:
+    """Return what becomes of the queue where the relay is no more."""
+    relay = plan.relay
+    if relay.docker is not None:
+        volume = f"volume {relay.docker.queue_volume}"
+        if not relay.docker.keep_queue:
+            return f"{volume} is deleted with the mail in it (keep_queue: false)"
+        return f"the old container stops, and what is queued stays in {volume}, which no other relay reads"
+    if relay.kubernetes is not None:
+        if not relay.kubernetes.relay.durable:
+            return "what the old pods have not sent when they end is lost (ephemeral_queue: true)"
+        return "the old pods end, and what is queued stays on their volumes, which no other relay reads"
+    return GOES_ON if plan.settings.relay.on_destroy == "keep" else REFUSED
 
 
 def _acceptance(old: RelayDefinition, new: RelayDefinition) -> Iterator[Risk]:
@@ -163,6 +177,15 @@ def _patience(old: RelayDefinition, new: RelayDefinition) -> Iterator[Risk]:
             reason="while the upstream is away, mail waits in the queue instead",
             advice="raise queue_lifetime_hours above the longest outage you expect",
         )
+    elif old.fallback is not None and new.fallback is not None and _login(old.fallback) != _login(new.fallback):
+        yield Risk(
+            level="medium",
+            rule="fallback-changed",
+            what=f"fallback: {_login(old.fallback)} becomes {_login(new.fallback)}",
+            reason="nobody sees whether it takes mail until the upstream is away: it has to know the relay and all "
+            "domains, and SPF and DKIM have to be right for it",
+            advice="set it up there first, and send one message through it",
+        )
     extra = sorted(
         name
         for name in {*old.extra_parameters, *new.extra_parameters}
@@ -188,25 +211,17 @@ def _upstreams(old: RelayDefinition, new: RelayDefinition) -> Iterator[Risk]:
             "relay (address or login), and SPF and DKIM have to be right for it",
             advice="set it up there first; the probe of the relay rule, or relay.proof, tells before mail does",
         )
-    routes = {one.name: (one.next_hop, one.sender_domains) for one in old.upstreams}
-    now = {one.name: (one.next_hop, one.sender_domains) for one in new.upstreams}
-    moved = [name for name in routes if routes[name] != now.get(name)]
-    if moved:
-        yield Risk(
-            level="medium",
-            rule="upstream-route-changed",
-            what=f"mail of the upstream {listed(moved)} takes another way",
-            reason="the service that takes it now has to know these domains",
-            advice="verify the domains there first",
-        )
-    if TLS_ORDER.index(new.tls_level) < TLS_ORDER.index(old.tls_level):
-        yield Risk(
-            level="medium",
-            rule="upstream-tls-weakened",
-            what=f"TLS to the upstream: {old.tls_level} becomes {new.tls_level}",
-            reason="somebody in between could take its place and read or keep mail",
-            advice="keep `secure`; with a private authority set ca_file",
-        )
+    yield from _routes(old, new)
+    levels, now = _tls_levels(old), _tls_levels(new)
+    for name, level in levels.items():
+        if name in now and TLS_ORDER.index(now[name]) < TLS_ORDER.index(level):
+            yield Risk(
+                level="medium",
+                rule="upstream-tls-weakened",
+                what=f"TLS to {name}: {level} becomes {now[name]}",
+                reason="somebody in between could take its place and read or keep mail",
+                advice="keep `secure`; with a private authority set ca_file",
+            )
     if old.hostname != new.hostname:
         yield Risk(
             level="medium",
@@ -217,9 +232,40 @@ def _upstreams(old: RelayDefinition, new: RelayDefinition) -> Iterator[Risk]:
         )
 
 
-def _login(definition: RelayDefinition) -> str:
-    user = "" if definition.sasl_username is None else f" as {definition.sasl_username}"
-    return f"{definition.next_hop}{user}"
+def _routes(old: RelayDefinition, new: RelayDefinition) -> Iterator[Risk]:
+    """Yield the risk of each way that mail of some domains takes instead of another."""
+    before, after = _ways(old), _ways(new)
+    moved: dict[tuple[str, str], list[str]] = {}
+    for domain, was in before.items():
+        now = after.get(domain, was)
+        # What every domain without an upstream of its own takes is told once, as the upstream.
+        if was != now and (was, now) != (_login(old), _login(new)):
+            moved.setdefault((was, now), []).append(domain)
+    for (was, now), domains in moved.items():
+        yield Risk(
+            level="medium",
+            rule="upstream-route-changed",
+            what=f"mail of {listed(domains)} goes to {now}, no more to {was}",
+            reason="the service that takes it now has to know these domains and the relay, and SPF and DKIM have to be "
+            "right for it",
+            advice="verify the domains there first",
+        )
+
+
+def _ways(definition: RelayDefinition) -> dict[str, str]:
+    """Return by sender domain where its mail goes, and as whom."""
+    ways = dict.fromkeys(definition.sender_domains, _login(definition))
+    return ways | {domain: _login(one) for one in definition.upstreams for domain in one.sender_domains}
+
+
+def _tls_levels(definition: RelayDefinition) -> dict[str, str]:
+    further = {f"upstream {one.name}": one.tls_level for one in definition.upstreams}
+    return {"the upstream": definition.tls_level, **further}
+
+
+def _login(one: RelayDefinition | RelayUpstream) -> str:
+    user = "" if one.sasl_username is None else f" as {one.sasl_username}"
+    return f"{one.next_hop}{user}"
 
 
 def _reached(old: RelayPlan, new: RelayPlan) -> Iterator[Risk]:
@@ -258,6 +304,15 @@ def _docker(old: RelayPlan, new: RelayPlan) -> Iterator[Risk]:
             reason="from now on `pulumi destroy` removes the queue, with the mail in it",
             advice="leave it true where the stack may be destroyed by mistake",
         )
+    if before.publish is not None and before.publish != after.publish:
+        now = "nowhere" if after.publish is None else f"{after.publish.address} port {after.publish.port}"
+        yield Risk(
+            level="medium",
+            rule="relay-address-changed",
+            what=f"the relay is published at {now}, no more at {before.publish.address} port {before.publish.port}",
+            reason="applications outside of its network with the old address get no connection",
+            advice="change applications with it",
+        )
     if after.stop_seconds < before.stop_seconds:
         yield Risk(
             level="low",
@@ -280,6 +335,15 @@ def _kubernetes(old: RelayPlan, new: RelayPlan) -> Iterator[Risk]:
             what=f"the relay becomes {'/'.join(places[1])}, no more {'/'.join(places[0])}",
             reason="new pods have new volumes; what is on the old ones is sent by nobody",
             advice="drain the old volumes first (relay.kubernetes.drain_volumes)",
+        )
+    labels = dict(after.client_namespace_labels.items() - before.client_namespace_labels.items())
+    if labels:
+        yield Risk(
+            level="medium",
+            rule="client-labels-changed",
+            what=f"only namespaces with {listed(f'{name}={text}' for name, text in labels.items())} may send",
+            reason="pods of namespaces without it get no connection, and keep or lose their mail as they are made",
+            advice="label the applications' namespaces first",
         )
     if before.durable and not after.durable:
         yield Risk(

@@ -1,9 +1,8 @@
 """The report as Markdown, for a comment on a pull request: what needs a person first, the rest folded away."""
 
-import re
 from collections.abc import Iterable, Iterator
 
-from mailstack.markdown import code, plain
+from mailstack.markdown import code, row, sentence
 from mailstack.verify.model import GROUPS, State
 from mailstack.verify.report.rows import ORDER, WORDS, Row, counts, grouped, stamp, subject_of, title_of, what_of
 from mailstack.verify.run import Report
@@ -21,7 +20,7 @@ def markdown_report(report: Report) -> str:
 
 def _lines(report: Report) -> Iterator[str]:
     found = counts(report)
-    yield f"## {SIGNS[report.worst]} mailstack verify: {plain(title_of(report))}"
+    yield f"## {SIGNS[report.worst]} mailstack verify: {sentence(title_of(report))}"
     yield ""
     yield (
         " · ".join(f"{SIGNS[state]} {found[state]} {WORDS[state]}" for state in ORDER if found[state])
@@ -47,21 +46,26 @@ def _lines(report: Report) -> Iterator[str]:
 
 
 def _urgent(found: Iterable[Row]) -> Iterator[str]:
-    for row in found:
-        finding = row.finding
-        about = f"`{row.check.name}` {plain(subject_of(row))}"
+    for one in found:
+        finding = one.finding
+        about = f"`{one.check.name}` {sentence(subject_of(one))}"
         yield f"- {SIGNS[finding.state]} **{WORDS[finding.state]}** {about}: {code(finding.found)}"
         if finding.expected:
-            yield f"  - expected: {plain(finding.expected)}"
+            yield f"  - expected: {sentence(finding.expected)}"
         if finding.fix:
-            yield f"  - fix: {plain(finding.fix)}"
+            yield f"  - fix: {sentence(finding.fix)}"
         yield from (f"  - {code(line)}" for line in finding.details)
 
 
 def _table(found: Iterable[Row]) -> Iterator[str]:
     yield "| State | Check | Subject | Found |"
     yield "|---|---|---|---|"
-    for row in found:
-        cells = (WORDS[row.finding.state], f"`{row.check.name}`", plain(subject_of(row)), code(row.finding.found))
-        # A pipe ends a cell even in code (GFM, tables).
-        yield "| " + " | ".join(re.sub(r"(?<!\\)\|", r"\\|", cell) for cell in cells) + " |"
+    for one in found:
+        yield row(
+            (
+                WORDS[one.finding.state],
+                f"`{one.check.name}`",
+                sentence(subject_of(one)),
+                code(one.finding.found),
+            )
+        )

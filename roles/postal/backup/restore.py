@@ -12,6 +12,7 @@ from postal import paths
 from postal.backup import databases
 from postal.backup.archive import ENCRYPTED, BackupError, Plan, file_digest, opened
 from postal.backup.dump import make
+from rolelib.commands import CommandError
 from rolelib.containers import Compose, containers, wait_until_healthy
 
 __all__ = ["load_databases", "restore"]
@@ -38,22 +39,46 @@ def restore(path: str, replace: bool, with_config: bool, passphrase_file: Option
         bare = not os.path.exists(paths.BACKUP_JSON)
         plan = Plan.load(os.path.join(work, "backup.json") if bare else paths.BACKUP_JSON)
         _same_names(plan, manifest)
-        _refuse_to_lose_mail(plan, replace)
+        held = _refuse_to_lose_mail(plan, replace)
         _stop()
+        dump = _dump(plan) if held else None
         if bare or with_config:
             _install_files(work, bare)
         _keep_identities(work)
-        databases.drop_all(plan)
-        databases.load_from(plan, os.path.join(work, "databases.sql.gz"))
-        missing = set(manifest["databases"]) - set(databases.names(plan))
-        if missing:
-            raise BackupError(f"after loading the dump there is no {', '.join(sorted(missing))}")
+        _replace_databases(plan, work, manifest, dump)
     finally:
         shutil.rmtree(work, ignore_errors=True)
     if manifest["postal_image"] != plan.document["image"]:
         _migrate()
     _start()
     return manifest
+
+
+def _dump(plan: Plan) -> str:
+    """Dump what Postal has, now that it takes nothing more, and return the archive; it starts again without one."""
+    try:
+        return make(plan, "before-restore")
+    except BaseException:
+        _start()
+        raise
+
+
+def _replace_databases(plan: Plan, work: str, manifest: Dict[str, Any], dump: Optional[str]) -> None:
+    try:
+        databases.drop_all(plan)
+        databases.load_from(plan, os.path.join(work, "databases.sql.gz"))
+        _complete(plan, manifest)
+    except (BackupError, CommandError, OSError) as error:
+        kept = f"The mail that was here is in {dump}. " if dump is not None else ""
+        raise BackupError(
+            f"{error}\nPostal is stopped, since its databases are not whole. {kept}Mend the cause, then restore again"
+        ) from None
+
+
+def _complete(plan: Plan, manifest: Dict[str, Any]) -> None:
+    missing = set(manifest["databases"]) - set(databases.names(plan))
+    if missing:
+        raise BackupError(f"after loading the dump there is no {', '.join(sorted(missing))}")
 
 
 def load_databases(plan: Plan, path: str) -> None:
@@ -106,18 +131,19 @@ def _same_names(plan: Plan, manifest: Dict[str, Any]) -> None:
             )
 
 
-def _refuse_to_lose_mail(plan: Plan, replace: bool) -> None:
+def _refuse_to_lose_mail(plan: Plan, replace: bool) -> int:
+    """Return how many messages are here: they may go, and there is room for a dump of them. Else raises BackupError."""
     found = databases.names(plan)
     held = databases.message_count(plan, found)
     if held == 0:
-        return
+        return 0
     if not replace:
         raise BackupError(
             f"this Postal holds {held} messages in {len(found)} databases, which a restore would delete: "
             "repeat with --replace if they may go (a backup of them is made first)"
         )
     databases.require_space(plan)
-    make(plan, "before-restore")
+    return held
 
 
 def _stop() -> None:

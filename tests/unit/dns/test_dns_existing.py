@@ -199,6 +199,7 @@ def test_a_zone_nobody_has_yet_holds_nothing() -> None:
     assert seen == Look()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", [{"silent": True}, {"delay": 3.0}, {"lame": True}])
 def test_servers_that_do_not_answer_are_told_within_the_budget(fault: dict[str, Any]) -> None:
     started = time.monotonic()

@@ -226,6 +226,7 @@ def test_a_stated_cost_does_not_replace_the_count_of_a_declared_domain() -> None
     ]
 
 
+@pytest.mark.slow
 def test_long_chains_and_wide_fans_of_includes_are_refused_in_a_moment() -> None:
     def includes(*numbers: int) -> SpfPolicy:
         return SpfPolicy(mechanisms=("mx", *(f"include:d{number}.example" for number in numbers)))
