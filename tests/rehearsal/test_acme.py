@@ -130,7 +130,7 @@ def test_each_server_is_an_authority_of_its_own_and_is_asked_again_when_it_refus
     ground: Ground, ca: PrivateCa, web: Host, resolver: Service, pebble: Pebble
 ) -> None:
     ground.remove(pebble.service)
-    # Every second time, and more, one of an order's requests is refused. Not more often: Caddy asks five times; if all
+    # Every second time, and more, one of an order's requests is refused. Not more often: Caddy asks ten times; if all
     # are refused while a name is validated, Debian's (2.6, acmez 1.0) ends in a panic and never tries that name again.
     second = start_pebble(ground, ca, resolver, nonce_reject_percent=20)
     assert second.directory == f"https://{ACME_NAME}:14000/dir"
