@@ -7,12 +7,13 @@ from functools import cached_property
 from typing import Any
 
 from mailstack.policy.wire import mappings, opened, read, within
+from mailstack.settings.environments import ENVIRONMENTS
 
 __all__ = ["COMPONENT", "EVERYWHERE", "Check", "Level", "Options", "Policy", "Resource", "Seen", "Unclear"]
 
 # Our own components: their inputs are the plan as it is shown, a flat mapping of names to texts.
 COMPONENT = "mailstack:index:"
-EVERYWHERE = frozenset({"local", "staging", "prod"})
+EVERYWHERE = frozenset(ENVIRONMENTS)
 
 
 class Level(StrEnum):

@@ -6,7 +6,6 @@ Each section has its shape in ``<section>_model`` and, beside it, the rules that
 
 import ipaddress
 from collections.abc import Iterable
-from typing import Literal
 
 from pydantic import Field, SecretStr
 
@@ -14,6 +13,7 @@ from mailstack.settings.caddy_model import Caddy
 from mailstack.settings.cluster_model import Cluster
 from mailstack.settings.dns_model import Dns
 from mailstack.settings.domains_model import DkimKey, Domain, SharedDkimKey
+from mailstack.settings.environments import Environment
 from mailstack.settings.hosts_model import Host, Ssh
 from mailstack.settings.postal_model import Postal
 from mailstack.settings.relay_docker_model import RelayDocker
@@ -35,7 +35,7 @@ SHARED_RELAY_PORT = 2525
 class Settings(Section):
     """All settings of one stack."""
 
-    environment: Literal["local", "staging", "prod"] = Field(description="How strict the rules are.")
+    environment: Environment = Field(description="How strict the rules are.")
     ssh: Ssh = Field(default=Ssh(), description="How Pulumi logs in.")
     hosts: dict[LogicalName, Host] = Field(default={}, description="The machines, by a name of your choice.")
     domains: tuple[Domain, ...] = Field(min_length=1, description="The domains mail is sent from.")

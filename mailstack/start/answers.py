@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from mailstack.settings.environments import Environment
 from mailstack.upstreams import PresetName
 
 __all__ = ["SSH_PORT", "Answers", "HostPlace", "InDns", "host_place"]
@@ -44,7 +45,7 @@ class Answers:
     """
 
     stack: str
-    environment: Literal["local", "staging", "prod"]
+    environment: Environment
     domains: tuple[str, ...]
     placement: Literal["vm", "docker", "kubernetes", "none"]
     upstream: PresetName

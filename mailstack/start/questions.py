@@ -8,6 +8,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, TypeAdapter, ValidationError
 
 from mailstack.settings.cluster_types import ObjectName
+from mailstack.settings.environments import ENVIRONMENTS
 from mailstack.settings.problems import Problem
 from mailstack.settings.types import (
     DomainName,
@@ -24,11 +25,10 @@ from mailstack.start.answers import InDns, host_place
 from mailstack.upstreams import PRESETS
 
 __all__ = [
-    "DNS", "ENVIRONMENTS", "PLACEMENTS", "QUESTIONS", "Question", "needs_host", "postal_choices", "settled",
+    "DNS", "PLACEMENTS", "QUESTIONS", "Question", "needs_host", "postal_choices", "settled",
     "tls_choices", "upstream_choices", "upstream_seen",
 ]  # fmt: skip
 
-ENVIRONMENTS = ("local", "staging", "prod")
 PLACEMENTS = ("vm", "docker", "kubernetes", "none")
 DNS = ("cloudflare", "server", "none")
 LOGINS = {"sendgrid": "apikey", "mailgun": "postmaster@{domain}"}

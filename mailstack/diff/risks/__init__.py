@@ -11,6 +11,7 @@ from mailstack.diff.risks.postal import postal_risks
 from mailstack.diff.risks.records import record_risks
 from mailstack.diff.risks.relay import relay_risks
 from mailstack.plan import Plan
+from mailstack.settings.environments import ENVIRONMENTS, Environment
 
 __all__ = ["LEVELS", "Level", "Risk", "risks"]
 
@@ -24,7 +25,6 @@ REMOVED = Risk(
 # Made anew, these lose what they hold.
 STATEFUL = ("volume", "network")
 VOLUME = "volume"
-STRICTER = ("local", "staging", "prod")
 
 
 def risks(
@@ -53,8 +53,8 @@ def risks(
     return tuple(sorted(unique, key=lambda risk: levels.index(risk.level)))
 
 
-def _environment(old: str, new: str) -> list[Risk]:
-    if STRICTER.index(new) >= STRICTER.index(old):
+def _environment(old: Environment, new: Environment) -> list[Risk]:
+    if ENVIRONMENTS.index(new) >= ENVIRONMENTS.index(old):
         return []
     return [
         Risk(
