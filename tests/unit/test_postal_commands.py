@@ -179,6 +179,10 @@ def test_a_restore_says_what_is_lost_and_does_nothing_without_a_yes(call: Call, 
     assert (code, json.loads(text)["restored"]["counts"]["messages"]) == (0, 5)
     assert host.done == ["restore"]
     assert host.asked[-1][2]["file"] == ARCHIVE, "the very file that was agreed to"
+    host.facts["restore"]["now"]["messages"] = 0
+    _, _, told = call("restore")
+    assert "goes: 3 databases without a message, of which no dump is made" in told
+    assert "in that dump" not in told, "nobody is to look for one"
 
 
 def test_an_upgrade_is_checked_prepared_by_the_declaration_and_never_performed(call: Call, host: Host) -> None:
