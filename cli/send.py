@@ -80,6 +80,10 @@ def send(
     sender, to = address("--from", sender), [address("--to", one) for one in to]
     if len(subject.splitlines()) > 1:
         raise wrong_call("--subject is one line")
+    for flag, text in (("--subject", subject), ("--body", body)):
+        # What a terminal of another encoding hands over comes as half characters.
+        if any("\ud800" <= letter <= "\udfff" for letter in text):
+            raise wrong_call(f"{flag} is no UTF-8: use a terminal that is, or a file with --eml")
     if ca is not None:
         _readable(ca)
     if via is None:

@@ -226,6 +226,8 @@ def test_by_the_relay_every_end_but_a_good_one_has_a_fix(
     ("flags", "said"),
     [
         (["--subject", "two\nlines"], "--subject is one line"),
+        (["--subject", "caf\udce9"], "--subject is no UTF-8"),
+        (["--body", "caf\udce9"], "--body is no UTF-8"),
         (["--ca", "not-there.pem"], "--ca not-there.pem cannot be read: No such file or directory"),
         (["--ca", "README.md"], "--ca README.md cannot be read: no certificate (PEM) is in it"),
         (["--eml", "not-there.eml"], "--eml not-there.eml cannot be read"),
