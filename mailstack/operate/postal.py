@@ -169,7 +169,8 @@ class Postal:
             return {host.name: partial(host.follow, ROLE, choice)}
         pods, gone = self._log_pods(process)
         followers: dict[str, Follower] = {pod.name: partial(pod.follow, start, tail=limit) for pod in pods}
-        return {**followers, **{name: partial(_cannot, error) for name, error in gone.items()}}
+        followers.update({name: partial(_cannot, error) for name, error in gone.items()})
+        return followers
 
     def _log_pods(self, process: str | None) -> tuple[list[PodPlace], dict[str, StoppedError]]:
         """Return the pods that run, and the processes that none runs of. Raises StoppedError where there is no pod."""
