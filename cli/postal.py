@@ -297,9 +297,9 @@ def credential_show(
     as_json: JsonOption = False,
 ) -> None:
     """Show how an application uses a declared key; the key itself only with --show-secret."""
-    from mailstack.reach.outputs import secret_output
+    from mailstack.reach.outputs import mail_servers
 
-    servers = secret_output("mail_servers", stack, ROOT)
+    servers = mail_servers(stack, ROOT)
     if server not in servers:
         raise wrong_call(f"--server {server}: the mail servers are {', '.join(servers) or 'none'}")
     known = servers[server]

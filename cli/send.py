@@ -125,9 +125,9 @@ def _by_postal(
 ) -> "list[Sent]":  # fmt: skip
     from mailstack.operate.sending import Sending, choose
     from mailstack.operate.sending import send as send_by
-    from mailstack.reach.outputs import secret_output
+    from mailstack.reach.outputs import mail_servers
 
-    servers = secret_output("mail_servers", stack, ROOT)
+    servers = mail_servers(stack, ROOT)
     way = choose(servers, "api" if via is Via.API else "smtp", sender, server, credential)
     tell(f"by {via.value.upper()}: mail server {way.server}, credential {way.credential}")
     what = Sending(sender=sender, recipients=to, message=message)

@@ -244,6 +244,7 @@ def test_a_change_that_belongs_in_the_settings_is_told_as_such(call: Call, host:
 
 def test_a_key_is_shown_only_when_asked_for(monkeypatch: pytest.MonkeyPatch, call: Call) -> None:
     told = {"smtp_host": "mx.example.com", "smtp_port": 25, "smtp_user": "example/apps", "smtp_keys": {"shop": KEY},
+            "smtp_starttls": True, "sender_domains": ["example.com"],
             "api_keys": {}, "api_url": "https://postal.example.com/api/v1"}  # fmt: skip
     monkeypatch.setattr(outputs, "secret_output", lambda *_: {"example/apps": told})
     where = ("credential", "show", "--server", "example/apps", "--credential", "shop")

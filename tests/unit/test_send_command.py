@@ -178,6 +178,19 @@ def test_the_command_tells_one_document_and_no_key(monkeypatch: pytest.MonkeyPat
     assert KEY not in result.stdout + result.stderr
 
 
+@pytest.mark.parametrize("told", [{"company/apps": {"smtp_host": "mx.example.com"}}, {"company/apps": None}, "odd"])
+def test_an_output_of_another_version_is_told_as_that(
+    told: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(outputs, "secret_output", lambda *_: told)
+    assert main(["send", "--stack", "prod", "--from", FROM, "--to", TO, "--via", "api", "--json"]) == 1
+    said = json.loads(capsys.readouterr().out)["error"]
+    assert "written by another version of this project; run `pulumi up`" in said
+    call = ["postal", "credential", "show", "--stack", "prod", "--server", "company/apps", "--credential", "shop"]
+    assert main(call) == 1
+    assert "written by another version" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
 def test_a_file_of_this_machine_is_sent_with_the_lines_of_mail(
     end: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
