@@ -8,7 +8,7 @@ from pathlib import Path
 
 from rich.text import Text
 
-from cli.common import print_json, tell
+from cli.common import in_dns, print_json, tell
 from cli.operate_show import console_of, table_of
 from mailstack.dmarc.reading import NotInstalledError, Row, read_reports
 from mailstack.dmarc.verdict import Own, Verdict, judge
@@ -55,7 +55,7 @@ def report(
     if not found.rows:
         return nothing("no report was read")
     plan = None if stack is None else load_plan(rehearsal_config(root / f"Pulumi.{stack}.yaml"), root)
-    wanted = [domain.lower()] if domain is not None else _domains(found.rows, plan)
+    wanted = [in_dns(domain)] if domain is not None else _domains(found.rows, plan)
     if not wanted:
         return nothing("no report is about a domain of the stack")
     verdicts = [_judged(found.rows, name, plan, today) for name in wanted]

@@ -1,13 +1,12 @@
 """Commands about a running relay: relay show-config, test, logs, and relay queue list, flush, hold, release, delete."""
 
 import re
-from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli.common import JsonOption, StackOption, named, print_json, say, tell
+from cli.common import JsonOption, StackOption, in_dns, named, print_json, say, tell
 from cli.following import follow_all
 from cli.operate_options import (
     HostOption,
@@ -291,16 +290,9 @@ def _named(
 
 def _in_both_forms(addresses: "Iterable[str]") -> tuple[str, ...]:
     """Return addresses as they were given and, of an internationalised domain, as DNS has it: mail may have either."""
-    from mailstack.dns.names import NameRuleError, normalise_name
-
-    found = []
-    for one in addresses:
-        found.append(one)
-        local, at, domain = one.rpartition("@")
-        if not domain.isascii():
-            with suppress(NameRuleError):
-                found.append(f"{local}{at}{normalise_name(domain)}")
-    return tuple(found)
+    parts = [one.rpartition("@") for one in addresses]
+    forms = [(f"{local}{at}{domain}", f"{local}{at}{in_dns(domain)}") for local, at, domain in parts]
+    return tuple(one for given, sent in forms for one in ((given,) if given.isascii() else (given, sent)))
 
 
 def _some(operation: "Operation", choice: "Choice") -> None:
