@@ -139,7 +139,7 @@ def _at_cloudflare(plan: Plan, cloudflare: CloudflarePlan, url: str) -> Iterator
             if (record.name, record.type, declared_content(record)) not in served:
                 yield f"dns-{resource_name(record)}: {record.type} {record.name} is not as declared"
     if hidden:
-        raise CloudflareError(f"the API token sees no zone {', '.join(hidden)}")
+        raise CloudflareError("; ".join(f"{zone} is no zone that the API token sees" for zone in hidden))
 
 
 def own_kubeconfig(stack: str, folder: Path) -> str:
