@@ -152,7 +152,8 @@ class Postal:
             lines: dict[str, list[str]] = self._run("log", process=process, since=start, limit=limit).facts["lines"]
             return lines, {}
         pods, gone = self._log_pods(process)
-        found, unseen = {}, {name: str(error) for name, error in gone.items()}
+        found: dict[str, list[str]] = {}
+        unseen = {name: str(error) for name, error in gone.items()}
         for pod in pods:
             try:
                 found[pod.name] = pod.log(start, limit)

@@ -61,7 +61,9 @@ class Kubectl:
 
             def start() -> "subprocess.Popen[str]":
                 try:
-                    return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, **TEXT)
+                    return subprocess.Popen(
+                        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, encoding="utf-8", errors="replace"
+                    )
                 except FileNotFoundError:
                     raise KubectlError("kubectl is not on PATH; see https://kubernetes.io/docs/tasks/tools/") from None
 
