@@ -1,18 +1,15 @@
 """``mailstack dmarc report``: what aggregate reports say of the next stage of a domain's policy."""
 
 import dataclasses
-import io
 import json
-import sys
 from collections.abc import Callable, Sequence
 from datetime import date
 from pathlib import Path
 
-from rich.console import Console
-from rich.table import Table
+from rich.text import Text
 
-from cli.common import print_json, tell
-from cli.operate_show import PIPE_WIDTH
+from cli.common import in_dns, print_json, tell
+from cli.operate_show import console_of, table_of
 from mailstack.dmarc.reading import NotInstalledError, Row, read_reports
 from mailstack.dmarc.verdict import Own, Verdict, judge
 from mailstack.dns.dmarc_ramp import next_stage
@@ -24,7 +21,6 @@ __all__ = ["EXIT_NOT_SAFE", "report"]
 
 EXIT_NOT_SAFE = 2
 SHOWN_SOURCES = 20
-WIDTH = 120
 
 
 def report(
@@ -59,7 +55,7 @@ def report(
     if not found.rows:
         return nothing("no report was read")
     plan = None if stack is None else load_plan(rehearsal_config(root / f"Pulumi.{stack}.yaml"), root)
-    wanted = [domain.lower()] if domain is not None else _domains(found.rows, plan)
+    wanted = [in_dns(domain)] if domain is not None else _domains(found.rows, plan)
     if not wanted:
         return nothing("no report is about a domain of the stack")
     verdicts = [_judged(found.rows, name, plan, today) for name in wanted]
@@ -67,7 +63,7 @@ def report(
         say(json.dumps([_plain(verdict) for verdict in verdicts], indent=2, default=str))
     else:
         for verdict in verdicts:
-            say(_shown(verdict, found.reports))
+            _show(verdict, found.reports)
     return 0 if all(verdict.safe for verdict in verdicts) else EXIT_NOT_SAFE
 
 
@@ -121,35 +117,32 @@ def _plain(verdict: Verdict) -> dict[str, object]:
     return {**dataclasses.asdict(verdict), "safe": verdict.safe}
 
 
-def _shown(verdict: Verdict, reports: int) -> str:
-    width = WIDTH if sys.stdout.isatty() else PIPE_WIDTH
-    console = Console(width=width, record=True, file=io.StringIO(), force_terminal=False)
-    limits = verdict.thresholds
-    console.print(
+def _show(verdict: Verdict, reports: int) -> None:
+    console, limits = console_of(), verdict.thresholds
+
+    def line(text: str) -> None:
+        console.print(Text(text), soft_wrap=True)
+
+    line(
         f"{verdict.domain}: p={verdict.policy or '?'}, {verdict.messages} messages in {reports} reports, "
-        f"{verdict.begin} to {verdict.end} ({verdict.reported_days} days told of), {verdict.failed} fail DMARC",
-        highlight=False,
+        f"{verdict.begin} to {verdict.end} ({verdict.reported_days} days told of), {verdict.failed} fail DMARC"
     )
     if verdict.sources:
-        table = Table(box=None, pad_edge=False)
-        for head in ("source", "whose", "messages", "fail", "signed by", "MAIL FROM", "seen by"):
-            table.add_column(head, overflow="fold", justify="right" if head in {"messages", "fail"} else "left")
+        table = table_of("source", "whose", "messages", "fail", "signed by", "MAIL FROM", "seen by")
         for one in verdict.sources[:SHOWN_SOURCES]:
-            cells = (", ".join(names[:2]) for names in (one.signers, one.envelopes, one.reporters))
-            table.add_row(str(one), one.kind, str(one.messages), str(one.failed), *cells)
-        console.print(table, highlight=False)
+            cells = [", ".join(names[:2]) for names in (one.signers, one.envelopes, one.reporters)]
+            table.add_row(*(Text(cell) for cell in (str(one), one.kind, str(one.messages), str(one.failed), *cells)))
+        console.print(table)
         if len(verdict.sources) > SHOWN_SOURCES:
-            console.print(f"and {len(verdict.sources) - SHOWN_SOURCES} more sources; --json has all")
+            line(f"and {len(verdict.sources) - SHOWN_SOURCES} more sources; --json has all")
     for one in verdict.breaking[:SHOWN_SOURCES]:
-        console.print(f"would break: {one}, {one.failed} of {one.messages}: {one.why()}", highlight=False)
+        line(f"would break: {one}, {one.failed} of {one.messages}: {one.why()}")
     if verdict.safe:
-        console.print(f"safe: {verdict.following} may be entered", highlight=False)
+        line(f"safe: {verdict.following} may be entered")
     else:
         for reason in verdict.reasons:
-            console.print(f"not yet: {reason}", highlight=False)
-    console.print(
+            line(f"not yet: {reason}")
+    line(
         f"(limits: {limits.days} days, {limits.reported_days} told of, {limits.messages} messages, "
-        f"failures: {limits.own_failures:.0%} of each own source, {limits.unknown_failures:.0%} of all from unknown)",
-        highlight=False,
+        f"failures: {limits.own_failures:.0%} of each own source, {limits.unknown_failures:.0%} of all from unknown)"
     )
-    return "\n".join(line.rstrip() for line in console.export_text().rstrip().splitlines())

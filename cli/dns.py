@@ -81,7 +81,7 @@ def _document(plan: Plan, look: Look, found: list[Sorted]) -> str:
         "not_seen": dict(look.not_seen),
         "records": records,
     }
-    return json.dumps(document, indent=2, ensure_ascii=False)
+    return json.dumps(document, indent=2)
 
 
 def _tell(zone: str, records: list[Sorted], say: Callable[[str], None]) -> None:

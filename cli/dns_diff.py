@@ -42,7 +42,7 @@ def diff_zones(
             "not_seen": dict(look.not_seen),
             "differences": [dataclasses.asdict(one) for one in found],
         }
-        say(json.dumps(document, indent=2, ensure_ascii=False))
+        say(json.dumps(document, indent=2))
     else:
         for zone in plan.dns.zones:
             _tell(zone, [one for one in found if one.zone == zone], look.not_seen.get(zone), say)

@@ -65,16 +65,19 @@ def entry_of(stack: str, identity: Path | None = None, *, told: object = None) -
 
 
 def address(flag: str, text: str) -> str:
-    """Return a mail address as it was given; what is none is a wrong call, and nothing was asked of anybody."""
+    """Return a mail address, its domain as DNS has it; what is none is a wrong call, and nothing was asked of anybody.
+
+    What stands before the @ has to be ASCII: nothing is sent here by SMTPUTF8, which few receivers take.
+    """
     from pydantic import TypeAdapter, ValidationError
 
     from mailstack.settings.types import EmailAddress
 
     try:
-        TypeAdapter(EmailAddress).validate_python(text)
+        return str(TypeAdapter(EmailAddress).validate_python(text))
     except ValidationError:
-        raise wrong_call(f"{flag} {text!r} is no mail address: write it as name@example.com") from None
-    return text
+        plain = "" if text.rpartition("@")[0].isascii() else ", with ASCII letters alone before the @"
+        raise wrong_call(f"{flag} {text!r} is no mail address: write it as name@example.com{plain}") from None
 
 
 def duration(flag: str, text: str | None) -> float | None:

@@ -118,12 +118,15 @@ def restore_told(before: Mapping[str, Any], *, with_config: bool) -> list[str]:
     lines = [f"comes: {before['archive']['file']}, {made}: {held}"]
     if now["messages"] is None:
         lines.append(f"goes: what could not be counted, since the database does not answer: {now['error']}")
-    else:
+    elif now["messages"]:
         lines.append(f"goes: {now['messages']} messages in {len(now['databases'])} databases; a dump of them is made")
+    else:
+        lines.append(f"goes: {len(now['databases'])} databases without a message, of which no dump is made")
     unknown = sorted(set(now["databases"]) - set(manifest["databases"]))
     if unknown:
         lines.append(f"      of them {', '.join(unknown)}, which the backup does not know")
-    lines.append(f"      what was sent or received since {manifest['created']} is in that dump only")
+    if now["messages"] != 0:
+        lines.append(f"      what was sent or received since {manifest['created']} is in that dump only")
     lines.append("Postal stops meanwhile: senders try again later, as mail servers do")
     if with_config:
         lines.append("configuration and keys of the host are replaced too: applications may need those of the backup")

@@ -115,7 +115,7 @@ def show_tried(tried: "Sequence[Tried]", stack: str) -> None:
         console.print(line)
         if one.reply:
             by = "the relay: " if one.state == "refused" else f"{one.relay or 'the upstream'}: "
-            console.print(Text(f"  {'' if one.state == 'unreachable' else by}{one.reply}"))
+            console.print(Text(f"  {'' if one.state in {'unreachable', 'unknown'} else by}{one.reply}"))
         if one.cause is not None:
             console.print(Text(f"  cause: {one.cause.cause}"))
             console.print(Text(f"  fix: {one.cause.fix}".replace("<stack>", stack)))

@@ -1,7 +1,6 @@
 """Commands about a running Postal: status, queue, logs, backup, restore, upgrade, user, credential."""
 
 import sys
-from subprocess import run as set_config
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -96,20 +95,23 @@ def logs(
     identity: IdentityOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Print the log of Postal's processes."""
+    """Print the log of Postal's processes. Exits with 1 where one could not be asked."""
     if follow and as_json:
         raise wrong_call("--json is one document, and a log that is followed has no end: leave out one of them")
     found, seconds = _postal(stack, identity), duration("--since", since)
     if follow:
         follow_all(found.followers(process, since=seconds, limit=lines))
         return
-    told = found.logs(process, since=seconds, limit=lines)
+    told, unseen = found.logs(process, since=seconds, limit=lines)
+    for name, why in unseen.items():
+        tell(f"{name} could not be asked: {why}")
     if as_json:
-        print_json(told)
-        return
+        print_json({"unseen": unseen, "places": told})
+        raise typer.Exit(int(bool(unseen)))
     for name, texts in told.items():
         for line in texts:
             say(f"{name}  {line}" if len(told) > 1 else line)
+    raise typer.Exit(int(bool(unseen)))
 
 
 @postal.command("backup")
@@ -217,16 +219,10 @@ def upgrade(
 
 
 def _set_tag(stack: str, tag: str) -> None:
-    from mailstack.operate.postal import UpgradeError
+    from mailstack.settings.initialise import run_pulumi
     from mailstack.settings.stackfile import PROJECT
 
-    command = ["pulumi", "config", "set", "--path", f"{PROJECT}:postal.image.tag", tag, "--stack", stack]
-    try:
-        done = set_config(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    except FileNotFoundError:
-        raise UpgradeError("the Pulumi CLI is not on PATH: run scripts/install-pulumi.sh") from None
-    if done.returncode:
-        raise UpgradeError(f"`{' '.join(command)}` failed: {done.stderr.strip()}")
+    run_pulumi(["config", "set", "--path", f"{PROJECT}:postal.image.tag", "--stack", stack], tag, ROOT)
 
 
 @user.command("list")
@@ -243,7 +239,7 @@ def user_create(
     stack: StackOption, email: Annotated[str, typer.Argument(help="address, which is the login name")], *,
     as_json: JsonOption = False,
 ) -> None:  # fmt: skip
-    """Say how a further login comes about: by an invitation in the web UI. Changes nothing."""
+    """Say where a further login is made: in the web UI, by the declared administrator. Changes nothing."""
     at = _postal(stack, None).at
     told = {
         "email": email,
@@ -301,9 +297,9 @@ def credential_show(
     as_json: JsonOption = False,
 ) -> None:
     """Show how an application uses a declared key; the key itself only with --show-secret."""
-    from mailstack.reach.outputs import secret_output
+    from mailstack.reach.outputs import mail_servers
 
-    servers = secret_output("mail_servers", stack, ROOT)
+    servers = mail_servers(stack, ROOT)
     if server not in servers:
         raise wrong_call(f"--server {server}: the mail servers are {', '.join(servers) or 'none'}")
     known = servers[server]

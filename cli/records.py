@@ -7,7 +7,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from cli.common import ROOT, JsonOption, StackOption, named, print_json, say, today
+from cli.common import ROOT, JsonOption, StackOption, in_dns, named, print_json, say, today
 from cli.verify_options import wrong_call
 
 __all__ = ["dmarc", "dns", "finish", "rotate"]
@@ -37,7 +37,7 @@ def _zone_files(given: Sequence[str], zones: Collection[str]) -> dict[str, Path]
         zone, equals, path = one.partition("=")
         if not equals:
             raise wrong_call(f"--zone-file {one} is not of the form ZONE=FILE")
-        files[zone.lower()] = Path(path)
+        files[in_dns(zone)] = Path(path)
     unknown = [zone for zone in files if zone not in zones]
     if unknown:
         raise wrong_call(f"--zone-file: {unknown[0]} is none of the stack's zones ({', '.join(zones)})")
@@ -118,7 +118,7 @@ def dkim(
     def take(tell: Callable[[str], None]) -> int:
         return step(
             stack,
-            domain.lower(),
+            in_dns(domain),
             check=check,
             root=ROOT,
             today=today(),

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli.common import JsonOption, StackOption, named, print_json, say, tell
+from cli.common import JsonOption, StackOption, in_dns, named, print_json, say, tell
 from cli.following import follow_all
 from cli.operate_options import (
     HostOption,
@@ -21,7 +21,7 @@ from cli.operate_options import (
 from cli.verify_options import wrong_call
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from mailstack.operate.relay import Operation, QueueView
     from mailstack.plan import Plan
@@ -119,9 +119,7 @@ def try_out(
     from mailstack.operate.relay import deliver
 
     seconds = duration("--deadline", deadline) or 0.0
-    for flag, one in (("--to", to), ("--from", sender)):
-        if one is not None:
-            address(flag, one)
+    to, sender = address("--to", to), None if sender is None else address("--from", sender)
     entry = entry_of(stack, identity)
     places = entry.relay(host=host, pod=pod)
     at = entry.operations.relay
@@ -180,7 +178,7 @@ def logs(
     for name, why in unseen.items():
         tell(f"{name} could not be asked: {why}")
     if as_json:
-        print_json(found)
+        print_json({"unseen": unseen, "places": found})
         raise typer.Exit(int(bool(unseen)))
     for name, told in found.items():
         for line in told:
@@ -287,7 +285,14 @@ def _named(
             if not (MAIL_ADDRESS.fullmatch(one) or (one == "<>" and flag == "--sender")):
                 bounces = ", <> for bounces" if flag == "--sender" else ""
                 raise wrong_call(f"{flag} {one!r}: write name@example.com, @example.com for a whole domain{bounces}")
-    return tuple(ids or ()), tuple(senders or ()), tuple(recipients or ())
+    return tuple(ids or ()), _in_both_forms(senders or ()), _in_both_forms(recipients or ())
+
+
+def _in_both_forms(addresses: "Iterable[str]") -> tuple[str, ...]:
+    """Return addresses as they were given and, of an internationalised domain, as DNS has it: mail may have either."""
+    parts = [one.rpartition("@") for one in addresses]
+    forms = [(f"{local}{at}{domain}", f"{local}{at}{in_dns(domain)}") for local, at, domain in parts]
+    return tuple(one for given, sent in forms for one in ((given,) if given.isascii() else (given, sent)))
 
 
 def _some(operation: "Operation", choice: "Choice") -> None:
@@ -302,7 +307,7 @@ def _some(operation: "Operation", choice: "Choice") -> None:
 def _act(places: "list[Place]", operation: "Operation", choice: "Choice", *, yes: bool, as_json: bool) -> None:
     from mailstack.operate.relay import act, trial
 
-    places = _running(places)
+    places, left_out = _running(places)
     try:
         found = trial(places, operation, choice)
     except RuntimeError:
@@ -315,7 +320,7 @@ def _act(places: "list[Place]", operation: "Operation", choice: "Choice", *, yes
     if as_json:
         places_done = {place.name: {"done": 0, "not_done": []} for place in places}
         nothing = {"operation": operation, "done": 0, "failed": {}, "places": places_done}
-        print_json(done.document() if done else nothing)
+        print_json({**(done.document() if done else nothing), "left_out": left_out})
         raise typer.Exit(int(bool(done and done.failed)))
     if done is None:
         say("no such message is in the queue")
@@ -341,8 +346,11 @@ WILL = {
 }
 
 
-def _running(places: "list[Place]") -> "list[Place]":
-    """Return the places that run, and say which do not: nothing can be done there. Raises StoppedError for none."""
+def _running(places: "list[Place]") -> "tuple[list[Place], dict[str, str]]":
+    """Return the places that run and, with the reason, those that do not: nothing can be done there.
+
+    Raises StoppedError where none runs.
+    """
     from mailstack.reach.place import StoppedError, StoppedPlace
 
     stopped = [place for place in places if isinstance(place, StoppedPlace)]
@@ -350,7 +358,7 @@ def _running(places: "list[Place]") -> "list[Place]":
         raise StoppedError("; ".join(f"{place.name} does not run: {place.why}" for place in stopped))
     for place in stopped:
         tell(f"{place.name} is left out, with what waits there: {place.why}")
-    return [place for place in places if place not in stopped]
+    return [place for place in places if place not in stopped], {place.name: place.why for place in stopped}
 
 
 def _alone(choice: "Choice") -> bool:

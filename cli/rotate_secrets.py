@@ -123,7 +123,7 @@ def relay_password(
         return EXIT_NOT_YET
     say(f"2. {'Tried' if tried.state == 'taken' else 'Not tried'}: {tried.said}")
     with all_or_nothing(rotation.file):
-        if username is not None:
+        if username:
             rotation.set(f"{PROJECT}:{place}.username", username)
         rotation.set(f"{PROJECT}:{place}.password", password, secret=True)
     say(f"3. Written. next: pulumi up --stack {rotation.stack}")

@@ -73,21 +73,24 @@ def send(
     as_json: JsonOption = False,
 ) -> None:
     """Send a message by the stack's own way and tell what became of it."""
-    from mailstack.operate.sending import compose
+    from mailstack.operate.sending import compose, in_lines
     from mailstack.reach.environment import resolving
 
     seconds = duration("--wait", wait) or 0.0
-    for flag, one in (("--from", sender), *(("--to", one) for one in to)):
-        address(flag, one)
+    sender, to = address("--from", sender), [address("--to", one) for one in to]
     if len(subject.splitlines()) > 1:
         raise wrong_call("--subject is one line")
+    for flag, text in (("--subject", subject), ("--body", body)):
+        # What a terminal of another encoding hands over comes as half characters.
+        if any("\ud800" <= letter <= "\udfff" for letter in text):
+            raise wrong_call(f"{flag} is no UTF-8: use a terminal that is, or a file with --eml")
     if ca is not None:
         _readable(ca)
     if via is None:
         via = Via.RELAY if entry_of(stack).operations.postal is None else Via.SMTP
     if eml is not None:
         try:
-            message = eml.read_bytes()
+            message = in_lines(eml.read_bytes())
         except OSError as error:
             raise wrong_call(f"--eml {eml} cannot be read: {error}") from None
     else:
@@ -122,9 +125,9 @@ def _by_postal(
 ) -> "list[Sent]":  # fmt: skip
     from mailstack.operate.sending import Sending, choose
     from mailstack.operate.sending import send as send_by
-    from mailstack.reach.outputs import secret_output
+    from mailstack.reach.outputs import mail_servers
 
-    servers = secret_output("mail_servers", stack, ROOT)
+    servers = mail_servers(stack, ROOT)
     way = choose(servers, "api" if via is Via.API else "smtp", sender, server, credential)
     tell(f"by {via.value.upper()}: mail server {way.server}, credential {way.credential}")
     what = Sending(sender=sender, recipients=to, message=message)
@@ -156,15 +159,28 @@ def _by_relay(
         one = deliver(
             place, at, sender=sender, recipient=recipient, seconds=seconds, content=text, say=tell
         )  # fmt: skip
+        # Who does not wait asks no more than whether it is taken.
+        outcome = "accepted" if one.state == "unknown" and seconds == 0 else one.state
+        cause, fix = (one.cause.cause, one.cause.fix) if one.cause is not None else _open(outcome, one.queue_id)
         found.append(
             {
-                "via": "relay", "outcome": one.state, "fine": one.state == "sent", "recipient": recipient,
+                "via": "relay", "outcome": outcome, "fine": outcome in {"sent", "accepted"}, "recipient": recipient,
                 "message_id": message_id_of(message), "number": one.queue_id, "said": one.reply,
-                "cause": None if one.cause is None else one.cause.cause,
-                "fix": None if one.cause is None else one.cause.fix,
+                "cause": cause, "fix": fix,
             }
         )  # fmt: skip
     return found
+
+
+def _open(outcome: str, queue_id: str | None) -> tuple[str | None, str | None]:
+    """Return cause and fix where no reply tells them."""
+    if outcome == "unknown":
+        look = f"`mailstack relay logs --stack <stack> --id {queue_id}` tells what became of it"
+        return "the relay has it, and its log tells no outcome yet", f"do not send it again: {look}"
+    if outcome == "unreachable":
+        look = "`mailstack status --stack <stack>` shows what answers"
+        return "no answer came from beside the relay", f"{look}; --host or --pod takes another"
+    return None, None
 
 
 def _show(told: list[dict[str, Any]], stack: str) -> None:

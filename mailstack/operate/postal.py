@@ -140,13 +140,26 @@ class Postal:
         declared = self.at.credentials
         return [{**one, "declared": one["name"] in declared.get(one["server"], ())} for one in found]
 
-    def logs(self, process: str | None, *, since: float | None, limit: int) -> dict[str, list[str]]:
-        """Return the last ``limit`` lines of each container or pod; ``since`` in seconds before now."""
+    def logs(
+        self, process: str | None, *, since: float | None, limit: int
+    ) -> tuple[dict[str, list[str]], dict[str, str]]:
+        """Return the last ``limit`` lines of each container or pod, and what could not be asked, with the reason.
+
+        ``since`` is in seconds before now.
+        """
         start = None if since is None else ago(since)
         if self.at.placement == "vm":
             lines: dict[str, list[str]] = self._run("log", process=process, since=start, limit=limit).facts["lines"]
-            return lines
-        return {pod.name: pod.log(start, limit) for pod in self._log_pods(process)}
+            return lines, {}
+        pods, gone = self._log_pods(process)
+        found: dict[str, list[str]] = {}
+        unseen = {name: str(error) for name, error in gone.items()}
+        for pod in pods:
+            try:
+                found[pod.name] = pod.log(start, limit)
+            except KubectlError as error:
+                unseen[pod.name] = str(error)
+        return found, unseen
 
     def followers(self, process: str | None, *, since: float | None, limit: int) -> dict[str, Follower]:
         """Return, for the host or each pod, what gives the same and then each line as it comes, until interrupted."""
@@ -155,24 +168,28 @@ class Postal:
             host = self._host("log")
             choice = {"process": process, "since": start, "limit": limit}
             return {host.name: partial(host.follow, ROLE, choice)}
-        return {pod.name: partial(pod.follow, start, tail=limit) for pod in self._log_pods(process)}
+        pods, gone = self._log_pods(process)
+        followers: dict[str, Follower] = {pod.name: partial(pod.follow, start, tail=limit) for pod in pods}
+        followers.update({name: partial(_cannot, error) for name, error in gone.items()})
+        return followers
 
-    def _log_pods(self, process: str | None) -> list[PodPlace]:
+    def _log_pods(self, process: str | None) -> tuple[list[PodPlace], dict[str, StoppedError]]:
+        """Return the pods that run, and the processes that none runs of. Raises StoppedError where there is no pod."""
         at = self.at.pods
         if at is None:
-            return []
+            return [], {}
         if process is not None and process not in PROCESSES:
             raise PlaceError(f"Postal has no process {process!r}; there are: {', '.join(PROCESSES)}")
         found: list[PodPlace] = []
-        reasons: list[StoppedError] = []
+        gone: dict[str, StoppedError] = {}
         for component in PROCESSES if process is None else (process,):
             try:
                 found += self.entry.pods(at.model_copy(update={"labels": {**at.labels, COMPONENT: component}}))
             except StoppedError as error:
-                reasons.append(error)
+                gone[component] = error
         if not found:
-            raise reasons[0]
-        return found
+            raise next(iter(gone.values()))
+        return found, gone
 
     def backups(self) -> list[dict[str, Any]]:
         """Return the backups on the host, the newest first."""
@@ -192,6 +209,11 @@ class Postal:
         if not agreed:
             return place.run(ROLE, settings, "check").facts
         return place.run(ROLE, settings, "apply", LONG_SECONDS, on_line=say).facts
+
+
+def _cannot(error: StoppedError, _on_line: Callable[[str], None]) -> None:
+    """Follow what is not there."""
+    raise error
 
 
 def _component(pod: Mapping[str, Any]) -> str:

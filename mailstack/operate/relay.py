@@ -309,9 +309,9 @@ def _from(since: float | None) -> float | None:
 class Tried:
     """What became of a test message through one place.
 
-    ``state``: sent, deferred, bounced or expired; refused by the relay itself; unknown when the deadline passed first.
-    unreachable when the place itself was not reached. ``reply`` is what the upstream (or, where refused, the relay)
-    said, or why nothing was; ``lines`` are the log's.
+    ``state``: sent, deferred, bounced or expired; refused by the relay itself; unknown when the relay took it and the
+    deadline passed first; unreachable when the place itself was not reached. ``reply`` is what the upstream (or, where
+    refused, the relay) said, or why nothing was; ``lines`` are the log's.
     """
 
     place: str
@@ -383,17 +383,22 @@ def _delivered(
         raise PlaceError(f"{place.name}: the relay took the message and named no queue id: {facts['reply']}")
     say(f"{place.name}: accepted as {queue_id}, following it in the log")
     deadline = started + seconds
+    lines: list[str] = []
     while True:
-        since = time.monotonic() - started + CLOCK_SECONDS
-        lines = logs(place, LogChoice(ids=(queue_id,)), since=since, limit=100)
+        since, unread = time.monotonic() - started + CLOCK_SECONDS, ""
+        try:
+            lines = logs(place, LogChoice(ids=(queue_id,)), since=since, limit=100)
+        except RuntimeError as error:  # the relay has the message by now: a question that fails is put again
+            unread = f"its log cannot be read: {error}"
         last = _last(outcomes(iter(lines), queue_id))
         taken = time.monotonic() - started
         if last is not None:
             return _outcome(place.name, last, identity, taken, lines, google=at.google)
         if time.monotonic() >= deadline:
             return Tried(
-                place=place.name, state="unknown", message_id=identity, queue_id=queue_id, seconds=taken, lines=lines
-            )
+                place=place.name, state="unknown", message_id=identity, queue_id=queue_id, seconds=taken,
+                reply=unread, lines=lines,
+            )  # fmt: skip
         time.sleep(PAUSE_SECONDS)
 
 

@@ -16,7 +16,7 @@ import requests
 
 from mailstack.verify.message import SmtpSubmission, SubmissionError
 
-__all__ = ["NoWayError", "Sending", "Sent", "Way", "choose", "compose", "message_id_of", "send"]
+__all__ = ["NoWayError", "Sending", "Sent", "Way", "choose", "compose", "in_lines", "message_id_of", "send"]
 
 SECONDS = 30.0
 PAUSE_SECONDS = 0.5
@@ -115,6 +115,11 @@ def compose(sender: str, recipients: Sequence[str], subject: str, body: str) -> 
     message["Message-ID"] = make_msgid(domain=sender.rpartition("@")[2] or None)
     message.set_content(body)
     return message.as_bytes()
+
+
+def in_lines(message: bytes) -> bytes:
+    """Return a message with lines that end as those of mail do (RFC 5321 §2.3.8): files mostly end theirs with LF."""
+    return re.sub(rb"\r\n|\r|\n", b"\r\n", message)
 
 
 def message_id_of(message: bytes) -> str:

@@ -54,11 +54,15 @@ class Check:
 
 
 def _run(*argv: str) -> tuple[int, str, str]:
-    """Run a program; a missing one is 127, one that does not end 124, as in a shell."""
+    """Run a program; a missing one is 127, one that cannot be run 126, one that does not end 124, as in a shell."""
     try:
-        done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=SECONDS)
+        done = subprocess.run(
+            argv, capture_output=True, encoding="utf-8", errors="replace", check=False, timeout=SECONDS
+        )
     except FileNotFoundError:
         return 127, "", f"{argv[0]} is not on PATH"
+    except OSError as error:  # such as that of a release for another processor
+        return 126, "", f"{argv[0]} cannot be run here: {error.strerror}"
     except subprocess.TimeoutExpired:
         return 124, "", f"{argv[0]} did not end within {SECONDS:.0f} s"
     return done.returncode, done.stdout, done.stderr
@@ -122,8 +126,12 @@ def _pulumi(machine: Machine) -> Iterator[Check]:
     if found is None:
         yield Check(name="Pulumi CLI", state="fail", found="not on PATH", fix=INSTALL)
         return
-    _, out, _ = machine.run("pulumi", "version")
-    yield _version(machine, out.strip())
+    code, out, err = machine.run("pulumi", "version")
+    if code != 0:
+        said = (err or out).strip().splitlines() or [f"`pulumi version` ended with {code}"]
+        yield Check(name="Pulumi CLI", state="fail", found=said[-1], fix=INSTALL)
+    else:
+        yield _version(machine, out.strip())
     beside = Path(found).resolve().parent / "pulumi-language-python"
     if beside.is_file() or machine.which("pulumi-language-python"):
         yield Check(name="language host", state="ok", found="pulumi-language-python")

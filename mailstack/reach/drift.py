@@ -19,7 +19,7 @@ from mailstack.reach.docker_drift import docker_drift
 from mailstack.reach.errors import DriftError
 from mailstack.reach.kubectl import Kubectl
 from mailstack.reach.kubernetes_drift import kubernetes_drift
-from mailstack.reach.ssh import run_over_ssh
+from mailstack.reach.ssh import SshError, run_over_ssh
 from mailstack.reach.zone_ids import api_and_ids
 from mailstack.settings.refusals import refused
 from mailstack.settings.stackfile import PROJECT, StackFileError
@@ -51,18 +51,20 @@ def find_drift(
     """
     found: list[str] = []
 
-    def take(name: str, look: Callable[[], Iterable[str]]) -> None:
+    def take(name: str, look: Callable[[], Iterable[str]], part: str | None = None) -> None:
         try:
             found.extend(look())
         except (RuntimeError, StackFileError) as error:
             if unseen is None:
                 raise
-            unseen[name] = str(error)
+            # A host that is away tells nothing; where one check of it fails, the others still tell.
+            where = name if part is None or isinstance(error, SshError) else part
+            unseen[where] = str(error).removeprefix(f"{where}: ")
 
     for run in plan.runs():
         # One look is enough to know that a host is away: each takes as long as a connection is waited for.
         if unseen is None or run.host not in unseen:
-            take(run.host, partial(_on_host, plan, run, say))
+            take(run.host, partial(_on_host, plan, run, say), run.name)
     if plan.relay.docker is not None:
         engine = plan.relay.docker
         say(f"{engine.name}: asking the Docker engine")
@@ -127,14 +129,17 @@ def _run(run: RoleRun, action: Action, connection: Connection, say: Callable[[st
 
 def _at_cloudflare(plan: Plan, cloudflare: CloudflarePlan, url: str) -> Iterator[str]:
     api, ids = api_and_ids(cloudflare, url)
+    hidden = [zone for zone in plan.dns.zones if ids[zone] is None]
     for zone, records in plan.dns.zones.items():
-        if ids[zone] is None:
-            raise CloudflareError(f"{zone} is no zone that the API token sees")
+        if zone in hidden:
+            continue
         shown = [Existing.at_cloudflare(zone, str(ids[zone]), record) for record in api.records(str(ids[zone]))]
         served = {(there.name, there.type, there.content) for there in shown}
         for record in records:
             if (record.name, record.type, declared_content(record)) not in served:
                 yield f"dns-{resource_name(record)}: {record.type} {record.name} is not as declared"
+    if hidden:
+        raise CloudflareError("; ".join(f"{zone} is no zone that the API token sees" for zone in hidden))
 
 
 def own_kubeconfig(stack: str, folder: Path) -> str:

@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from mailstack.reach.ssh import begun
+
 __all__ = ["Kubectl", "KubectlError", "address_of", "labelled_namespaces"]
 
 Manifest = Mapping[str, Any]
@@ -55,13 +57,17 @@ class Kubectl:
         Raises KubectlError where it fails by itself, not where it was interrupted. Its own words go to the terminal.
         """
         with self._login() as login:
-            try:
-                process = subprocess.Popen(
-                    [self._program, *login, *arguments], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, **TEXT
-                )
-            except FileNotFoundError:
-                raise KubectlError("kubectl is not on PATH; see https://kubernetes.io/docs/tasks/tools/") from None
-            with process:
+            command = [self._program, *login, *arguments]
+
+            def start() -> "subprocess.Popen[str]":
+                try:
+                    return subprocess.Popen(
+                        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, encoding="utf-8", errors="replace"
+                    )
+                except FileNotFoundError:
+                    raise KubectlError("kubectl is not on PATH; see https://kubernetes.io/docs/tasks/tools/") from None
+
+            with begun(start, "") as process:
                 try:
                     yield from (line.rstrip("\n") for line in process.stdout or ())
                     code = process.wait()

@@ -7,9 +7,15 @@ from typing import Any
 
 from mailstack.settings.refusals import way_out
 
-__all__ = ["OutputError", "opened_outputs", "parse_outputs", "secret_output", "stack_output", "stack_outputs"]
+__all__ = [
+    "OutputError", "mail_servers", "opened_outputs", "parse_outputs", "secret_output", "stack_output", "stack_outputs",
+]  # fmt: skip
 
 LONGEST_SECONDS = 120
+# What is sent with, of one of output `mail_servers`.
+OF_MAIL_SERVER = (
+    "smtp_host", "smtp_port", "smtp_starttls", "smtp_user", "smtp_keys", "api_url", "api_keys", "sender_domains",
+)  # fmt: skip
 
 
 class OutputError(RuntimeError):
@@ -28,6 +34,21 @@ def secret_output(name: str, stack: str, folder: Path) -> Any:
     """Return a stack's output as data, with its secrets: treat all of it as one. Raises OutputError."""
     command = ["pulumi", "stack", "output", name, "--json", "--show-secrets"]
     return json.loads(_ask(command, f"output `{name}`", stack, folder))
+
+
+def mail_servers(stack: str, folder: Path) -> dict[str, dict[str, Any]]:
+    """Return output ``mail_servers``, keys in clear. Raises OutputError where it is not as this version writes it."""
+    told = secret_output("mail_servers", stack, folder)
+    servers = told if isinstance(told, dict) else {"": told}
+    lacking = [
+        name for one in servers.values() for name in OF_MAIL_SERVER if not isinstance(one, dict) or name not in one
+    ]
+    if lacking:
+        raise OutputError(
+            f"output `mail_servers` of stack {stack} is not understood (it has no {lacking[0]}): it was written by "
+            "another version of this project; run `pulumi up` with this one"
+        )
+    return servers
 
 
 def stack_outputs(stack: str, folder: Path) -> dict[str, Any]:

@@ -4,21 +4,22 @@ import subprocess
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from mailstack.reach.connection import Connection, Jump
 from mailstack.reach.ssh_words import MISMATCH, reason
 
-__all__ = ["Finished", "SshError", "end_all", "run_over_ssh"]
+__all__ = ["Finished", "SshError", "begun", "end_all", "run_over_ssh"]
 
 # What OpenSSH exits with when it never got to the remote command, or the connection broke while that ran.
 SSH_FAILED = 255
 RETRY_SECONDS = 1.0
 # The file that is there once a connection came about.
 ARRIVED = "arrived"
-# The ssh programs that run now, each with the command it was given for the host.
+# The programs that reach somewhere now, each with the command it was given for a host ("" for one that only reads).
 RUNNING: dict["subprocess.Popen[str]", str] = {}
 # None starts unseen. A signal may come to the thread that starts one, so that has to get in again.
 STARTING = threading.RLock()
@@ -67,8 +68,21 @@ def run_over_ssh(
     raise SshError(f"{connection.address} was not reached over SSH: {reason(finished.stderr)}")
 
 
+@contextmanager
+def begun(start: Callable[[], "subprocess.Popen[str]"], command: str) -> Iterator["subprocess.Popen[str]"]:
+    """Start a program that ``end_all`` ends, for as long as it is read."""
+    with STARTING:
+        process = start()
+        RUNNING[process] = command
+    with process:
+        try:
+            yield process
+        finally:
+            del RUNNING[process]
+
+
 def end_all() -> list[str]:
-    """End every ssh program of this process: whoever waits for one goes on, and clears away what it logged in with.
+    """End every such program of this process: whoever waits for one goes on, and clears away what it logged in with.
 
     Returns the commands they had begun.
     """
@@ -81,27 +95,27 @@ def end_all() -> list[str]:
 
 def _once(argv: list[str], stdin: str, on_line: Callable[[str], None]) -> Finished:
     errors: list[str] = []
-    with STARTING:
-        process = subprocess.Popen(
+
+    def start() -> "subprocess.Popen[str]":
+        return subprocess.Popen(
             argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
             encoding="utf-8", errors="replace",
         )  # fmt: skip
-        RUNNING[process] = argv[-1]
-    with process:
+
+    with begun(start, argv[-1]) as process:
         assert process.stderr is not None  # noqa: S101 - tells the type checker what PIPE means
         stream = process.stderr
 
         def read_errors() -> None:
             for line in stream:
                 errors.append(line)
-                on_line(line.rstrip("\n"))
+                # Where nobody listens any more, what runs there is not to wait for somebody to read.
+                with suppress(OSError):
+                    on_line(line.rstrip("\n"))
 
         reader = threading.Thread(target=read_errors, daemon=True)
         reader.start()
-        try:
-            output = _talk(process, stdin)
-        finally:
-            del RUNNING[process]
+        output = _talk(process, stdin)
         reader.join()
     return Finished(code=process.returncode, stdout=output, stderr="".join(errors))
 

@@ -14,6 +14,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.scalarstring import DoubleQuotedScalarString
 from ruamel.yaml.util import load_yaml_guess_indent
 
+from mailstack.dns.names import normalise_name
 from mailstack.dns.rotation import Step
 
 __all__ = ["Place", "fresh_key", "place_of", "with_step"]
@@ -41,7 +42,7 @@ def place_of(document: Mapping[str, Any], domain: str) -> Place:
 
 
 def _name(entry: Any) -> str:
-    return str(entry["name"] if isinstance(entry, Mapping) else entry).lower()
+    return normalise_name(str(entry["name"] if isinstance(entry, Mapping) else entry))
 
 
 def _own(entry: Any) -> bool:

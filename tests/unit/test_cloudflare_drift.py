@@ -73,7 +73,13 @@ def test_a_record_that_is_gone_and_one_that_was_changed_are_named(plan: Plan, st
     ]
 
 
-def test_a_zone_that_the_token_does_not_see_is_said(plan: Plan) -> None:
-    config = CloudflareStandinConfig(token=TOKEN, zones=(ZoneConfig(id="0" * 32, name="example.com"),))
-    with CloudflareStandin(config) as standin, pytest.raises(CloudflareError, match=r"example\.org is no zone"):
-        drift(plan, standin)
+@pytest.mark.parametrize(("seen", "hidden"), [ZONES, ZONES[::-1]])
+def test_a_zone_that_the_token_does_not_see_is_said_and_hides_no_other(plan: Plan, seen: str, hidden: str) -> None:
+    config = CloudflareStandinConfig(token=TOKEN, zones=(ZoneConfig(id="0" * 32, name=seen),))
+    with CloudflareStandin(config) as standin:
+        with pytest.raises(CloudflareError, match=f"{hidden} is no zone"):
+            drift(plan, standin)
+        unseen: dict[str, str] = {}
+        found = find_drift(plan, lambda _line: None, cloudflare_url=standin.api_url, unseen=unseen)
+    assert unseen == {"Cloudflare": f"{hidden} is no zone that the API token sees"}
+    assert len(found) == len(plan.dns.zones[seen])

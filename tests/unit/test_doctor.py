@@ -125,6 +125,20 @@ def test_the_cli_is_held_against_the_pinned_one_and_the_sdk(said: str, state: st
     assert world.examine(None)["Pulumi CLI"].state == state
 
 
+def test_a_cli_that_does_not_run_here_is_a_failure_and_stops_no_other_look(world: World, tmp_path: Path) -> None:
+    """That of another processor, or half of a download."""
+    program = tmp_path / "pulumi"
+    program.write_bytes(b"\x7fELF of another machine")
+    program.chmod(0o755)
+    world.answers["pulumi version"] = doctor._run(str(program), "version")
+    found = world.examine(None)
+    assert (found["Pulumi CLI"].state, "cannot be run here: Exec format error" in found["Pulumi CLI"].found) == (
+        "fail", True,
+    )  # fmt: skip
+    assert "scripts/install-pulumi.sh" in found["Pulumi CLI"].fix
+    assert "clock" in found
+
+
 def test_a_cli_without_a_language_host_is_a_failure(world: World) -> None:
     world.programs.discard("pulumi-language-python")
     assert world.examine(None)["language host"].state == "fail"

@@ -194,6 +194,21 @@ def test_a_host_that_is_away_is_named_once_and_hides_no_other(monkeypatch: pytes
         drift.find_drift(plan, lambda _line: None)
 
 
+def test_a_check_that_fails_hides_no_other_of_its_host(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A broken container engine is no reason not to look at the firewall."""
+    plan = two_hosts()
+    runs = [run for run in plan.runs() if run.host == "relay1"]
+    answers = iter([Finished(code=1, stdout="", stderr="docker does not answer\n")])
+    differs = Finished(code=2, stdout=json.dumps({"changed": ["main.cf: differs"]}), stderr="")
+    monkeypatch.setattr(drift, "run_over_ssh", lambda *_, **__: next(answers, differs))
+    unseen: dict[str, str] = {}
+    found = drift.find_drift(plan, lambda _line: None, unseen=unseen)
+    first = next(iter(plan.runs())).name
+    assert unseen == {first: "the check failed with exit code 1\ndocker does not answer"}
+    assert len(runs) > 1
+    assert {line.partition(": ")[0] for line in found} == {run.name for run in plan.runs()} - {first}
+
+
 def test_what_could_not_be_looked_at_is_told_beside_what_was_found(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

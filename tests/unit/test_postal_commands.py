@@ -2,9 +2,9 @@
 
 import copy
 import json
-import subprocess
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,6 +16,7 @@ from mailstack.plan.operations import operations_text
 from mailstack.reach import drift, operations, outputs
 from mailstack.reach.kubectl import Kubectl, KubectlError
 from mailstack.reach.place import HostPlace, Report
+from mailstack.settings import initialise
 from tests.unit.postal_cluster_examples import postal_on_cluster
 from tests.unit.stack_examples import example, postal_example
 
@@ -94,16 +95,15 @@ def host(monkeypatch: pytest.MonkeyPatch) -> Host:
         made.asked.append((str(settings["operation"]), action, settings))
         return Report(place="relay1", changed=(), facts=made.facts[str(settings["operation"])])
 
-    def pulumi(command: list[str], **_: Any) -> subprocess.CompletedProcess[str]:
-        made.changed.append(command)
-        return subprocess.CompletedProcess(command, 0, "", "")
+    def pulumi(arguments: list[str], value: str, _folder: Path) -> None:
+        made.changed.append([*arguments, value])
 
     text = operations_text(load_plan(raw))
     monkeypatch.setattr(operations, "stack_output", lambda *_: text)
     monkeypatch.setattr(drift, "decrypted_config", lambda *_: raw)
     monkeypatch.setattr("mailstack.reach.entry.decrypted_config", lambda *_: raw)
     monkeypatch.setattr(HostPlace, "run", run)
-    monkeypatch.setattr("cli.postal.set_config", pulumi)
+    monkeypatch.setattr(initialise, "run_pulumi", pulumi)
     return made
 
 
@@ -179,6 +179,10 @@ def test_a_restore_says_what_is_lost_and_does_nothing_without_a_yes(call: Call, 
     assert (code, json.loads(text)["restored"]["counts"]["messages"]) == (0, 5)
     assert host.done == ["restore"]
     assert host.asked[-1][2]["file"] == ARCHIVE, "the very file that was agreed to"
+    host.facts["restore"]["now"]["messages"] = 0
+    _, _, told = call("restore")
+    assert "goes: 3 databases without a message, of which no dump is made" in told
+    assert "in that dump" not in told, "nobody is to look for one"
 
 
 def test_an_upgrade_is_checked_prepared_by_the_declaration_and_never_performed(call: Call, host: Host) -> None:
@@ -190,9 +194,7 @@ def test_an_upgrade_is_checked_prepared_by_the_declaration_and_never_performed(c
     code, text, _ = call("upgrade", "--to", "3.3.8", "--yes")
     assert code == 0
     assert host.done == ["backup"]
-    assert host.changed == [
-        ["pulumi", "config", "set", "--path", "mailstack:postal.image.tag", "3.3.8", "--stack", "prod"]
-    ]
+    assert host.changed == [["config", "set", "--path", "mailstack:postal.image.tag", "--stack", "prod", "3.3.8"]]
     assert "pulumi up --stack prod" in text
 
 
@@ -204,9 +206,7 @@ def test_an_upgrade_that_failed_is_given_up_by_the_same_command(call: Call, host
     assert "mailstack postal upgrade --stack prod --to 3.3.6" in text
     code, text, _ = call("upgrade", "--to", "3.3.6", "--yes")
     assert (code, host.done) == (0, []), "what runs already needs no backup"
-    assert host.changed == [
-        ["pulumi", "config", "set", "--path", "mailstack:postal.image.tag", "3.3.6", "--stack", "prod"]
-    ]
+    assert host.changed == [["config", "set", "--path", "mailstack:postal.image.tag", "--stack", "prod", "3.3.6"]]
     assert "given up" in text
 
 
@@ -244,6 +244,7 @@ def test_a_change_that_belongs_in_the_settings_is_told_as_such(call: Call, host:
 
 def test_a_key_is_shown_only_when_asked_for(monkeypatch: pytest.MonkeyPatch, call: Call) -> None:
     told = {"smtp_host": "mx.example.com", "smtp_port": 25, "smtp_user": "example/apps", "smtp_keys": {"shop": KEY},
+            "smtp_starttls": True, "sender_domains": ["example.com"],
             "api_keys": {}, "api_url": "https://postal.example.com/api/v1"}  # fmt: skip
     monkeypatch.setattr(outputs, "secret_output", lambda *_: {"example/apps": told})
     where = ("credential", "show", "--server", "example/apps", "--credential", "shop")
@@ -263,7 +264,8 @@ def test_on_a_cluster_backups_are_the_databases(monkeypatch: pytest.MonkeyPatch)
 
 def test_the_log_of_a_process_is_told_or_followed_until_it_ends(call: Call, host: Host) -> None:
     assert call("logs", "worker")[1].split() == ["one", "two"]
-    assert json.loads(call("logs", "worker", "--json")[1]) == {"postal-worker-1": ["one", "two"]}
+    document = {"unseen": {}, "places": {"postal-worker-1": ["one", "two"]}}
+    assert json.loads(call("logs", "worker", "--json")[1]) == document, "as that of the relay"
     assert call("logs", "worker", "--follow")[0] == 0
     told, followed = host.asked[0][2], host.asked[-1][2]
     assert (told["process"], "follow_seconds" in told) == ("worker", False)
@@ -324,10 +326,27 @@ def test_on_a_cluster_a_worker_that_is_gone_and_a_database_that_is_away_are_told
     assert (code, json.loads(text)["processes"]) == (1, [])
 
 
-def test_on_a_cluster_the_log_is_that_of_the_pods_there_are(in_pods: Callable[[PostalPods], None]) -> None:
-    in_pods(PostalPods("web", "smtp"))
+def test_on_a_cluster_the_log_is_that_of_the_pods_there_are_and_a_process_without_one_is_named(
+    in_pods: Callable[[PostalPods], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pods = PostalPods("web", "smtp")
+    in_pods(pods)
     code, text = cluster_call("logs", "--json")
-    assert (code, [*json.loads(text)]) == (0, ["postal-web-0", "postal-smtp-0"])
+    told = json.loads(text)
+    assert (code, [*told["places"]], [*told["unseen"]]) == (1, ["postal-web-0", "postal-smtp-0"], ["worker"])
+    assert "no pod of" in told["unseen"]["worker"]
+    monkeypatch.setattr(Kubectl, "lines", lambda *_: iter(["a line"]))
+    result = CliRunner().invoke(app, ["postal", "logs", "--follow", "--stack", "prod"])
+    assert (result.exit_code, result.stdout.count("a line"), "worker: no pod of" in result.stderr) == (1, 2, True)
+
+    def starting(*arguments: str, **options: object) -> str:
+        if arguments[0] == "logs" and "postal-web-0" in arguments:
+            raise KubectlError("container is waiting to start")
+        return pods.run(*arguments, **options)
+
+    monkeypatch.setattr("mailstack.reach.kubectl.Kubectl.run", lambda _self, *of, **options: starting(*of, **options))
+    told = json.loads(cluster_call("logs", "--json")[1])
+    assert ([*told["places"]], sorted(told["unseen"])) == (["postal-smtp-0"], ["postal-web-0", "worker"])
     result = CliRunner().invoke(app, ["postal", "logs", "worker", "--stack", "prod"])
     assert (result.exit_code, "no pod of" in str(result.exception)) == (1, True)
 
@@ -363,11 +382,7 @@ def test_on_a_cluster_an_upgrade_promises_no_backup_that_nobody_makes(
     status = {**copy.deepcopy(FACTS["status"]), "image": "ghcr.io/postalserver/postal:3.3.7"}
     monkeypatch.setattr("mailstack.operate.postal.Postal.status", lambda _self: status)
 
-    def pulumi(command: list[str], **_: Any) -> subprocess.CompletedProcess[str]:
-        changed.append(command)
-        return subprocess.CompletedProcess(command, 0, "", "")
-
-    monkeypatch.setattr("cli.postal.set_config", pulumi)
+    monkeypatch.setattr(initialise, "run_pulumi", lambda arguments, *_: changed.append(arguments))
     for flags, answered in (([], 2), (["--yes"], 0)):
         result = CliRunner().invoke(app, ["postal", "upgrade", "--to", "3.3.8", "--stack", "prod", *flags])
         assert result.exit_code == answered

@@ -20,7 +20,6 @@ from mailstack.reach import operations
 from mailstack.reach.entry import Entry
 from mailstack.reach.place import Report, StoppedPlace
 from mailstack.reach.ssh import SshError
-from mailstack.settings.stackfile import StackFileError
 from tests.unit.postfix_beside import MadeUpPostfix
 from tests.unit.stack_examples import example
 
@@ -219,6 +218,30 @@ def test_a_test_message_that_is_put_off_says_where_it_is(call: Call, places: lis
     assert "relay queue delete --stack prod --id 4bJxYz" in words
 
 
+def test_a_message_that_the_relay_took_is_never_told_as_unsent(
+    call: Call, places: list[MadeUpPostfix], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who reads "unreachable" sends it again."""
+    asked, failing = places[0].run, iter([True])
+
+    def run(role: str, settings: Mapping[str, Any], *rest: Any) -> Report:
+        if settings["operation"] == "log" and next(failing, False):
+            raise SshError("relay1 was not reached over SSH: timed out")
+        return asked(role, settings, *rest)
+
+    monkeypatch.setattr(places[0], "run", run, raising=False)
+    monkeypatch.setattr("mailstack.operate.relay.PAUSE_SECONDS", 0.0)
+    one = ("test", "--to", "x@y.test", "--from", "app@example.com", "--host", "relay1")
+    assert json.loads(call(*one, "--json")[1])[0]["state"] == "sent", "one question that fails is put again"
+    failing = iter([True] * 1000)
+    code, text, _ = call(*one, "--deadline", "0s")
+    words = " ".join(text.split())
+    assert code == 1
+    assert "relay1: unknown" in words
+    assert "its log cannot be read: relay1 was not reached over SSH: timed out" in words
+    assert "relay logs --stack prod --id 4bJxYz" in words
+
+
 def test_a_sender_that_the_relay_refuses_is_told_with_the_fix(call: Call) -> None:
     code, text, _ = call("test", "--to", "x@y.test", "--from", "a@else.test", "--host", "relay1", "--json")
     [told] = json.loads(text)
@@ -235,7 +258,8 @@ def test_the_log_is_filtered_and_told_by_host(call: Call) -> None:
     code, text, told = call("logs", "--sender", "nobody@y.test")
     assert (code, text) == (0, "")
     assert "no line of the log" in told
-    assert set(json.loads(call("logs", "--json", "--since", "1h")[1])) == {"relay1", "relay2"}
+    told = json.loads(call("logs", "--json", "--since", "1h")[1])
+    assert (set(told["places"]), told["unseen"]) == ({"relay1", "relay2"}, {})
 
 
 def test_an_endless_log_is_no_document(places: list[MadeUpPostfix], capsys: pytest.CaptureFixture[str]) -> None:
@@ -258,7 +282,8 @@ def test_a_log_that_cannot_be_read_hides_no_other(
     assert (code, len(text.splitlines())) == (1, 2)
     assert "relay2 could not be asked: relay2 was not reached" in told
     code, text, _ = call("logs", "--json")
-    assert (code, set(json.loads(text))) == (1, {"relay1"})
+    assert (code, set(json.loads(text)["places"])) == (1, {"relay1"})
+    assert json.loads(text)["unseen"] == {"relay2": "relay2 was not reached over SSH: timed out"}, "machines see it too"
     code, _, told = call("logs", "--follow")
     assert code == 1
     assert "relay2: relay2 was not reached" in told
@@ -293,6 +318,9 @@ def test_a_pod_that_does_not_run_is_named_and_does_not_keep_the_others_from_bein
     code, text, told = call("queue", "flush", "--all")
     assert (code, text) == (0, "tried 2 messages\n")
     assert "relay-2 is left out" in told
+    left_out = {"relay-2": "the pod is Pending: no node has room"}
+    assert json.loads(call("queue", "hold", "--all", "--yes", "--json")[1])["left_out"] == left_out
+    assert json.loads(call("queue", "hold", "--all", "--yes", "--json")[1])["left_out"] == left_out, "with none, too"
     monkeypatch.setattr(Entry, "relay", lambda _self, **_: [stopped])
     result = CliRunner().invoke(app, ["relay", "queue", "flush", "--all", "--stack", "prod"])
     assert "the pod is Pending" in str(result.exception)
@@ -325,6 +353,24 @@ def test_what_no_message_can_have_is_a_wrong_call_and_not_an_empty_answer(
     assert left(places) == {"1", "2", "3"}
 
 
+@pytest.mark.parametrize("held", ["b@xn--exmple-cua.test", "b@exämple.test"])
+def test_an_internationalised_domain_is_found_in_either_form(
+    call: Call, places: list[MadeUpPostfix], held: str
+) -> None:
+    places[0].add("AAAAAAAAAAA5", held, DOWN)
+    assert call("queue", "hold", "--recipient", "@exämple.test", "--yes")[1] == "held 1 message\n"
+    assert call("queue", "delete", "--recipient", "b@exämple.test", "--yes")[1] == "deleted 1 message\n"
+    assert left(places) == {"1", "2", "3"}
+
+
+def test_an_internationalised_domain_is_written_to_as_dns_has_it(call: Call, places: list[MadeUpPostfix]) -> None:
+    code, text, _ = call("test", "--to", "info@exämple.test", "--from", "app@example.com", "--host", "relay1")
+    assert (code, "relay1: sent" in text) == (0, True)
+    assert "to=<info@xn--exmple-cua.test>" in places[0].lines[-1]
+    code, _, told = call("test", "--to", "jörg@example.com")
+    assert (code, "with ASCII letters alone before the @" in told) == (2, True)
+
+
 def test_a_bounce_is_chosen_by_its_sender(call: Call, places: list[MadeUpPostfix]) -> None:
     places[0].messages["AAAAAAAAAAA1"]["sender"] = ""
     assert call("queue", "delete", "--sender", "<>", "--yes")[1] == "deleted 1 message\n"
@@ -350,55 +396,6 @@ def test_a_log_that_nobody_could_read_is_an_error_for_machines(
     assert main(["relay", "logs", "--stack", "prod", "--json"]) == 1
     told = json.loads(capsys.readouterr().out)["error"]
     assert told.splitlines()[0] == "relay1 could not be asked: relay2 was not reached over SSH: timed out"
-
-
-class Configured:
-    """A place that tells what its Postfix runs by, and differs where ``declared`` is compared."""
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-
-    def run(self, _role: str, settings: Mapping[str, Any], *_: object) -> Report:
-        differences = (
-            [{"parameter": "mynetworks", "declared": "a", "effective": "b"}] if "declared" in settings else None
-        )
-        told = {"version": "3.7.11", "configuration": {"myhostname": self.name}, "differences": differences}
-        return Report(place=self.name, changed=(), facts=told)
-
-
-def test_the_configuration_is_told_of_each_host_that_answers(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
-    plan = load_plan(example())
-    monkeypatch.setattr("mailstack.reach.entry.Entry.plan", plan)
-    one, two = Configured("relay1"), Configured("relay2")
-    monkeypatch.setattr(Entry, "relay", lambda _self, **_: [one, two])
-    code, text, _ = call("show-config")
-    assert (code, text.count("# mynetworks is not as declared")) == (2, 2)
-    monkeypatch.setattr(two, "run", away)
-    code, text, _ = call("show-config")
-    assert code == 1
-    assert "myhostname = relay1" in text
-    assert "# relay2 could not be asked: relay2 was not reached" in text
-    found = json.loads(call("show-config", "--json")[1])
-    assert [(each["place"], bool(each["error"])) for each in found] == [("relay1", False), ("relay2", True)]
-    assert found[0].keys() == found[1].keys(), "a program finds the same everywhere"
-
-
-def test_with_a_key_of_ones_own_the_configuration_is_shown_and_only_not_compared(
-    call: Call, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    def locked(_entry: Entry) -> None:
-        raise StackFileError("incorrect passphrase")
-
-    monkeypatch.setattr("mailstack.reach.entry.Entry.plan", property(locked))
-    monkeypatch.setattr(Entry, "relay", lambda _self, **_: [Configured("relay1")])
-    key = tmp_path / "key"
-    key.write_text("KEY")
-    code, text, told = call("show-config", "--identity", str(key))
-    assert (code, "myhostname = relay1" in text) == (0, True)
-    assert "not compared with what is declared: incorrect passphrase" in told
-    assert "as declared" not in text, "what was not compared is not said to be right"
-    result = CliRunner().invoke(app, ["relay", "show-config", "--stack", "prod"])
-    assert isinstance(result.exception, StackFileError)
 
 
 @pytest.mark.parametrize("kind", ["ssh-ed25519", "ecdsa-sha2-nistp256", "sk-ssh-ed25519@openssh.com"])

@@ -296,6 +296,21 @@ def test_a_step_is_written_into_the_file_that_the_entry_stands_in_and_nothing_el
     assert len(before) == len(after)
 
 
+def test_an_internationalised_domain_is_known_in_either_form(filed: FileStack, monkeypatch: pytest.MonkeyPatch) -> None:
+    filed.file.write_text(FILE.replace("name: example.org", "name: Bücher.example.org", 1))
+    assert filed.rotate(domain="xn--bcher-kva.example.org", check=True) == 0
+    assert "2 domains (example.com, xn--bcher-kva.example.org)" in filed.said[1]
+    asked: list[str] = []
+
+    def step(_stack: str, domain: str, **_: Any) -> int:
+        asked.append(domain)
+        return 0
+
+    monkeypatch.setattr("cli.dkim.rotate", step)
+    assert main(["rotate", "dkim", "--stack", "prod", "--domain", "Bücher.Example.org"]) == 0
+    assert asked == ["xn--bcher-kva.example.org"]
+
+
 @pytest.mark.slow
 def test_a_whole_rotation_in_a_file_ends_without_the_old_key(filed: FileStack) -> None:
     published, signing, revoked, removed = filed.to_the_end("shop.example.org")

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,9 +10,14 @@ from typer.testing import CliRunner
 
 from cli.main import app, main
 from mailstack.operate import sending as sending_module
+from mailstack.operate.relay import Tried
 from mailstack.operate.sending import NoWayError, Sending, Way, choose, compose, message_id_of, send
-from mailstack.reach import outputs
+from mailstack.plan import load_plan
+from mailstack.plan.operations import operations_text
+from mailstack.reach import operations, outputs
+from mailstack.reach.entry import Entry
 from tests.unit.name_server import LOOPBACK
+from tests.unit.stack_examples import example
 from tests.unit.test_verify_message import postal
 from tests.unit.verify_world import Pki, SmtpStandin, free_port
 
@@ -172,11 +178,69 @@ def test_the_command_tells_one_document_and_no_key(monkeypatch: pytest.MonkeyPat
     assert KEY not in result.stdout + result.stderr
 
 
+@pytest.mark.parametrize("told", [{"company/apps": {"smtp_host": "mx.example.com"}}, {"company/apps": None}, "odd"])
+def test_an_output_of_another_version_is_told_as_that(
+    told: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(outputs, "secret_output", lambda *_: told)
+    assert main(["send", "--stack", "prod", "--from", FROM, "--to", TO, "--via", "api", "--json"]) == 1
+    said = json.loads(capsys.readouterr().out)["error"]
+    assert "written by another version of this project; run `pulumi up`" in said
+    call = ["postal", "credential", "show", "--stack", "prod", "--server", "company/apps", "--credential", "shop"]
+    assert main(call) == 1
+    assert "written by another version" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_a_file_of_this_machine_is_sent_with_the_lines_of_mail(
+    end: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Editors end lines with LF alone; servers that look for smuggled mail refuse those (RFC 5321 §2.3.8)."""
+    message = tmp_path / "m.eml"
+    message.write_bytes(end.join(("Subject: a", "", "one", ".", "caf\xe9", "")).encode("latin-1"))
+    sent: list[bytes] = []
+
+    def send(_way: Way, what: Sending, **_: Any) -> list[Any]:
+        sent.append(what.message)
+        return []
+
+    monkeypatch.setattr(outputs, "secret_output", lambda *_: SERVERS)
+    monkeypatch.setattr(sending_module, "send", send)
+    assert main(["send", "--stack", "prod", "--from", FROM, "--to", TO, "--via", "smtp", "--eml", str(message)]) == 0
+    assert sent == [b"Subject: a\r\n\r\none\r\n.\r\ncaf\xe9\r\n"]
+
+
+@pytest.mark.parametrize(
+    ("state", "flags", "code", "outcome", "fix"),
+    [
+        ("unknown", [], 1, "unknown", "do not send it again: `mailstack relay logs --stack prod --id 4bJx` tells"),
+        ("unknown", ["--wait", "0s"], 0, "accepted", None),
+        ("unreachable", [], 1, "unreachable", "`mailstack status --stack prod` shows what answers"),
+        ("sent", [], 0, "sent", None),
+    ],
+)
+def test_by_the_relay_every_end_but_a_good_one_has_a_fix(
+    state: Any, flags: list[str], code: int, outcome: str, fix: str | None,
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    tried = Tried(place="relay1", state=state, message_id="", seconds=1.0, queue_id="4bJx")
+    monkeypatch.setattr(operations, "stack_output", lambda *_: operations_text(load_plan(example())))
+    monkeypatch.setattr(Entry, "relay", lambda _self, **_: [None])
+    monkeypatch.setattr("mailstack.operate.relay.deliver", lambda *_, **__: tried)
+    call = ["send", "--stack", "prod", "--from", FROM, "--to", "info@exämple.test", "--via", "relay", "--json", *flags]
+    assert main(call) == code
+    [told] = json.loads(capsys.readouterr().out)
+    assert (told["outcome"], told["recipient"]) == (outcome, "info@xn--exmple-cua.test")
+    assert told["fix"] is None if fix is None else told["fix"].startswith(fix)
+
+
 @pytest.mark.parametrize("via", ["smtp", "api"])
 @pytest.mark.parametrize(
     ("flags", "said"),
     [
         (["--subject", "two\nlines"], "--subject is one line"),
+        (["--subject", "caf\udce9"], "--subject is no UTF-8"),
+        (["--body", "caf\udce9"], "--body is no UTF-8"),
         (["--ca", "not-there.pem"], "--ca not-there.pem cannot be read: No such file or directory"),
         (["--ca", "README.md"], "--ca README.md cannot be read: no certificate (PEM) is in it"),
         (["--eml", "not-there.eml"], "--eml not-there.eml cannot be read"),

@@ -54,7 +54,10 @@ RUN_BY = {
     "mailstack postal user list": POSTAL,
     **{f"mailstack relay {name}": RELAY for name in ("logs", "test")},
     "mailstack relay queue": RELAY,
-    "mailstack relay show-config": (*RELAY, "tests/engine/test_docker_placement.py"),
+    "mailstack relay show-config": (
+        "tests/unit/test_relay_configuration.py",
+        "tests/engine/test_docker_placement.py",
+    ),
     **{f"mailstack relay queue {name}": RELAY for name in ("delete", "flush", "hold", "list", "release")},
     "mailstack rehearse": ("tests/unit/test_command_line.py",),
     "mailstack rotate certificate": ("tests/unit/test_rotate_secrets.py",),
