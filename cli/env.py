@@ -117,7 +117,7 @@ def env(
             raise typer.BadParameter(f"{option} goes with --format {Format.K8S_SECRET.value}")
     if namespace is not None and selector is not None:
         raise typer.BadParameter("--namespace names one namespace and --selector asks for many; one of them")
-    if out is not None and (out == Path("-") or (out.exists() and not out.is_file())):
+    if out is not None and (out == Path("-") or _is_something_else(out)):
         raise typer.BadParameter(f"--out {out} is no file; for standard output leave it away")
     found = application(
         _outputs(stack, from_json), via=None if via is None else via.value, server=server, credential=credential
@@ -191,6 +191,13 @@ def _print(text: str) -> None:
         raise RuntimeError(f"standard output cannot be written: {error.strerror}; it is not whole") from None
 
 
+def _is_something_else(out: Path) -> bool:
+    try:
+        return out.exists() and not out.is_file()
+    except OSError:
+        return False  # who writes it says why it cannot be
+
+
 def _write(out: Path, text: str) -> None:
     from mailstack.reach.files import PRIVATE, write_whole
 
@@ -205,9 +212,9 @@ def _changes(out: Path) -> Iterator[str]:
 
     Who made them beforehand, in a folder of everybody's, would say where secrets go.
     """
-    if out.is_symlink():
-        yield f"{out} was a link to {out.readlink()}, which stays as it is; now it is a file of its own"
-    with suppress(FileNotFoundError):
+    with suppress(OSError):
+        if out.is_symlink():
+            yield f"{out} was a link to {out.readlink()}, which stays as it is; now it is a file of its own"
         owner = out.lstat().st_uid
         if owner != os.geteuid():
             yield f"{out} was of user {owner} and is yours now: `chown {owner} {out}` if that one is to read it"
@@ -217,7 +224,7 @@ def _for_git(out: Path) -> bool:
     """Tell whether git would take the file: in a checkout, and not ignored."""
     try:
         asked = subprocess.run(
-            ["git", "check-ignore", "-q", out.name], cwd=out.absolute().parent, capture_output=True, check=False
+            ["git", "check-ignore", "-q", "--", out.name], cwd=out.absolute().parent, capture_output=True, check=False
         )
     except OSError:
         return False

@@ -98,9 +98,15 @@ def from_environment(told: Mapping[str, str]) -> Mail:
 
 
 def from_outputs(outputs: Mapping[str, Any], name: str) -> Mail:
-    """Return what the outputs of a stack say of Postal's mail server ``name`` (empty: the first)."""
-    servers = outputs["mail_servers"]
-    server = servers[name or next(iter(servers))]
+    """Return what the outputs of a stack say of Postal's mail server ``name`` (empty: the first). Raises Refused."""
+    if not isinstance(outputs, Mapping):
+        raise Refused("these are no outputs: write them with `pulumi stack output --json --show-secrets`")
+    servers = outputs.get("mail_servers") or {}
+    if "[secret]" in json.dumps(servers):
+        raise Refused("the outputs hide their secrets: write them with `pulumi stack output --json --show-secrets`")
+    server = servers.get(name or next(iter(servers), ""))
+    if server is None:
+        raise Refused(f"the outputs have no mail server {name or 'of Postal'}, but {', '.join(servers) or 'none'}")
     return Mail(
         hosts=(server["smtp_host"],),
         port=server["smtp_port"],
@@ -110,7 +116,7 @@ def from_outputs(outputs: Mapping[str, Any], name: str) -> Mail:
         password=next(iter(server["smtp_keys"].values()), ""),
         api_url=server["api_url"],
         api_key=next(iter(server["api_keys"].values()), ""),
-        from_email=f"noreply@{server['sender_domains'][0]}",
+        from_email=f"noreply@{server['sender_domains'][0]}" if server["sender_domains"] else "",
         from_name="",
     )
 
@@ -254,7 +260,9 @@ def _connected(mail: Mail, host: str) -> smtplib.SMTP:
 
 def _answered(code: int, text: "bytes | str") -> Exception:
     words = text.decode(errors="replace") if isinstance(text, bytes) else text
-    return (Refused if code >= 500 else NotNow)(f"{code} {words}")
+    if code < 0:
+        return Refused(f"does not answer like an SMTP server: {words}")
+    return (NotNow if 400 <= code < 500 else Refused)(f"{code} {words}")
 
 
 # --- again ----------------------------------------------------------------------------------------------------------
@@ -293,8 +301,13 @@ def main() -> int:
     parser.add_argument("--first-wait", type=float, default=2, help="seconds before the second try; later ones double")
     options = parser.parse_args()
 
-    told = None if options.outputs is None else json.loads(options.outputs.read_text())
-    mail = from_environment(os.environ) if told is None else from_outputs(told, options.server)
+    try:
+        told = None if options.outputs is None else json.loads(options.outputs.read_text())
+        mail = from_environment(os.environ) if told is None else from_outputs(told, options.server)
+    except (OSError, ValueError) as error:
+        parser.error(f"{options.outputs or 'SMTP_PORT'} cannot be used: {error}")
+    except Refused as error:
+        parser.error(str(error))
     sender = options.sender or mail.from_email
     if not sender:
         parser.error("--from ADDRESS is needed, or SMTP_FROM_EMAIL")  # without one it would be a bounce

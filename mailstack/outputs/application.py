@@ -95,8 +95,9 @@ def _relay(outputs: Mapping[str, Any]) -> Application:
     if len(hosts) > 1:
         variables["SMTP_HOSTS"] = ",".join(hosts)
     snippet = yaml.safe_load(outputs.get("compose_snippet") or "{}")
+    here = "" if hosts or not listed else ", which only its own host reaches (relay.client_networks lets others in)"
     return Application(
-        about="the relay, without a login",
+        about=f"the relay, without a login{here}",
         variables=variables,
         networks=snippet.get("networks", {}),
         namespace_labels=outputs.get("smtp_client_namespace_labels") or {},

@@ -193,7 +193,10 @@ def _hosts(plan: Plan) -> Iterator[HostTarget]:
     pools = () if settings.postal is None else settings.postal.ip_pools
     speaking = {settings.relay.hostname}
     for one in (address for pool in pools for address in pool.addresses):
-        found.setdefault(one.hostname, []).extend(ip for ip in (one.ipv4, one.ipv6) if ip is not None)
+        # One behind NAT is sent from by another, which nobody sees here.
+        seen = [ip for ip in (one.ipv4, one.ipv6) if ip is not None and not _inside(ip)]
+        if seen:
+            found.setdefault(one.hostname, []).extend(seen)
         speaking.add(one.hostname)
     listeners = dict(_listeners(plan))
     served = frozenset(() if plan.caddy is None else plan.caddy.definition.names)

@@ -9,7 +9,7 @@ from mailstack.policy.model import Level, Policy, Resource, Seen, Unclear
 from mailstack.policy.pods import pod_spec, pods_are_unknown, pods_containers
 from mailstack.policy.wire import UNKNOWN, has_unknown, mappings, text_of, within
 
-__all__ = ["NO_PUBLIC_ADMIN"]
+__all__ = ["NO_PUBLIC_ADMIN", "holds_everybody"]
 
 # SMTP, DNS, HTTP, HTTPS, submission. Whatever else is open to all is a mistake.
 FOR_ALL = frozenset({25, 53, 80, 443, 465, 587})
@@ -50,7 +50,7 @@ def _shown(resource: Resource) -> Iterator[str]:
             if _is_public(text):
                 yield f"{key} is {text}: {meaning}"
     for key, text in resource.shown("metrics/networks"):
-        if _holds_everybody(text):
+        if holds_everybody(text):
             yield f"{key} is {text}: everybody may read the relay's metrics"
 
 
@@ -74,7 +74,9 @@ def _swarm(resource: Resource) -> Iterator[str]:
 
 
 def _published(port: Mapping[str, Any], names: tuple[str, str], address: Any) -> Iterator[str]:
-    shown = {_number(port.get(name)) for name in names} - {None} - FOR_ALL
+    inside, outside = (_number(port.get(name)) for name in names)
+    # Where nobody says which, any port outside leads to it.
+    shown = ({outside or inside} - {None} - FOR_ALL) | ({inside} & INNER)
     if shown and not has_unknown(dict(port)) and _is_public(text_of(address) or EVERYWHERE):
         text = ", ".join(sorted(map(str, shown)))
         yield f"port {text} of the container is published on every address"
@@ -89,12 +91,12 @@ def _firewall(resource: Resource) -> Iterator[str]:
             openings.setdefault((found[1], found[2]), set()).add(found[3])
     for (port, protocol), told in openings.items():
         sources = [text for _, text in resource.shown(f"firewall/allow/{port} {protocol}/sources")]
-        everybody = "sources" not in told or any(_holds_everybody(text) for text in sources)
+        everybody = "sources" not in told or any(holds_everybody(text) for text in sources)
         if everybody and int(port) not in FOR_ALL:
             yield f"the firewall opens {port}/{protocol} to everybody"
 
 
-def _holds_everybody(text: str) -> bool:
+def holds_everybody(text: str) -> bool:
     """Tell whether a list of networks holds one that is no neighbourhood any more: half of everybody is everybody."""
     return any(_is_vast(network.strip()) for network in text.split(","))
 
@@ -118,7 +120,7 @@ def _service(resource: Resource) -> Iterator[str]:
     ranges = spec.get("loadBalancerSourceRanges")
     if text_of(spec.get("type")) not in {"LoadBalancer", "NodePort"} and not spec.get("externalIPs"):
         return
-    if isinstance(ranges, list) and ranges and not any(_holds_everybody(str(one)) for one in ranges):
+    if isinstance(ranges, list) and ranges and not any(holds_everybody(str(one)) for one in ranges):
         return
     for port in resource.entries("spec", "ports"):
         number, target = _number(port.get("port")), port.get("targetPort")
@@ -138,7 +140,7 @@ def _network_policy(resource: Resource) -> Iterator[str]:
             continue
         peers, ports = mappings(rule.get("from")), mappings(rule.get("ports"))
         blocks = [str(within(peer, "ipBlock", "cidr")) for peer in peers]
-        if peers and not any(_holds_everybody(block) for block in blocks):
+        if peers and not any(holds_everybody(block) for block in blocks):
             continue
         if not ports or any(port.get("port") is None for port in ports):
             yield "the NetworkPolicy lets everybody reach every port of its pods"
@@ -194,7 +196,7 @@ def _is_public(text: str) -> bool:
         address = ipaddress.ip_address(text.strip("[]"))
     except ValueError:
         return False
-    return address.is_unspecified or not (address.is_private or address.is_link_local)
+    return address.is_unspecified or address.is_global
 
 
 def _number(value: Any) -> int | None:

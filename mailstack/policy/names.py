@@ -109,7 +109,7 @@ NOT_PROXIED = Policy(
     description="No record of the mail stack hides behind Cloudflare's proxy.",
     level=Level.MANDATORY,
     source="https://developers.cloudflare.com/dns/proxy-status/",
-    remedy="set proxied to false; a web site of the same name needs a name of its own",
+    remedy="set proxied to false; a web site gets a name of its own, and that record stands in the policy's `except`",
     check=_not_proxied,
 )
 DMARC = Policy(

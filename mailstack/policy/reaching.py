@@ -17,7 +17,7 @@ OF_A_ROLE = re.compile(re.escape(command_line("remove", 0)).removesuffix("0") + 
 DESTROYS = re.compile(
     r"\brm\b[^|;&\n]*\s(-\w*r\w*\b|--recursive)|\bfind\b.*\s-delete\b|\bmkfs|\bwipefs\b|\bshred\b|\bblkdiscard\b|\bdd\b.*\bof="
     r"|\btruncate\b|\bdrop\s+(database|schema|table)\b|\bpostsuper\b.*\s-d|\blv(remove|reduce)\b|\bzfs\s+destroy\b"
-    r"|\bmysqladmin\b.*\bdrop\b|\bapt(-get)?\b.*\bpurge\b|\b(docker|podman)\b.*\brm\s+(-\w*v\b|--volumes)"
+    r"|\bmysqladmin\b.*\bdrop\b|\bapt(-get)?\b.*\bpurge\b|\b(docker|podman)\b.*(?<!-)\brm\s+(-\w*v\b|--volumes)"
     r"|\b(docker|podman)\b.*\b(volume\s+(rm|prune)|system\s+prune|down\b.*(\s-v\b|--volumes))"
     r"|\bkubectl\b.*\bdelete\b.*\b(pvc?|persistentvolume\w*|namespaces?|ns|statefulsets?|secrets?)\b"
     r"|\brmtree\b|\buserdel\b.*\s(-\w*r|--remove)|\bdelete\s+from\b|\bdropdb\b|\bflush(all|db)\b|\b[vp]gremove\b"
@@ -28,7 +28,9 @@ DESTROYS = re.compile(
 
 # ssh in a command of somebody's own: each of these takes whatever key comes.
 ANY_KEY = re.compile(
-    r"StrictHostKeyChecking[=\s]*(no|off|accept-new)\b|UserKnownHostsFile[=\s]*/dev/null", re.IGNORECASE
+    r"StrictHostKeyChecking[=\s]*(no|off|accept-new)\b|UserKnownHostsFile[=\s]*/dev/null"
+    r"|ANSIBLE_HOST_KEY_CHECKING[=:'\s]*(false|no|0)\b",
+    re.IGNORECASE,
 )
 
 
@@ -41,7 +43,7 @@ def _host_keys(resource: Resource, _seen: Seen, _config: Mapping[str, Any]) -> I
             if found and found.get("hostKey") in (None, "", NOT_PINNED):
                 yield f"connects to {place} {found.get('host')} without hostKey: whoever answers first is trusted"
     if resource.type.startswith("command:"):
-        for name in ("create", "update", "delete"):
+        for name in ("create", "update", "delete", "environment", "interpreter"):
             loose = ANY_KEY.search(str(resource.inputs.get(name) or ""))
             if loose is not None:
                 yield f"{name} has {loose.group()}: whoever answers is trusted"

@@ -19,10 +19,12 @@ ALWAYS: Mapping[str, tuple[str, ...]] = {
     "pulumi:providers:kubernetes": ("kubeconfig",),
     "pulumi:providers:docker": ("keyMaterial",),
     "kubernetes:core/v1:Secret": ("data", "stringData"),
+    "docker:index/secret:Secret": ("data",),
+    "docker-build:index:Image": ("secrets",),
 }
 # The last part of an input's name. `... version` counts changes, `..._file` and `..._maps` say where.
 NAMED = re.compile(
-    r"\w*(password|passwd|passphrase)|(\w+_)?(secret|token|api_?key|private_?key|signing_key|secret_key|kubeconfig"
+    r"\w*(password|passwd|passphrase)|(\w+_)?pass|\w+_pwd|(\w+_)?(secret|token|api_?key|private_?key|signing_key|secret_key|kubeconfig"
     r"|access_key|key_material|credential)",
     re.IGNORECASE,
 )
@@ -33,9 +35,11 @@ HEADINGS = ("credentials/", "user_passwords/", "registry_passwords/", "dkim/")
 # What stands there where there is no secret: how somebody logs in without one.
 TOLD = frozenset({"", "of the SSH agent", "yes", "no"})
 LOOKS_SECRET = re.compile(
-    r"-----BEGIN [A-Z ]*PRIVATE KEY-----|\bSG\.[\w-]{16,}\.[\w-]{16,}|\bAKIA[0-9A-Z]{16}\b|\bgh[pousr]_\w{36}"
-    r"|\bkey-[0-9a-f]{32}\b|\bxox[abp]-[\w-]{10,}|\bAIza[\w-]{35}|\b[a-z][a-z0-9+.-]*://[^\s/:@]+:[^\s/@]+@"
+    r"-----BEGIN [A-Z ]*PRIVATE KEY( BLOCK)?-----|\bSG\.[\w-]{16,}\.[\w-]{16,}|\bAKIA[0-9A-Z]{16}\b|\bgh[pousr]_\w{36}"
+    r"|\bkey-[0-9a-f]{32}\b|\bxox[abp]-[\w-]{10,}|\bAIza[\w-]{35}|\b[a-z][a-z0-9+.-]*://[^\s/:@]+:(?!\$[({]\w+[)}]@)[^\s/@]+@"
 )
+# Filled in where it runs, by Kubernetes or a shell: the secret stands elsewhere.
+FILLED_IN = re.compile(r"\$(\(\w+\)|\{\w+\})")
 
 
 # Of what is run: NAME=VALUE and --name VALUE. A value that begins with $ or / is in a variable or a file.
@@ -46,7 +50,7 @@ RUN = frozenset({"create", "update", "delete", "args", "command", "entrypoints"}
 
 
 def _secrets(resource: Resource, _seen: Seen, _config: Mapping[str, Any]) -> Iterator[str]:
-    always = ALWAYS.get(resource.type, ())
+    always = ALWAYS.get(resource.type.removesuffix("Patch"), ())
     yield from (Unclear(name) for name in always if has_unknown(resource.marked.get(name)))
     for path, value in _texts(resource.marked):
         where = ".".join(path)
@@ -97,7 +101,7 @@ def _texts(value: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, 
 
 
 def _is_named(path: tuple[str, ...], value: str) -> bool:
-    if value in TOLD:
+    if value in TOLD or FILLED_IN.fullmatch(value):
         return False
     last = path[-1]
     if len(path) == 1 and "/" in last:  # of a component

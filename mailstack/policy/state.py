@@ -11,8 +11,13 @@ from mailstack.policy.wire import mappings, text_of
 __all__ = ["STATE"]
 
 CLAIM = "kubernetes:core/v1:PersistentVolumeClaim"
-# Volumes of every provider are called so; of a zone every record goes with it.
-HOLDS = re.compile(rf"{CLAIM}|kubernetes:core/v1:PersistentVolume|.*:Volume|cloudflare:index/zone:Zone")
+# Volumes, zones and databases of the usual providers are called so; of a zone every record goes with it.
+HOLDS = re.compile(
+    rf"{CLAIM}|kubernetes:core/v1:PersistentVolume|.*:(Volume|Zone|ManagedZone|DatabaseInstance|DatabaseCluster)"
+    r"|aws:rds/(instance:Instance|cluster:Cluster)"
+)
+# Volumes that go with their pod.
+PASSING = {"emptyDir", "ephemeral"}
 # Where accepted mail, Postal's mail and keys, and certificates are.
 DATA = ("/var/spool/postfix", "/var/lib/mysql", "/var/lib/postgresql")
 # Of our components: settings by which data goes with the resource.
@@ -31,6 +36,8 @@ def _state(resource: Resource, seen: Seen, _config: Mapping[str, Any]) -> Iterat
             )
         else:
             yield "holds data and goes with the stack: it is neither protected nor retained on delete"
+    elif resource.type == CLAIM:
+        yield from _namespace_goes(resource, seen, "the claim goes")
     for name, (value, meaning) in GOING.items():
         for key, text in resource.shown(name):
             if text == value:
@@ -54,12 +61,12 @@ def _workload(resource: Resource, seen: Seen) -> Iterator[str]:
         yield from _claims(resource, seen)
     kept = {}
     for volume in mappings(pod_spec(resource).get("volumes")):
-        kept[text_of(volume.get("name"))] = "emptyDir" not in volume
+        kept[text_of(volume.get("name"))] = not PASSING & volume.keys()
     for container in pods_containers(resource):
         for mount in mappings(container.get("volumeMounts")):
             path = text_of(mount.get("mountPath"))
             if path.startswith(DATA) and not kept.get(text_of(mount.get("name")), True):
-                yield f"container {container.get('name')} keeps {path} in an emptyDir, which goes with its pod"
+                yield f"container {container.get('name')} keeps {path} in a volume that goes with its pod"
 
 
 def _claims(resource: Resource, seen: Seen) -> Iterator[str]:
@@ -67,9 +74,13 @@ def _claims(resource: Resource, seen: Seen) -> Iterator[str]:
     for when, what in (("whenDeleted", "with the StatefulSet"), ("whenScaled", "with fewer pods")):
         if retention.get(when) == "Delete":
             yield f"its volume claims go {what} ({when} is Delete)"
+    yield from _namespace_goes(resource, seen, "its volume claims go")
+
+
+def _namespace_goes(resource: Resource, seen: Seen, what: str) -> Iterator[str]:
     namespace = text_of(resource.mapping("metadata").get("namespace"))
     if seen.namespaces.get(namespace) is False:
-        yield f"its volume claims go with namespace {namespace}, which the stack made and does not retain"
+        yield f"{what} with namespace {namespace}, which the stack made and does not retain"
 
 
 STATE = Policy(

@@ -13,12 +13,14 @@ __all__ = ["WEAK_TLS"]
 # RFC 7817 §3: the name in the certificate is compared. encrypt and may take any certificate.
 CHECKED = frozenset({"verify", "secure"})
 OPTION = re.compile(r"-o (\w+)=(\S+)")
-LINE = re.compile(r"^(\w+) = (.*)$", re.MULTILINE)
+# Postfix takes spaces around the equals sign and does without.
+LINE = re.compile(r"^(\w+)[ \t]*=[ \t]*(.*)$", re.MULTILINE)
 # What old and new Postfix call "TLS 1.2 or newer"; in the plan it is a value of the host.
 OF_THE_HOST = "(tls_protocols of the host)"
 OLD = ("SSLv2", "SSLv3", "TLSv1", "TLSv1.1")
 # Postal checks the certificate with these two only (mailstack/postal/relays.py).
-UNCHECKED = re.compile(r"""insecure-skip-tls-verify["']?:\s*true""")
+UNCHECKED = re.compile(r"""insecure-skip-tls-verify["']?\s*:\s*["']?true""", re.IGNORECASE)
+CLEAR = re.compile(r"""\bserver["']?\s*:\s*["']?http://(?!127\.|localhost\b|\[::1\])""")
 # Grades and words of OpenSSL by which a checked connection may still be read by others, or by anybody's key.
 CIPHERS = re.compile(r"(smtpd?|lmtp)_tls_(mandatory_)?ciphers")
 CIPHER_LIST = re.compile(r"tls_(high|medium|low|export|null)_cipherlist")
@@ -59,13 +61,17 @@ def _elsewhere(resource: Resource) -> Iterator[str]:
         yield f"the Docker engine at {inputs['host']} is asked without TLS: whoever reaches it is root there"
     if inputs.get("kubeconfig") is UNKNOWN:
         yield Unclear("kubeconfig")
-    if resource.type == "pulumi:providers:kubernetes" and UNCHECKED.search(str(inputs.get("kubeconfig") or "")):
-        yield "kubeconfig has insecure-skip-tls-verify: whoever answers gets the login to the cluster"
+    if resource.type == "pulumi:providers:kubernetes":
+        kubeconfig = str(inputs.get("kubeconfig") or "")
+        if UNCHECKED.search(kubeconfig):
+            yield "kubeconfig has insecure-skip-tls-verify: whoever answers gets the login to the cluster"
+        if CLEAR.search(kubeconfig):
+            yield "kubeconfig asks the cluster by http: the login to it travels in clear"
     if resource.type == "cloudflare:index/zoneSetting:ZoneSetting":
         name, value = text_of(inputs.get("settingId")), str(inputs.get("value"))
         if (name, value) in ZONE_SETTINGS:
             yield f"zone setting {name} is {value}: {ZONE_SETTINGS[name, value]}"
-    if resource.type == "kubernetes:core/v1:ConfigMap":
+    if resource.type.removesuffix("Patch") == "kubernetes:core/v1:ConfigMap":
         for key, text in resource.mapping("data").items():
             for name, value in LINE.findall(text if isinstance(text, str) else ""):
                 yield from (f"{key}: {sentence}" for sentence in _line(name, value))

@@ -3,7 +3,9 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from mailstack.policy.exposure import holds_everybody
 from mailstack.policy.model import Level, Policy, Resource, Seen
+from mailstack.policy.wire import text_of
 
 __all__ = ["WORKSPACE"]
 
@@ -14,7 +16,10 @@ def _workspace(resource: Resource, _seen: Seen, _config: Mapping[str, Any]) -> I
     inputs = resource.inputs
     if inputs.get("rule/allowed_senders") == "any-address":
         yield "rule/allowed_senders is any-address: a stolen relay could send in anyone's name"
-    if not inputs.get("rule/ip_ranges") and inputs.get("rule/require_smtp_auth") != "yes":
+    ranges = text_of(inputs.get("rule/ip_ranges"))
+    if holds_everybody(ranges):
+        yield f"rule/ip_ranges is {ranges}: whoever reaches Google may relay"
+    if not ranges and inputs.get("rule/require_smtp_auth") != "yes":
         yield "the rule names neither addresses nor a login: whoever reaches Google may relay"
 
 

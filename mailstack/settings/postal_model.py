@@ -238,7 +238,7 @@ class Organization(Section):
 class IpPoolAddress(Section):
     """One sending address of a pool."""
 
-    ipv4: Ipv4 = Field(description="Address of the host.")
+    ipv4: Ipv4 = Field(description="Address that the host itself has: behind NAT the private one.")
     ipv6: Ipv6 | None = Field(default=None, description="Its IPv6 twin.")
     hostname: HostName = Field(description="EHLO name from there.")
     priority: int = Field(default=100, ge=0, le=100, description="Share of the mail.")

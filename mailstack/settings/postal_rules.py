@@ -16,7 +16,8 @@ from mailstack.settings.names import (
     route_domain,
     track_domain,
 )
-from mailstack.settings.postal_model import MailServer, Postal, slug
+from mailstack.settings.postal_model import MailServer, Postal
+from mailstack.settings.postal_pools_rules import pools
 from mailstack.settings.problems import Problem, not_a_host, one_of
 
 __all__ = ["POSTAL_RULES"]
@@ -384,23 +385,6 @@ def _network(settings: Settings, postal: Postal) -> Iterator[Problem]:
                 )
 
 
-def _pools(_settings: Settings, postal: Postal) -> Iterator[Problem]:
-    names = [pool.name for pool in postal.ip_pools]
-    yield from _twice("postal.ip_pools", "name", (slug(name) for name in names))
-    if sum(pool.default for pool in postal.ip_pools) > 1:
-        yield Problem(
-            field="postal.ip_pools", value="default", rule="only one pool can be the default", fix="keep one default"
-        )
-    for label, server in postal.mail_servers:
-        if server.ip_pool is not None and server.ip_pool not in names:
-            yield Problem(
-                field="postal.organizations",
-                value=f"{label}: ip_pool {server.ip_pool}",
-                rule="must name one of ip_pools",
-                fix=one_of(names, server.ip_pool) if names else "declare the pool, or remove the key",
-            )
-
-
 def _tls(settings: Settings, postal: Postal) -> Iterator[Problem]:
     if postal.placement != "vm":
         return  # certificates are the cluster's: see postal_kubernetes_rules
@@ -439,7 +423,7 @@ POSTAL_RULES: tuple[Callable[[Settings, Postal], Iterator[Problem]], ...] = (
     _acceptance,
     _database,
     _network,
-    _pools,
+    pools,
     _tls,
     _config,
 )

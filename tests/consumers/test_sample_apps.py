@@ -1,6 +1,7 @@
 """The sample applications send by SMTP and by API, and do the right thing about each failure: the same in both."""
 
 import base64
+import json
 import os
 import socket
 import ssl
@@ -203,14 +204,15 @@ def test_a_message_that_was_taken_is_not_sent_again_because_of_the_farewell(app:
     assert len(server.offered) == 1
 
 
-def closing_port() -> socket.socket:
-    """A port whose connections end at once, as those of a server that is being restarted."""
+def closing_port(words: bytes = b"") -> socket.socket:
+    """A port whose connections end at once, as those of a server that is being restarted, or after some words."""
     listener = socket.create_server(("127.0.0.1", 0))
 
     def close() -> None:
         with suppress(OSError):  # the test is over
             while True:
-                listener.accept()[0].close()
+                with listener.accept()[0] as connection:
+                    connection.sendall(words)
 
     threading.Thread(target=close, daemon=True).start()
     return listener
@@ -232,6 +234,33 @@ def test_a_port_that_speaks_no_tls_is_a_refusal(app: App) -> None:
         done = app.send("smtp", {**relay(server.port), "SMTP_USE_SSL": "true"})
     assert (done.returncode, server.offered) == (1, []), done.stderr
     assert "not yet" not in done.stderr
+
+
+@pytest.mark.parametrize("words", [b"HTTP/1.1 400 Bad Request\r\n\r\n", b"\x15\x03\x01\r\n", b"554 not for you\r\n"])
+def test_a_port_that_speaks_no_smtp_is_a_refusal(app: App, words: bytes) -> None:
+    with closing_port(words) as listener:
+        done = app.send("smtp", relay(listener.getsockname()[1]))
+        listener.shutdown(socket.SHUT_RDWR)
+    assert done.returncode == 1, done.stderr
+    assert "not yet" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("outputs", "said"),
+    [
+        ({}, "no mail server of Postal, but none"),
+        ({"mail_servers": {"company/apps": {"smtp_keys": "[secret]"}}}, "hide their secrets"),
+        ([], "no outputs"),
+        ("{", "cannot be used"),
+    ],
+)
+def test_outputs_that_do_not_have_it_are_refused_in_words(outputs: object, said: str, tmp_path: Path) -> None:
+    path = tmp_path / "outputs.json"
+    path.write_text(outputs if isinstance(outputs, str) else json.dumps(outputs))
+    done = IN_PYTHON.send("smtp", {}, None, None, str(path))
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 @pytest.mark.parametrize(("via", "name"), [("smtp", "SMTP_HOST"), ("api", "MAIL_API_URL")])

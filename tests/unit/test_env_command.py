@@ -66,6 +66,11 @@ def test_an_application_is_never_told_to_try_its_own_machine() -> None:
     assert "SMTP_HOSTS" not in application({**relay(), "smtp_hosts": ["10.20.0.5", "127.0.0.1"]}).variables
 
 
+def test_who_gets_a_relay_that_listens_on_loopback_is_told_that_only_its_host_reaches_it() -> None:
+    assert "only its own host reaches" in dotenv(application({**relay(), "smtp_hosts": ["127.0.0.1"]}))
+    assert "only its own host reaches" not in dotenv(application(relay()))
+
+
 @pytest.mark.parametrize(
     ("ports", "told"),
     [
@@ -231,6 +236,21 @@ def test_a_file_that_cannot_be_replaced_stays_as_it_is(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["app.env", "outputs.json"]
 
 
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [("outputs.json/app.env", "Not a directory"), ("gone/app.env", "No such"), ("a" * 300, "too long")],
+    ids=["below a file", "in no folder", "long"],
+)
+def test_a_place_where_no_file_can_be_is_told_in_words(
+    name: str, reason: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    told = ["env", "--from-json", written(relay(), tmp_path)]
+    assert main([*told, "--out", str(tmp_path / name)]) == 1
+    said = capsys.readouterr().err
+    assert "cannot be written: " in said
+    assert reason in said
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root gives a file to somebody else")
 def test_who_could_read_the_file_before_is_told_and_never_kept(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -377,13 +397,14 @@ def test_without_a_cli_the_other_way_is_named(
     assert "--from-json FILE" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("name", ["app.env", "-app.env"])
 @pytest.mark.parametrize("ignored", [True, False])
 def test_a_file_with_secrets_that_git_would_take_is_warned_of(
-    ignored: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ignored: bool, name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     clean = {name: text for name, text in os.environ.items() if not name.startswith("GIT_")}
     subprocess.run(["git", "init", "-q", str(tmp_path)], check=True, env=clean)
     (tmp_path / ".gitignore").write_text("*.env\n" if ignored else "")
     told = ["env", "--from-json", written(postal(), tmp_path), "--credential", "shop"]
-    assert main([*told, "--out", str(tmp_path / "app.env")]) == 0
+    assert main([*told, "--out", str(tmp_path / name)]) == 0
     assert ("git does not ignore it" in capsys.readouterr().err) is not ignored

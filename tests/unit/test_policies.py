@@ -81,6 +81,10 @@ def namespace(*, stays: bool | None) -> Resource:
     return of("kubernetes:core/v1:Namespace", {"metadata": {"name": "mail"}}, retain_on_delete=stays)
 
 
+def kept_claim() -> Resource:
+    return of(CLAIM, {"metadata": {"name": "queue", "namespace": "mail"}}, retain_on_delete=True)
+
+
 def relay(**inputs: str) -> Resource:
     return shown("PostfixRelay", {"main.cf/smtp_tls_security_level": "secure", **inputs})
 
@@ -152,6 +156,7 @@ PASS: dict[str, list[tuple[Resource, ...]]] = {
         (relay(**{"container/queue": "volume queue, kept on destroy"}), of(VOLUME, {"name": "queue"})),
         (part("PostfixRelay", "staging"), of(VOLUME, {"name": "queue"}, retain_on_delete=False)),
         (namespace(stays=True), workload()),
+        (namespace(stays=True), kept_claim()),
         (namespace(stays=None), workload(persistentVolumeClaimRetentionPolicy={"whenDeleted": "Retain"})),
         (shown("PostalHost", {"mariadb/remove_data": "no"}),),
     ],
@@ -256,6 +261,10 @@ FAIL: dict[str, list[tuple[Resource, ...]]] = {
         (relay(**{"container/queue": "volume queue, removed on destroy"}), of(VOLUME, {"name": "queue"})),
         (of(CLAIM, {"metadata": {"name": "queue"}}),),
         (namespace(stays=False), workload()),
+        (
+            namespace(stays=False),
+            kept_claim(),
+        ),
         (workload(persistentVolumeClaimRetentionPolicy={"whenDeleted": "Delete"}),),
         (workload(persistentVolumeClaimRetentionPolicy={"whenScaled": "Delete"}),),
         (workload(**QUEUE_IN_MEMORY),),
@@ -305,6 +314,7 @@ FAIL: dict[str, list[tuple[Resource, ...]]] = {
         (shown("DnsRecords", {"record/example.com-mx-a.example.com": "30 10 a.example.com."}),),
     ],
     "workspace-rule-names-senders": [
+        (shown("WorkspaceRelayRule", {"rule/allowed_senders": "domain-addresses", "rule/ip_ranges": "0.0.0.0/1"}),),
         (shown("WorkspaceRelayRule", {"rule/allowed_senders": "any-address", "rule/ip_ranges": "192.0.2.1/32"}),),
         (shown("WorkspaceRelayRule", {"rule/allowed_senders": "domain-addresses", "rule/require_smtp_auth": "no"}),),
     ],

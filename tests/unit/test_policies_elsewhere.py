@@ -82,6 +82,7 @@ ON_DATA = {"volumeMounts": [{"name": "data", "mountPath": "/var/lib/mysql"}]}
 PASS: dict[str, list[Resource]] = {
     "tls-is-checked": [
         of(KUBERNETES, {"kubeconfig": hidden("apiVersion: v1\nclusters: []")}),
+        of(KUBERNETES, {"kubeconfig": hidden("clusters: [{cluster: {server: 'http://127.0.0.1:8001'}}]")}),
         of(ZONE_SETTING, {"settingId": "min_tls_version", "value": "1.2"}),
         of(CONFIG_MAP, {"data": {"main.cf": "smtp_tls_security_level = secure\n"}}),
         of(CONFIG_MAP, {"data": {"main.cf": "smtp_tls_mandatory_ciphers = high\nsmtp_tls_exclude_ciphers = RC4\n"}}),
@@ -95,10 +96,14 @@ PASS: dict[str, list[Resource]] = {
         pod(containers=[database(args=["--password=$(PASSWORD)", "--api-key-file=/run/key"])]),
         of(SECRET, {"data": hidden({"key": UNKNOWN})}),
         of(CONTAINER, {"command": ["run", "--password", hidden(PLANTED)]}),
+        pod(containers=[database(env=[{"name": "PASSWORD", "value": "$(FROM_SECRET)"}])]),
+        pod(containers=[database(env=[{"name": "URL", "value": "mysql://app:$(FROM_SECRET)@db/postal"}])]),
     ],
     "no-public-admin-port": [
         to_all(loadBalancerSourceRanges=["10.0.0.0/8", "93.184.216.0/24", "fc00::/7"], ports=[{"port": 3306.0}]),
         swarm(targetPort=25.0, publishedPort=25.0),
+        of(CONTAINER, {"ports": [{"internal": 8443.0, "external": 443.0}]}),
+        of(CONTAINER, {"ports": [{"internal": 3306.0, "external": 3306.0, "ip": "100.64.0.9"}]}),
         pod(containers=[database(ports=[{"containerPort": 3306.0}])]),
         ingress(number=5000.0),
         ingress(name="http"),
@@ -109,7 +114,11 @@ PASS: dict[str, list[Resource]] = {
         pod(containers=[database(**ON_DATA)], volumes=[{"name": "data", "persistentVolumeClaim": {}}]),
         cron_job(containers=[database(**ON_DATA)], **IN_MEMORY),
     ],
-    "deletes-are-safe": [local("systemctl stop one", "delete"), local("rm -f /etc/one.conf", "delete")],
+    "deletes-are-safe": [
+        local("systemctl stop one", "delete"),
+        local("rm -f /etc/one.conf", "delete"),
+        local("docker run --rm -v /var/lib/mysql:/data dump", "delete"),
+    ],
     "images-are-pinned": [
         of(CONTAINER, {"image": DIGEST[1:]}),
         of(CONTAINER, {"image": f"caddy@sha512:{'0a' * 64}"}),
@@ -127,9 +136,13 @@ PASS: dict[str, list[Resource]] = {
 FAIL: dict[str, list[Resource]] = {
     "tls-is-checked": [
         of(KUBERNETES, {"kubeconfig": hidden(LOOSE)}),
+        of(KUBERNETES, {"kubeconfig": hidden("clusters: [{cluster: {server: 'http://k8s.example.com:8080'}}]")}),
+        of(KUBERNETES, {"kubeconfig": hidden('{"insecure-skip-tls-verify" : true}')}),
         of(ZONE_SETTING, {"settingId": "min_tls_version", "value": "1.0"}),
         of(ZONE_SETTING, {"settingId": "ssl", "value": "flexible"}),
         of(CONFIG_MAP, {"data": {"main.cf": "smtp_tls_security_level = may\n"}}),
+        of(CONFIG_MAP, {"data": {"main.cf": "smtp_tls_security_level=may\n"}}),
+        of(f"{CONFIG_MAP}Patch", {"data": {"main.cf": "smtp_tls_security_level = may\n"}}),
         of(CONFIG_MAP, {"data": {"main.cf": "smtp_tls_mandatory_protocols = !SSLv3\n"}}),
         of(CONFIG_MAP, {"data": {"main.cf": "smtp_tls_mandatory_ciphers = null\n"}}),
         of(CONFIG_MAP, {"data": {"main.cf": "tls_high_cipherlist = HIGH:eNULL\n"}}),
@@ -140,6 +153,8 @@ FAIL: dict[str, list[Resource]] = {
     "host-keys-are-pinned": [
         local("ssh -o StrictHostKeyChecking=no root@host id"),
         local("scp -oUserKnownHostsFile=/dev/null a host:", "update"),
+        of(LOCAL, {"create": "git pull", "environment": {"GIT_SSH_COMMAND": "ssh -o StrictHostKeyChecking=no"}}),
+        of(LOCAL, {"create": "ansible-playbook a.yml", "environment": {"ANSIBLE_HOST_KEY_CHECKING": "False"}}),
         command(hidden({"host": "a", "hostKey": HOST_KEY}), create="ssh -o 'stricthostkeychecking off' b"),
     ],
     "secrets-are-secret": [
@@ -151,6 +166,12 @@ FAIL: dict[str, list[Resource]] = {
         of(CONTAINER, {"command": ["run", f"--secret={PLANTED}"]}),
         of(CONTAINER, {"command": ["run", "--password", PLANTED]}),
         of(SECRET, {"stringData": {"key": PLANTED}}),
+        of(f"{SECRET}Patch", {"stringData": {"key": PLANTED}}),
+        of("docker:index/secret:Secret", {"name": "one", "data": PLANTED}),
+        of(BUILDX, {"secrets": {"npm": PLANTED}}),
+        local(f"MYSQL_PWD={PLANTED} mysqldump postal"),
+        of(CONTAINER, {"envs": [f"SMTP_PASS={PLANTED}"]}),
+        local("gpg --import <<END\n-----BEGIN PGP PRIVATE KEY BLOCK-----"),
     ],
     "no-public-admin-port": [
         to_all(ports=[{"port": 3306.0}]),
@@ -172,6 +193,10 @@ FAIL: dict[str, list[Resource]] = {
     "state-is-protected": [
         of(ZONE, {"name": "example.com"}),
         of("hcloud:index/volume:Volume", {"name": "mail"}),
+        of("aws:route53/zone:Zone", {"name": "example.com"}),
+        of("aws:rds/instance:Instance", {"engine": "mariadb"}),
+        of("gcp:sql/databaseInstance:DatabaseInstance", {"name": "postal"}),
+        pod(containers=[database(**ON_DATA)], volumes=[{"name": "data", "ephemeral": {"volumeClaimTemplate": {}}}]),
         pod(containers=[database(**ON_DATA)], **IN_MEMORY),
         workload(volumeClaimTemplates=[], pod={"containers": [database(**ON_DATA)], **IN_MEMORY}),
     ],

@@ -5,8 +5,10 @@ from typing import Any
 import pytest
 
 from mailstack.plan import Secret, load_plan
+from mailstack.plan.verification import verify_target
 from mailstack.settings.problems import SettingsError
 from rehearsal.endpoints import with_images
+from tests.unit.mistakes import changed
 from tests.unit.plan_parts import (
     dns_records,
     has_run,
@@ -277,3 +279,54 @@ def test_a_digest_pins_the_database_and_the_client_that_makes_dumps() -> None:
     assert plan.run.settings["database"]["client_image"] == pinned
     # A rehearsal has images of its own.
     assert "digest" not in with_images(raw, postal="a/postal:1", mariadb="a/mariadb:1")["postal"]["database"]
+
+
+OWN, FURTHER = "93.184.216.34", "93.184.216.40"
+
+
+def pooled(*addresses: dict[str, Any], **more: Any) -> dict[str, Any]:
+    named = [{"hostname": f"out{number}.example.com", **one} for number, one in enumerate(addresses)]
+    return changed(direct(), {"postal.ip_pools": [{"name": "main", "addresses": named}], **more})
+
+
+@pytest.mark.parametrize(
+    ("raw", "rule", "fix"),
+    [
+        (pooled({"ipv4": "127.0.0.1"}), "no address that mail leaves", "one that relay1 has"),
+        (pooled({"ipv4": "0.0.0.0"}), "no address that mail leaves", "one that relay1 has"),
+        (pooled({"ipv4": OWN, "ipv6": "ff02::1"}), "no address that mail leaves", "one that relay1 has"),
+        (pooled({"ipv4": OWN}, {"ipv4": OWN}), "used twice", "one place"),
+        (pooled({"ipv4": FURTHER}), "SPF, relay rule and upstream", f"{FURTHER} in relay.egress_addresses"),
+        (
+            pooled({"ipv4": "10.0.0.7"}, **{"hosts.db": {"address": "db.example.com", "private_address": "10.0.0.7"}}),
+            "is of hosts.db",
+            "one that relay1 has",
+        ),
+        (
+            pooled({"ipv4": OWN, "ipv6": "2606:2800:220:1:248:1893:25c8:1946"}, **{"relay.ip_protocol": "ipv4"}),
+            "SPF, relay rule and upstream",
+            "remove relay.ip_protocol",
+        ),
+    ],
+)
+def test_a_pool_has_addresses_of_its_host_that_the_upstream_knows(raw: dict[str, Any], rule: str, fix: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        load_plan(raw)
+    found = [problem for problem in caught.value.problems if problem.field == "postal.ip_pools"]
+    assert [(rule in one.rule, fix in one.fix) for one in found] == [(True, True)], found
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        pooled({"ipv4": OWN}),
+        pooled({"ipv4": FURTHER}, **{"relay.egress_addresses": [OWN, FURTHER]}),
+        pooled({"ipv4": "10.0.0.7"}),
+    ],
+    ids=["its own", "a further one", "behind NAT"],
+)
+def test_a_pool_may_have_further_addresses_and_those_behind_nat(raw: dict[str, Any]) -> None:
+    plan = load_plan(raw)
+    told = {host.name: host.addresses for host in verify_target(plan).hosts}
+    own = raw["postal"]["ip_pools"][0]["addresses"][0]["ipv4"]
+    assert told.get("out0.example.com", ()) == (() if own.startswith("10.") else (own,))

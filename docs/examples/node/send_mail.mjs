@@ -133,7 +133,7 @@ async function handOver(host, message) {
     const text = `${error.message} (${error.originalCode ?? error.code})`;
     // No TLS is no weather either: nodemailer asks for it whether it is offered or not.
     if (error.code === "ETLS") throw new Refused(text);
-    if (error.responseCode) throw error.responseCode >= 500 ? new Refused(text) : new NotNow(text);
+    if (error.responseCode) throw error.responseCode >= 400 && error.responseCode < 500 ? new NotNow(text) : new Refused(text);
     // Lost after the last dot it may have been taken: then the message comes twice.
     throw NOT_REACHED.has(error.originalCode ?? error.code) ? new NotNow(text) : new Refused(text);
   } finally {
