@@ -75,6 +75,10 @@ def facts(plan: Plan) -> dict[Key, Fact]:
         )
         for one in plan.settings.dns.existing
     }
+    if (server := plan.settings.dns.server) is not None:
+        # NS and SOA of every zone, which are none of its records.
+        for label, text in {"nameservers": ", ".join(server.nameservers), "hostmaster": server.hostmaster}.items():
+            found["dns", "dns", label] = Fact(label=label, value=text)
     hosts = plan.settings.relay.hosts
     # One host alone is not named in what is shown (``shown_for_all``).
     for subject, shown in _by_host(plan.relay.shown, hosts if len(hosts) > 1 else ()):

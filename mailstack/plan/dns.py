@@ -182,9 +182,7 @@ def _shown(settings: Settings, zones: Mapping[str, tuple[Record, ...]], run: Rol
         return found
     for records in zones.values():
         found |= {f"record/{resource_name(record)}": f"{record.ttl} {rdata_text(record)}" for record in records}
-    server = settings.dns.server
-    if run is not None and server is not None:
-        found |= {"nameservers": ", ".join(server.nameservers), "hostmaster": server.hostmaster}
+    if run is not None:
         told = {key: value for key, value in run.settings.items() if key != "zones"}
         found |= {"host": run.host, **shown_run(run.role, told)}
     return found
