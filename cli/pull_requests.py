@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from cli.common import StackOption, say
+from cli.common import StackOption, say, tell
 
 __all__ = ["pr"]
 
@@ -60,7 +60,7 @@ def post(stack: StacksOption, *, author: AuthorOption = None) -> None:
     """On GitHub, after the preview's run: put its comments where they belong. Reads artifacts as data only."""
     from mailstack.pull_request.comment import marker
     from mailstack.pull_request.conversation import put_comment
-    from mailstack.pull_request.finished_run import comments, finished_run, pull_request
+    from mailstack.pull_request.finished_run import ArtifactError, comments, finished_run, pull_request
     from mailstack.pull_request.github import GitHub
     from mailstack.pull_request.job import variables
 
@@ -71,12 +71,18 @@ def post(stack: StacksOption, *, author: AuthorOption = None) -> None:
     if run is None or number is None:
         say("nobody to tell: no open pull request has this commit as its newest")
         return
-    told = 0
-    for name, body in comments(github, run, stack):
-        say(f"#{number}: comment of {name}: {put_comment(github, number, marker(name), body)}")
-        told += 1
+    told, wrong = 0, False
+    for one in stack:
+        try:
+            for name, body in comments(github, run, [one]):
+                say(f"#{number}: comment of {name}: {put_comment(github, number, marker(name), body)}")
+                told += 1
+        except ArtifactError as error:  # of one stack: the others are told about all the same
+            tell(str(error))
+            wrong = True
     if not told:
         say(f"#{number}: the run left nothing to tell of {', '.join(stack)}")
+    raise typer.Exit(1 if wrong else 0)
 
 
 @pr.command()
@@ -92,6 +98,11 @@ def note(
 
     gitlab = GitLab.of_job(os.environ)
     number = int(variables(os.environ, "CI_MERGE_REQUEST_IID")[0])
+    # In a pipeline of merged results CI_COMMIT_SHA is the merge, and the branch's own commit has a variable of its own.
+    commit = os.environ.get("CI_MERGE_REQUEST_SOURCE_BRANCH_SHA") or variables(os.environ, "CI_COMMIT_SHA")[0]
+    if gitlab.newest_commit(number) != commit:
+        say(f"!{number}: nobody to tell: it is not open any more, or {commit[:12]} is not its newest commit")
+        return
     say(f"!{number}: comment of {stack}: {put_comment(gitlab, number, _mark(stack), _text(comment))}")
 
 

@@ -63,11 +63,22 @@ def facts(plan: Plan) -> dict[Key, Fact]:
     """Return every fact of a plan; an absent part has none."""
     # Rules and policies hold by it, so one word more or less strict is a change though no resource is touched.
     found = {("stack", "stack", "environment"): Fact(label="environment", value=plan.settings.environment)}
+    found |= {("stack", "stack", name): Fact(label=name, value=text) for name, text in _around(plan)}
     found |= dict(_outputs(plan))
     for zone, records in plan.dns.zones.items():
         for record in records:
             found["records", zone, resource_name(record)] = _record(record)
     found |= dict(_sorted("dns", plan.dns.shown, _dns_section))
+    found |= {
+        ("dns", "dns", f"existing/{one.name} {one.type} {one.content or ''}"): Fact(
+            label=f"existing {one.type} {one.name}{f' {one.content}' if one.content else ''}", value=one.action
+        )
+        for one in plan.settings.dns.existing
+    }
+    if (server := plan.settings.dns.server) is not None:
+        # NS and SOA of every zone, which are none of its records.
+        for label, text in {"nameservers": ", ".join(server.nameservers), "hostmaster": server.hostmaster}.items():
+            found["dns", "dns", label] = Fact(label=label, value=text)
     hosts = plan.settings.relay.hosts
     # One host alone is not named in what is shown (``shown_for_all``).
     for subject, shown in _by_host(plan.relay.shown, hosts if len(hosts) > 1 else ()):
@@ -84,6 +95,15 @@ def facts(plan: Plan) -> dict[Key, Fact]:
     if plan.cluster is not None:
         found |= dict(_sorted("cluster", plan.cluster.shown, lambda _name: "cluster"))
     return found
+
+
+def _around(plan: Plan) -> Iterator[tuple[str, str]]:
+    """Yield what makes an update go otherwise and stands in nothing that is applied: what it looks at, how long."""
+    dns, cloudflare = plan.settings.dns, plan.settings.dns.cloudflare
+    told = {"look_seconds": dns.look_seconds, "signed_zones": list(dns.signed_zones)}
+    limits = None if cloudflare is None else cloudflare.rate_limit.model_dump()
+    looks = plan.settings.verify.model_dump(mode="json", exclude={"message": {"imap": {"password"}}})
+    yield from flat({"dns": {**told, "rate_limit": limits}, "verify": looks})
 
 
 def _outputs(plan: Plan) -> Iterator[tuple[Key, Fact]]:

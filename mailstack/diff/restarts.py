@@ -56,7 +56,7 @@ TEMPLATE = "spec.template"
 RELAY_CONTAINER, ENGINE = "relay-container", "Docker engine"
 CONTAINER: Mapping[Word, tuple[How, str]] = {
     "create": ("start", "Postfix starts"),
-    "update": ("reload", "its limits change while it runs"),
+    "update": ("reload", "its limits, or when it starts again, change while it runs"),
     "replace": ("recreate", "Postfix stops in its own time and starts on the same queue; applications try again"),
     "delete": ("stop", "Postfix stops; nothing takes mail"),
 }

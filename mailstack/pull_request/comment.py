@@ -34,7 +34,8 @@ RISKS = {"high": "🔴", "medium": "🟠", "low": "🔵"}
 URGENCY = ("delete", "replace", "update", "import", "create")
 # So many things with one risk are named.
 NAMED = 10
-NOTE = "\n\n> **Shortened** by {count} lines, since GitHub takes 65,536 characters. The job's log has all.\n"
+NOTE = "\n\n> **Shortened** by {count} lines, since GitHub takes 65,536 characters. {where} tells all.\n"
+NOT_READ = "It has more than {most:,} bytes: the rest was not read, and is counted nowhere below."
 # Inputs of a component that say which code a role has: the runs tell it already.
 CODE = re.compile(r"(^|/)code of role ")
 
@@ -71,7 +72,8 @@ def comment(stack: str, preview: Preview, *, diff: str | None = None, commit: st
     declared = Declared() if diff is None else read_declared(diff)
     if _shows(preview, declared.text):
         declared = Declared()
-    return _within("\n".join(head), [*_sections(preview, steps, declared), *_declared(declared.text)])
+    told = [*_sections(preview, steps, declared), *_declared(declared.text)]
+    return _within("\n".join(head), told, f"`pulumi preview --stack {stack} --diff`")
 
 
 def _shows(preview: Preview, text: str) -> bool:
@@ -81,10 +83,11 @@ def _shows(preview: Preview, text: str) -> bool:
     return bool(mistakes) and all(mistake in errors for mistake in mistakes)
 
 
-def declared_comment(stack: str, diff: str, *, commit: str | None = None) -> str:
+def declared_comment(stack: str, diff: str, *, commit: str | None = None, most: int | None = None) -> str:
     """Return the comment for a branch that no secret may reach, such as a fork's: what it declares otherwise.
 
-    ``diff`` was written by the branch's own code, so it is shown as a text, whatever it says.
+    ``diff`` was written by the branch's own code, so it is shown as a text, whatever it says. ``most``: it is the
+    beginning of a longer one, so many bytes.
     """
     at = f" Commit {code(commit[:12])}." if commit else ""
     head = [
@@ -93,9 +96,10 @@ def declared_comment(stack: str, diff: str, *, commit: str | None = None) -> str
         "",
         f"Made without any secret, host or engine, by the branch's own code: read it as a claim of its author.{at}",
     ]
-    return _within(
-        "\n".join(head), [Section("mailstack diff", tuple(diff.splitlines()) or ("(nothing)",), fenced=True)]
-    )
+    if most is not None:
+        head += ["", NOT_READ.format(most=most)]
+    told = [Section("mailstack diff", tuple(diff.splitlines()) or ("(nothing)",), fenced=True)]
+    return _within("\n".join(head), told, f"`mailstack diff --stack {stack}`")
 
 
 def _sections(preview: Preview, steps: Sequence[Step], declared: Declared) -> Iterator[Section]:
@@ -299,9 +303,12 @@ def _table(title: str, heads: Sequence[str], rows: Iterable[Sequence[str]], *, f
     return Section(title, (row(heads), f"|{'---|' * len(heads)}", *lines) if lines else (), folded)
 
 
-def _within(head: str, sections: Iterable[Section]) -> str:
-    """Return the comment, and where it is too long for GitHub with as many lines as fit of each part, in order."""
-    left = LONGEST - len(head) - len(NOTE) - 20
+def _within(head: str, sections: Iterable[Section], where: str) -> str:
+    """Return the comment, and where it is too long for GitHub with as many lines as fit of each part, in order.
+
+    ``where``: the command that tells all of it.
+    """
+    left = LONGEST - len(head) - len(NOTE) - len(where) - 20
     parts, dropped = [head], 0
     for section in sections:
         if not section.lines:
@@ -312,7 +319,7 @@ def _within(head: str, sections: Iterable[Section]) -> str:
         left -= len(part)
         parts.append(part)
     text = "".join(parts)
-    return text.rstrip() + (NOTE.format(count=dropped) if dropped else "\n")
+    return text.rstrip() + (NOTE.format(count=dropped, where=where) if dropped else "\n")
 
 
 def _fitting(section: Section, room: int) -> int:

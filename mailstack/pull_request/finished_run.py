@@ -101,15 +101,16 @@ def comments(github: Api, run: FinishedRun, stacks: Sequence[str]) -> Iterator[t
     for stack in stacks:
         mark = marker(stack)
         if not run.from_fork and (found := there.get(f"preview-{stack}")) is not None:
-            body = one_file(_downloaded(github, found), "comment.md")
-            if not body.startswith(mark) or len(body) > MOST_CHARACTERS:
+            body, whole = one_file(_downloaded(github, found), "comment.md")
+            if not whole or not body.startswith(mark) or len(body) > MOST_CHARACTERS:
                 raise ArtifactError(
                     f"preview-{stack}: comment.md has {len(body)} characters, first {body[:40]!r}; expected at most "
                     f"{MOST_CHARACTERS}, after {mark}. Fix: write it by `mailstack pr comment`"
                 )
             yield stack, body
         elif (found := there.get(f"declared-{stack}")) is not None:
-            yield stack, declared_comment(stack, one_file(_downloaded(github, found), "diff.txt"), commit=run.sha)
+            diff, whole = one_file(_downloaded(github, found), "diff.txt")
+            yield stack, declared_comment(stack, diff, commit=run.sha, most=None if whole else MOST_FILE_BYTES)
 
 
 def _downloaded(github: Api, artifact: Mapping[str, Any]) -> bytes:
@@ -119,14 +120,15 @@ def _downloaded(github: Api, artifact: Mapping[str, Any]) -> bytes:
     return github.download(f"/actions/artifacts/{int(artifact['id'])}/zip", MOST_ARTIFACT_BYTES)
 
 
-def one_file(archive: bytes, name: str) -> str:
-    """Return the text of file ``name`` in a ZIP archive; nothing else in it is looked at. Raises ArtifactError."""
+def one_file(archive: bytes, name: str) -> tuple[str, bool]:
+    """Return the text of file ``name`` in a ZIP archive, and whether that is all of it: of a long one only its start.
+
+    Nothing else in the archive is looked at. Raises ArtifactError.
+    """
     try:
         with zipfile.ZipFile(io.BytesIO(archive)) as opened, opened.open(name) as file:
             # The archive's own word on its size may be a lie.
             found = file.read(MOST_FILE_BYTES + 1)
     except (zipfile.BadZipFile, KeyError, ValueError, RuntimeError, EOFError, OSError, zlib.error, LZMAError) as error:
         raise ArtifactError(f"the artifact is no ZIP archive with {name}: {error}") from None
-    if len(found) > MOST_FILE_BYTES:
-        raise ArtifactError(f"{name} has more than {MOST_FILE_BYTES} bytes; no comment needs so many")
-    return found.decode("utf-8", errors="replace")
+    return found[:MOST_FILE_BYTES].decode("utf-8", errors="replace"), len(found) <= MOST_FILE_BYTES

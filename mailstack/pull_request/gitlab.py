@@ -37,6 +37,11 @@ class GitLab(Api):
         """Return the login of the token: a project's token has a user of its own."""
         return str(self.get("/user")["username"])
 
+    def newest_commit(self, change: int) -> str | None:
+        """Return the newest commit of an open merge request's branch; None where it is open no more."""
+        found = self.get(f"{self._project}/merge_requests/{change}")
+        return str(found["sha"]) if found["state"] == "opened" else None
+
     def comments(self, change: int) -> Iterator[Written]:
         """Yield the notes of a merge request, without those GitLab writes itself."""
         path = f"{self._project}/merge_requests/{change}/notes"

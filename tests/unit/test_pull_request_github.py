@@ -15,7 +15,6 @@ from mailstack.pull_request.comment import marker
 from mailstack.pull_request.conversation import close_issue, keep_issue, put_comment
 from mailstack.pull_request.finished_run import (
     MOST_ARTIFACT_BYTES,
-    MOST_FILE_BYTES,
     ArtifactError,
     comments,
     finished_run,
@@ -331,12 +330,6 @@ def test_an_artifact_that_is_larger_than_it_says_is_not_read_to_its_end(standin:
     standin.leave("declared-prod", {"diff.txt": "x"}, size=10)
     standin.archives[1] = b"x" * (MOST_ARTIFACT_BYTES + 10)
     with pytest.raises(ForgeError, match=f"more than {MOST_ARTIFACT_BYTES} bytes"):
-        told(standin, github, FORK)
-
-
-def test_a_file_that_unpacks_to_more_than_a_comment_needs_is_refused(standin: GitHubStandin, github: GitHub) -> None:
-    standin.leave("declared-prod", {"diff.txt": "\0" * (MOST_FILE_BYTES * 100)})
-    with pytest.raises(ArtifactError, match=f"more than {MOST_FILE_BYTES} bytes"):
         told(standin, github, FORK)
 
 

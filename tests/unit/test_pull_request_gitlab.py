@@ -17,6 +17,7 @@ from mailstack.pull_request.gitlab import GitLab
 from rehearsal.serving import Answer, HttpServer, Request
 
 PROJECT, BOT = 42, "project_42_bot"
+COMMIT = "c" * 40
 Json = dict[str, Any]
 
 
@@ -28,6 +29,7 @@ class GitLabStandin:
         self.notes: list[Json] = []
         self.issues: list[Json] = []
         self.issue_notes: list[str] = []
+        self.change = {"iid": 3, "state": "opened", "sha": COMMIT}
 
     def say(self, body: str, login: str, *, system: bool = False) -> None:
         """Let somebody write a note."""
@@ -39,6 +41,8 @@ class GitLabStandin:
         match request.method, place:
             case "GET", ["user"]:
                 return Answer(content={"username": BOT})
+            case "GET", ["merge_requests", "3"]:
+                return Answer(content=self.change)
             case "GET", ["merge_requests", "3", "notes"]:
                 return Answer(content=self._page(self.notes, request))
             case "POST", ["merge_requests", "3", "notes"]:
@@ -79,6 +83,7 @@ def standin(monkeypatch: pytest.MonkeyPatch) -> Iterator[GitLabStandin]:
             "CI_API_V4_URL": f"{found.server.url}/api/v4",
             "CI_PROJECT_ID": str(PROJECT),
             "CI_MERGE_REQUEST_IID": "3",
+            "CI_COMMIT_SHA": COMMIT,
             "GITLAB_TOKEN": "glpat-standin",
         }
         for name, value in surroundings.items():
@@ -100,6 +105,44 @@ def test_a_note_is_made_once_and_then_updated_among_those_of_others(standin: Git
         f"{marker('prod')}\nof GitLab itself",
         f"{marker('prod')}\nsecond",
     ]
+
+
+@pytest.mark.parametrize(
+    ("change", "variables"),
+    [
+        ({"sha": "d" * 40}, {}),
+        ({"state": "merged"}, {}),
+        ({"state": "closed"}, {}),
+        ({}, {"CI_MERGE_REQUEST_SOURCE_BRANCH_SHA": "d" * 40}),
+    ],
+)
+def test_a_pipeline_that_a_newer_commit_or_the_end_has_overtaken_tells_nobody(
+    standin: GitLabStandin,
+    change: Json,
+    variables: dict[str, str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    standin.change |= change
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    body = tmp_path / "comment.md"
+    body.write_text(f"{marker('prod')}\nold")
+    assert main(["pr", "note", "--stack", "prod", "--comment", str(body)]) == 0
+    assert standin.notes == []
+    assert "!3: nobody to tell" in capsys.readouterr().out
+
+
+def test_in_a_pipeline_of_merged_results_the_branchs_own_commit_counts(
+    standin: GitLabStandin, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CI_COMMIT_SHA", "e" * 40)
+    monkeypatch.setenv("CI_MERGE_REQUEST_SOURCE_BRANCH_SHA", COMMIT)
+    body = tmp_path / "comment.md"
+    body.write_text(f"{marker('prod')}\nnew")
+    assert main(["pr", "note", "--stack", "prod", "--comment", str(body)]) == 0
+    assert len(standin.notes) == 1
 
 
 def test_the_issue_is_kept_while_something_is_wrong_and_closed_then(standin: GitLabStandin, tmp_path: Path) -> None:

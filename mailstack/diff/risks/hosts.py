@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 
 from mailstack.caddy.definition import Acme
-from mailstack.diff.risks.model import Risk, listed, within
+from mailstack.diff.risks.model import Risk, called, listed, within
 from mailstack.plan import Plan
 from mailstack.plan.shown import Shown
 
@@ -19,6 +19,8 @@ HELD: Mapping[str, str] = {
 }
 # Of a cluster: what only its first start takes (roles/k3s/facts.py).
 FIXED = ("pod_network", "service_network", "encrypt_secrets", "token")
+# Of the relay rule: some fewer in these narrow it, so nothing that is sent waits for the console.
+LISTS = frozenset({"rule/domains", "rule/ip_ranges"})
 Opening = tuple[str, int, str]
 
 
@@ -38,8 +40,12 @@ def _held(plan: Plan, host: str) -> list[str]:
 
 
 def _hosts(before: Plan, after: Plan) -> Iterator[Risk]:
+    names = called(before, after)
     for name in before.hosts:
         if name in after.hosts:
+            continue
+        if name in names:
+            yield _renamed(before, name, names[name])
             continue
         held = _held(before, name)
         yield Risk(
@@ -50,6 +56,23 @@ def _hosts(before: Plan, after: Plan) -> Iterator[Risk]:
             "over SSH, so the machine has to answer during this update",
             advice="empty queues and copy data first; take the machine away after the update, not before",
         )
+
+
+def _renamed(before: Plan, name: str, now: str) -> Risk:
+    again = sorted({run.role for run in before.runs() if run.host == name and run.on_destroy == "remove"})
+    held = f": role {listed(again)} is taken back there, and set up again after that" if again else ""
+    return Risk(
+        level="medium" if again else "low",
+        rule="host-renamed",
+        what=f"host {name} is called {now} now, at the same address",
+        reason=f"to Pulumi it is another host{held}; roles with on_destroy: keep find everything in place"
+        + (
+            "; the relay's is refused while mail is queued, and the update then ends"
+            if "postfix_relay" in again
+            else ""
+        ),
+        advice="keep the name: it is seen in this file alone",
+    )
 
 
 def _connection(before: Plan, after: Plan, name: str) -> Iterator[Risk]:
@@ -150,7 +173,7 @@ def _caddy(before: Plan, after: Plan) -> Iterator[Risk]:
             reason="who connects by that name gets a certificate of another one, and refuses it: links, MTA-STS, SMTP",
             advice="keep the name while anything leads there",
         )
-    moved = old.run.host != new.run.host
+    moved = called(before, after).get(old.run.host, old.run.host) != new.run.host
     issuers = [one.definition.certificates for one in (old, new)]
     other = type(issuers[0]) is not type(issuers[1]) or (
         isinstance(issuers[0], Acme) and isinstance(issuers[1], Acme) and issuers[0].directory != issuers[1].directory
@@ -179,9 +202,21 @@ def _workspace(before: Plan, after: Plan) -> Iterator[Risk]:
             advice="keep it while mail goes out through Google; else take the rule out of the console, too",
         )
         return
-    if before.relay_rule.console_steps == after.relay_rule.console_steps:
+    old, new = before.relay_rule.shown, after.relay_rule.shown
+    changed = {name for name in {*old, *new} if name.startswith("rule/") and _set(old, name) != _set(new, name)}
+    if not changed:
         return
-    if _narrower(before.relay_rule.shown, after.relay_rule.shown):
+    if changed == {"rule/name"}:
+        yield Risk(
+            level="low",
+            rule="workspace-rule-renamed",
+            what="the relay rule of Google Workspace is to be renamed by hand",
+            reason="Google does not look at the name, so no mail waits for it; whoever compares rule and declaration "
+            "does",
+            advice="follow output relay_rule_console_steps after the update",
+        )
+        return
+    if changed <= {"rule/name", *LISTS} and all(_set(new, name) <= _set(old, name) for name in changed & LISTS):
         yield Risk(
             level="low",
             rule="workspace-rule-narrower",
@@ -199,11 +234,10 @@ def _workspace(before: Plan, after: Plan) -> Iterator[Risk]:
     )
 
 
-def _narrower(old: Shown, new: Shown) -> bool:
-    """Tell whether of a rule nothing changes but that some domains or addresses are not in it any more."""
-    changed = {name for name in {*old, *new} if name.startswith("rule/") and old.get(name) != new.get(name)}
-    texts = [(str(old.get(name, "")).split(", "), str(new.get(name, "")).split(", ")) for name in changed]
-    return changed <= {"rule/domains", "rule/ip_ranges"} and all(set(after) < set(before) for before, after in texts)
+def _set(shown: Shown, name: str) -> frozenset[str]:
+    """Return what stands there: of a list each entry, since its order means nothing."""
+    text = str(shown.get(name, ""))
+    return frozenset(text.split(", ") if name in LISTS else [text])
 
 
 def _cluster(before: Plan, after: Plan) -> Iterator[Risk]:

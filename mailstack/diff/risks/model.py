@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from mailstack import words
+from mailstack.plan import Plan
 
-__all__ = ["LEVELS", "Level", "Risk", "listed", "within"]
+__all__ = ["LEVELS", "Level", "Risk", "called", "listed", "within"]
 
 Level = Literal["high", "medium", "low"]
 LEVELS: dict[Level, str] = {
@@ -36,6 +37,17 @@ class Risk:
 def listed(names: Iterable[str]) -> str:
     """Return names for a sentence; of many only the first."""
     return words.listed(names, NAMED)
+
+
+def called(before: Plan, after: Plan) -> dict[str, str]:
+    """Return the hosts that have another name now, old name to new: machines that are reached at the same place."""
+    places = {(one.connection.address, one.connection.port): name for name, one in after.hosts.items()}
+    found = {
+        name: places.get((one.connection.address, one.connection.port))
+        for name, one in before.hosts.items()
+        if name not in after.hosts
+    }
+    return {name: new for name, new in found.items() if new is not None and new not in before.hosts}
 
 
 def within(network: str, by: Iterable[str]) -> bool:

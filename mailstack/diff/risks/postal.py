@@ -1,15 +1,19 @@
 """What a change of Postal and of what it holds can cost."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
-from mailstack.diff.risks.model import Risk, listed
+from mailstack.diff.risks.model import Risk, called, listed
+from mailstack.diff.risks.pods import postal_pod_risks
 from mailstack.plan import Plan
-from mailstack.settings.postal_model import Database, MailServer, Postal
+from mailstack.settings.postal_model import Database, MailServer, Postal, PostalRoute
 
 __all__ = ["postal_risks"]
 
-# Keys of postal.yml that say how long a message is tried or held.
-LIFETIMES = frozenset({"default_maximum_delivery_attempts", "default_maximum_hold_expiry_days"})
+# Keys of postal.yml that say how long a message is tried or held, in group postal, and what Postal 3.3 does without.
+LIFETIMES: Mapping[str, int] = {"default_maximum_delivery_attempts": 18, "default_maximum_hold_expiry_days": 7}
+UNSENT = ("Accept", "Hold", "Bounce", "Reject")
+SPAM = ("Mark", "Quarantine", "Fail")
+Routes = Mapping[tuple[str, str], PostalRoute]
 
 
 def postal_risks(before: Plan, after: Plan) -> Iterator[Risk]:
@@ -27,14 +31,16 @@ def postal_risks(before: Plan, after: Plan) -> Iterator[Risk]:
             advice="move applications first, and wait until its queue is empty",
         )
         return
-    yield from _place(old, new)
+    names = called(before, after)
+    yield from _place(old, new, names)
     yield from _version(old, new)
-    if old.database_host == new.database_host:
+    if names.get(old.database_host or "", old.database_host) == new.database_host:
         yield from _database(old.database, new.database)
     yield from _servers(old, new)
     yield from _kept(old, new)
     yield from _names(old, new)
     yield from _ways(old, new)
+    yield from postal_pod_risks(before, after)
 
 
 def _ways(old: Postal, new: Postal) -> Iterator[Risk]:
@@ -46,6 +52,14 @@ def _ways(old: Postal, new: Postal) -> Iterator[Risk]:
             reason="it leaves from another place: the upstream, SPF and the Workspace rule have to know that address. "
             "What the relay has queued is still the relay's",
             advice="look at output relay_rule_console_steps first, and keep the relay until its queue is empty",
+        )
+    if old.sending.path == new.sending.path == "postfix" and old.sending.relay_name != new.sending.relay_name:
+        yield Risk(
+            level="medium",
+            rule="sending-relay-changed",
+            what=f"Postal looks for the relay at {_relay_of(new)}, before at {_relay_of(old)}",
+            reason="where its containers do not reach it by that name, mail waits in Postal's queue, and then bounces",
+            advice="have the name in DNS first, with an address that the containers reach",
         )
     if _addresses(old) != _addresses(new):
         yield Risk(
@@ -72,12 +86,17 @@ def _addresses(postal: Postal) -> list[str]:
     return sorted(f"{one.hostname} ({', '.join(filter(None, (one.ipv4, one.ipv6)))})" for one in pools)
 
 
+def _relay_of(postal: Postal) -> str:
+    return postal.sending.relay_name or "the name it has by itself"
+
+
 def _path_of(postal: Postal) -> str:
     return "through the relay" if postal.sending.path == "postfix" else "to the upstream by itself"
 
 
-def _place(old: Postal, new: Postal) -> Iterator[Risk]:
-    places = [(one.placement, one.host) for one in (old, new)]
+def _place(old: Postal, new: Postal, names: Mapping[str, str]) -> Iterator[Risk]:
+    """Yield the risk of another place. ``names`` are hosts that only have another name now."""
+    places = [(one.placement, names.get(one.host or "", one.host)) for one in (old, new)]
     if places[0] != places[1]:
         yield Risk(
             level="high",
@@ -86,7 +105,15 @@ def _place(old: Postal, new: Postal) -> Iterator[Risk]:
             reason="its queue and messages are in the old database; the new one begins with what its database holds",
             advice="back up and restore (docs/how-to/backup-and-restore.md), and move the names last",
         )
-    database = [(one.database.kind, one.database_host, one.database.address, one.database.name) for one in (old, new)]
+    database = [
+        (
+            one.database.kind,
+            names.get(one.database_host or "", one.database_host),
+            one.database.address,
+            one.database.name,
+        )
+        for one in (old, new)
+    ]
     if database[0] != database[1]:
         yield Risk(
             level="high",
@@ -258,15 +285,69 @@ def _server(name: str, old: MailServer, new: MailServer, postal: Postal) -> Iter
         yield Risk(
             level="high",
             rule="route-refuses",
-            what=f"mail to {listed(stricter)} is held, bounced or rejected",
+            what=f"mail to {listed(stricter)} reaches no endpoint any more: it is kept, held, bounced or rejected",
             reason="the route's mode says so",
             advice="tell who writes there",
         )
 
+    yield from _routes_otherwise(routes, there)
+    pools = old.ip_pool, new.ip_pool
+    if pools[0] != pools[1]:
+        yield Risk(
+            level="medium",
+            rule="sending-address-changed",
+            what=f"{name} sends from pool {pools[1] or 'by default'}, before {pools[0] or 'by default'}",
+            reason="the upstream, the Workspace rule and SPF have to know each address, and receivers hold its PTR "
+            "record against the name",
+            advice="have them changed first (output relay_rule_console_steps, the hosting provider)",
+        )
+    hooks = {one.identity for one in new.webhooks}
+    untold = [one.name for one in old.webhooks if one.identity not in hooks]
+    if untold:
+        yield Risk(
+            level="low",
+            rule="webhook-removed",
+            what=f"webhook {listed(untold)} of {name} is not declared any more",
+            reason="whoever is told by it hears no more of bounces and of messages that are held",
+            advice="make sure that nobody waits for it",
+        )
+
+
+def _routes_otherwise(old: Routes, new: Routes) -> Iterator[Risk]:
+    """Yield the risks of routes that stay, and lead elsewhere or judge otherwise."""
+    both = [
+        (f"{local}@{domain}", old[local, domain], new[local, domain]) for local, domain in old if (local, domain) in new
+    ]
+    moved = [
+        address for address, was, now in both if was.mode == now.mode == "Endpoint" and _endpoint(was) != _endpoint(now)
+    ]
+    if moved:
+        yield Risk(
+            level="medium",
+            rule="route-endpoint-changed",
+            what=f"mail to {listed(moved)} is handed to another endpoint",
+            reason="what it refuses for now is tried again, what it refuses for good bounces; nobody has seen it take "
+            "mail yet",
+            advice="try the new endpoint with an address of its own first",
+        )
+    judged = [address for address, was, now in both if SPAM.index(now.spam_mode) > SPAM.index(was.spam_mode)]
+    if judged:
+        yield Risk(
+            level="medium",
+            rule="route-spam-stricter",
+            what=f"spam to {listed(judged)} is held, or failed, where it was marked before",
+            reason="mail that is taken for spam by mistake does not reach its endpoint by itself any more",
+            advice="look at the score of real mail first (postal.config.postal.default_spam_threshold)",
+        )
+
+
+def _endpoint(route: PostalRoute) -> tuple[str | None, ...]:
+    return route.http_url, route.smtp_host, route.address
+
 
 def _refuses(mode: str, before: str) -> bool:
-    refusing = ("Hold", "Bounce", "Reject")
-    return mode in refusing and before not in refusing
+    """Tell whether mail no longer reaches anybody. Accept keeps a message, and hands it to nobody."""
+    return mode in UNSENT and before not in UNSENT
 
 
 def _kept(old: Postal, new: Postal) -> Iterator[Risk]:
@@ -286,6 +367,14 @@ def _kept(old: Postal, new: Postal) -> Iterator[Risk]:
             what=f"backups kept: {backups[0].keep} becomes {backups[1].keep}",
             reason="the oldest ones are deleted after the next backup",
             advice="copy them elsewhere first",
+        )
+    if backups[0].hook is not None and backups[1].hook is None and backups[1].schedule is not None:
+        yield Risk(
+            level="medium",
+            rule="backup-not-copied",
+            what="backups are copied nowhere any more (postal.backup.hook)",
+            reason="they stay on the host alone: what is queued and kept is lost with it",
+            advice="keep the hook, or know who fetches them",
         )
     if backups[0].passphrase is not None and backups[1].passphrase is None:
         yield Risk(
@@ -312,12 +401,14 @@ def _kept(old: Postal, new: Postal) -> Iterator[Risk]:
             advice="tell those who send attachments",
         )
     limits = {
-        key: (old.config.get(group, {}).get(key), value)
-        for group, keys in new.config.items()
-        for key, value in keys.items()
-        if isinstance(value, int) and key in LIFETIMES
+        key: [one.config.get("postal", {}).get(key, default) for one in (old, new)]
+        for key, default in LIFETIMES.items()
     }
-    lowered = [key for key, (was, now) in limits.items() if isinstance(was, int) and now < was]
+    lowered = [
+        f"{key}, {was} becomes {now}"
+        for key, (was, now) in limits.items()
+        if isinstance(was, int) and isinstance(now, int) and now < was
+    ]
     if lowered:
         yield Risk(
             level="high",

@@ -2,11 +2,12 @@
 
 from collections.abc import Iterator, Mapping
 
-from mailstack.diff.risks.model import Risk, listed
+from mailstack.diff.risks.model import Risk, listed, within
+from mailstack.diff.risks.zones import zone_risks
 from mailstack.dns import NULL_MX
 from mailstack.dns.names import holder, lineage
 from mailstack.dns.records import Address, Alias, MailExchanger, Record, Text
-from mailstack.dns.spf_read import Spf, SpfError, read_spf
+from mailstack.dns.spf_read import Spf, SpfError, Term, read_spf
 from mailstack.dns.tags import tags_of
 from mailstack.plan import Plan
 from mailstack.settings.names import postal_dkim
@@ -26,11 +27,11 @@ At = Mapping[tuple[str, str], tuple[Record, ...]]
 
 def record_risks(before: Plan, after: Plan) -> Iterator[Risk]:
     """Yield them for two plans of one stack."""
-    yield from _zones(before, after)
+    yield from zone_risks(before, after)
     old, new = _at(before), _at(after)
     names = {domain.name for domain in (*before.settings.domains, *after.settings.domains)}
     yield from _mx(old, new)
-    yield from _spf(old, new)
+    yield from _spf(old, new, _flattened(before), _flattened(after))
     yield from _dkim(before, after, old, new)
     yield from _dmarc(old, new)
     yield from _mta_sts(old, new)
@@ -45,51 +46,6 @@ def _at(plan: Plan) -> At:
         key = record.name, record.type
         found[key] = (*found.get(key, ()), record)
     return found
-
-
-def _zones(before: Plan, after: Plan) -> Iterator[Risk]:
-    providers = before.settings.dns.provider, after.settings.dns.provider
-    if providers[0] != providers[1] and providers[0] != "none":
-        nobody = providers[1] == "none"
-        yield Risk(
-            level="high",
-            rule="dns-provider-changed",
-            what=f"records move: dns.provider {providers[0]} becomes {providers[1]}",
-            reason="the records are removed in the same update, and nobody publishes them from then on"
-            if nobody
-            else "the old records are removed in the same update, while the world still asks there until the "
-            "registrar names the new servers and the old NS records have expired: no SPF, DKIM or MX meanwhile",
-            advice="publish them elsewhere, and move the delegation, first"
-            if nobody
-            else "serve both first: keep the old provider's records by hand until the delegation has moved",
-        )
-    elif providers[0] != providers[1]:
-        yield Risk(
-            level="medium",
-            rule="dns-provider-new",
-            what=f"records are published from now on: dns.provider none becomes {providers[1]}",
-            reason="what was published by hand may clash with them, or differ from them; on a server of our own nobody "
-            "asks before the registrar names it",
-            advice="`mailstack dns diff` shows what differs; dns.existing says what becomes of records that are there",
-        )
-    gone = [zone for zone in before.dns.zones if zone not in after.dns.zones]
-    if gone:
-        yield Risk(
-            level="high",
-            rule="zone-removed",
-            what=f"zone {listed(gone)} is not declared any more",
-            reason="its records go: mail to it finds no MX, mail from it no SPF and DKIM",
-            advice="remove it once nobody sends from there any more",
-        )
-    server = before.settings.dns.server, after.settings.dns.server
-    if server[0] is not None and server[1] is not None and server[0].host != server[1].host:
-        yield Risk(
-            level="high",
-            rule="dns-server-moved",
-            what=f"the DNS server moves from {server[0].host} to {server[1].host}",
-            reason="it is removed from the old host in the same update; resolvers go on asking there",
-            advice="have both in the delegation first, then take the old one out",
-        )
 
 
 def _mx(old: At, new: At) -> Iterator[Risk]:
@@ -149,7 +105,14 @@ def _changed_texts(old: At, new: At, start: str) -> Iterator[tuple[str, str | No
             yield name, was, now
 
 
-def _spf(old: At, new: At) -> Iterator[Risk]:
+def _flattened(plan: Plan) -> Mapping[str, frozenset[str]]:
+    """Return by domain the includes that stand in its record as addresses."""
+    return {domain.name: frozenset(domain.spf.flatten) for domain in plan.settings.domains}
+
+
+def _spf(
+    old: At, new: At, was_flat: Mapping[str, frozenset[str]], is_flat: Mapping[str, frozenset[str]]
+) -> Iterator[Risk]:
     for name, was, now in _changed_texts(old, new, "v=spf1"):
         if was is None:
             continue
@@ -166,7 +129,18 @@ def _spf(old: At, new: At) -> Iterator[Risk]:
         if before is None or after is None:
             continue
         kept = {term.text.lower() for term in after.reached} | {str(after.redirect)}
-        gone = [term.text for term in before.reached if term.text.lower() not in kept and term.kind != "all"]
+        gone = [
+            term.text
+            for term in before.reached
+            if term.kind != "all"
+            and term.text.lower() not in kept
+            and not _covered(term, after)
+            # Written as the addresses behind it from now on.
+            and not (term.kind == "include" and term.target in is_flat.get(name, ()))
+        ]
+        if was_flat.get(name, frozenset()) & {term.target for term in after.reached if term.kind == "include"}:
+            # An include stands there itself again: which of the addresses were behind it is not known here.
+            gone = [text for text in gone if not text.lower().startswith(("ip4:", "ip6:"))]
         gone += [f"redirect={before.redirect}"] if before.redirect and before.redirect != after.redirect else []
         if gone:
             yield Risk(
@@ -187,6 +161,12 @@ def _spf(old: At, new: At) -> Iterator[Risk]:
             )
 
 
+def _covered(term: Term, by: Spf) -> bool:
+    """Tell whether addresses of a mechanism are among those of another one that says the same of them."""
+    wide = [str(one.network) for one in by.reached if one.network is not None and one.qualifier == term.qualifier]
+    return term.network is not None and within(str(term.network), wide)
+
+
 def _read(text: str) -> Spf | None:
     try:
         return read_spf(text)
@@ -195,8 +175,9 @@ def _read(text: str) -> Spf | None:
 
 
 def _dkim(before: Plan, after: Plan, old: At, new: At) -> Iterator[Risk]:
-    signing = _signed_by_postal(after)
-    was_signing = _signed_by_postal(before)
+    signs, signed = _signed_by_postal(after), _signed_by_postal(before)
+    yield from _signing_too_soon(signed, signs, old)
+    signing, was_signing = set(signs.values()), set(signed.values())
     places = [key for key in dict.fromkeys([*old, *new]) if DKIM_MARK in key[0] and key[1] in {"TXT", "CNAME"}]
     for name in dict.fromkeys(name for name, _kind in places):
         was, now = ({one.data for kind in ("TXT", "CNAME") for one in at.get((name, kind), ())} for at in (old, new))
@@ -226,13 +207,29 @@ def _dkim(before: Plan, after: Plan, old: At, new: At) -> Iterator[Risk]:
             )
 
 
-def _signed_by_postal(plan: Plan) -> frozenset[str]:
+def _signing_too_soon(was: Mapping[str, str], signing: Mapping[str, str], old: At) -> Iterator[Risk]:
+    """Yield the risk of keys that Postal begins to sign with before anybody has seen their records."""
+    published = {name for name, _kind in old}
+    unseen = [name for domain, name in signing.items() if domain in was and name not in published]
+    if unseen:
+        yield Risk(
+            level="high",
+            rule="dkim-signing-too-soon",
+            what=f"Postal signs with {listed(unseen)} from this update on, and its record is as new",
+            reason="until a receiver finds the record, each signature fails, and with DMARC the mail; who has asked in "
+            "vain keeps that answer for the zone's negative TTL",
+            advice="publish the key in an update of its own, and let it sign after a TTL (`mailstack rotate dkim`)",
+        )
+
+
+def _signed_by_postal(plan: Plan) -> dict[str, str]:
+    """Return by domain the name of the key that Postal signs with."""
     postal = plan.settings.postal
     if postal is None:
-        return frozenset()
+        return {}
     sending = [domain for domain in plan.settings.domains if domain.name in postal.sending_domains]
     keys = ((domain, postal_dkim(postal, domain)) for domain in sending)
-    return frozenset(key.record_name(domain.name) for domain, key in keys if key is not None)
+    return {domain.name: key.record_name(domain.name) for domain, key in keys if key is not None}
 
 
 def _dmarc(old: At, new: At) -> Iterator[Risk]:

@@ -2,13 +2,16 @@
 
 from collections.abc import Iterator
 
-from mailstack.diff.risks.model import Risk, listed, within
+from mailstack.diff.risks.model import Risk, called, listed, within
+from mailstack.diff.risks.pods import relay_pod_risks
 from mailstack.plan import Plan, RelayPlan
 from mailstack.postfix.definition import RelayDefinition, RelayUpstream
 
 __all__ = ["relay_risks"]
 
 TLS_ORDER = ("may", "encrypt", "verify", "secure")
+# How seldom the engine starts the container again. The first two differ only in one that somebody has stopped.
+RESTARTS = {"always": 0, "unless-stopped": 0, "on-failure": 1, "no": 2}
 REFUSED = "its removal is refused while mail is queued there: the update then ends with an error, and both relays run"
 GOES_ON = "Postfix goes on there as it was, with what is queued"
 EMPTY_FIRST = (
@@ -35,7 +38,7 @@ def relay_risks(before: Plan, after: Plan) -> Iterator[Risk]:
     yield from _upstreams(before.relay.definition, after.relay.definition)
     yield from _reached(before.relay, after.relay)
     yield from _docker(before.relay, after.relay)
-    yield from _kubernetes(before.relay, after.relay)
+    yield from relay_pod_risks(before.relay, after.relay)
 
 
 def _place(before: Plan, after: Plan) -> Iterator[Risk]:
@@ -49,7 +52,8 @@ def _place(before: Plan, after: Plan) -> Iterator[Risk]:
             advice="wait until the old queue is empty, and update again" if old.placement == "vm" else EMPTY_FIRST,
         )
         return
-    gone = [name for name in old.host_names if name not in new.host_names]
+    names = called(before, after)
+    gone = [name for name in old.host_names if names.get(name, name) not in new.host_names]
     if gone and old.placement == "vm":
         keeps = old.on_destroy == "keep"
         yield Risk(
@@ -96,6 +100,16 @@ def _acceptance(old: RelayDefinition, new: RelayDefinition) -> Iterator[Risk]:
             reason="the relay refuses MAIL FROM of other domains with 5xx: applications do not try again",
             advice="make sure that nobody sends from there; the relay's log names senders",
         )
+    below = [name for name in old.masquerade_domains if name not in new.masquerade_domains]
+    if below:
+        yield Risk(
+            level="high",
+            rule="masquerading-removed",
+            what=f"senders of hosts below {listed(below)} are refused (masquerade_domains)",
+            reason="they were rewritten to the domain; from now on the relay refuses MAIL FROM with a host name in it, "
+            "with 5xx",
+            advice="have these hosts send as the domain first; the relay's log names senders",
+        )
     networks = [name for name in old.client_networks if not within(name, new.client_networks)]
     if networks:
         yield Risk(
@@ -113,6 +127,14 @@ def _acceptance(old: RelayDefinition, new: RelayDefinition) -> Iterator[Risk]:
             what=f"largest message: {old.message_size_limit_bytes} becomes {new.message_size_limit_bytes} bytes",
             reason="larger messages are refused with 5xx",
             advice="tell those who send attachments",
+        )
+    if old.smtputf8 and not new.smtputf8:
+        yield Risk(
+            level="high",
+            rule="smtputf8-off",
+            what="addresses that are not ASCII are taken no more",
+            reason="an upstream is said not to take them: the relay refuses such senders and recipients with 553",
+            advice="make sure that nobody writes to or from such an address; the relay's log names them",
         )
     if new.strict_envelopes and not old.strict_envelopes:
         yield Risk(
@@ -222,6 +244,7 @@ def _upstreams(old: RelayDefinition, new: RelayDefinition) -> Iterator[Risk]:
                 reason="somebody in between could take its place and read or keep mail",
                 advice="keep `secure`; with a private authority set ca_file",
             )
+    yield from _authorities(old, new)
     if old.hostname != new.hostname:
         yield Risk(
             level="medium",
@@ -230,6 +253,23 @@ def _upstreams(old: RelayDefinition, new: RelayDefinition) -> Iterator[Risk]:
             reason="receivers hold the name against the address: without a matching PTR record mail counts as spam",
             advice="have the PTR record changed at the hosting provider at the same time",
         )
+
+
+def _authorities(old: RelayDefinition, new: RelayDefinition) -> Iterator[Risk]:
+    files, now = _ca_files(old), _ca_files(new)
+    others = [name for name, file in files.items() if name in now and now[name] != file]
+    if others:
+        yield Risk(
+            level="medium",
+            rule="upstream-authority-changed",
+            what=f"other authorities stand behind the certificate of {listed(others)} (ca_file)",
+            reason="where they do not fit its certificate, mail waits in the queue until they do, and then bounces",
+            advice="try it from the host first: `openssl s_client -starttls smtp -connect HOST:PORT -CAfile FILE`",
+        )
+
+
+def _ca_files(definition: RelayDefinition) -> dict[str, str | None]:
+    return {"the upstream": definition.ca_file, **{f"upstream {one.name}": one.ca_file for one in definition.upstreams}}
 
 
 def _routes(old: RelayDefinition, new: RelayDefinition) -> Iterator[Risk]:
@@ -271,7 +311,8 @@ def _login(one: RelayDefinition | RelayUpstream) -> str:
 def _reached(old: RelayPlan, new: RelayPlan) -> Iterator[Risk]:
     ports = old.definition.listen_port, new.definition.listen_port
     gone = [address for address in old.smtp_hosts if address not in new.smtp_hosts]
-    if new.placed and (ports[0] != ports[1] or gone or old.smtp_host != new.smtp_host):
+    # A name beside the addresses, or another order of them, leaves the old way open.
+    if new.placed and (ports[0] != ports[1] or gone or old.smtp_host not in {new.smtp_host, *new.smtp_hosts}):
         what = listed(gone) or f"{old.smtp_host} port {ports[0]}"
         yield Risk(
             level="medium",
@@ -313,6 +354,15 @@ def _docker(old: RelayPlan, new: RelayPlan) -> Iterator[Risk]:
             reason="applications outside of its network with the old address get no connection",
             advice="change applications with it",
         )
+    if RESTARTS[after.restart] > RESTARTS[before.restart]:
+        yield Risk(
+            level="medium",
+            rule="restart-weaker",
+            what=f"restart: {before.restart} becomes {after.restart}",
+            reason="after a crash, or once the machine or its engine was started again, the relay may stay down: "
+            "nothing takes mail, and what is queued waits",
+            advice="keep unless-stopped or always",
+        )
     if after.stop_seconds < before.stop_seconds:
         yield Risk(
             level="low",
@@ -320,63 +370,4 @@ def _docker(old: RelayPlan, new: RelayPlan) -> Iterator[Risk]:
             what=f"stop_seconds: {before.stop_seconds} becomes {after.stop_seconds}",
             reason="what is under way when it is stopped is broken off sooner, and may be delivered twice",
             advice="keep it above the slowest delivery in the log",
-        )
-
-
-def _kubernetes(old: RelayPlan, new: RelayPlan) -> Iterator[Risk]:
-    if old.kubernetes is None or new.kubernetes is None:
-        return
-    before, after = old.kubernetes.relay, new.kubernetes.relay
-    places = [(one.access.identifier, one.relay.namespace, one.relay.name) for one in (old.kubernetes, new.kubernetes)]
-    if places[0] != places[1]:
-        yield Risk(
-            level="high",
-            rule="relay-moved-on-cluster",
-            what=f"the relay becomes {'/'.join(places[1])}, no more {'/'.join(places[0])}",
-            reason="new pods have new volumes; what is on the old ones is sent by nobody",
-            advice="drain the old volumes first (relay.kubernetes.drain_volumes)",
-        )
-    labels = dict(after.client_namespace_labels.items() - before.client_namespace_labels.items())
-    if labels:
-        yield Risk(
-            level="medium",
-            rule="client-labels-changed",
-            what=f"only namespaces with {listed(f'{name}={text}' for name, text in labels.items())} may send",
-            reason="pods of namespaces without it get no connection, and keep or lose their mail as they are made",
-            advice="label the applications' namespaces first",
-        )
-    if before.durable and not after.durable:
-        yield Risk(
-            level="high",
-            rule="queue-not-durable",
-            what="ephemeral_queue: true, the pods lose their volumes",
-            reason="mail that no other pod takes in time is lost with its pod, and the old volumes are read by nobody",
-            advice="empty the queue first; keep volumes unless other pods always take over",
-        )
-    elif (before.storage_class, before.queue_size) != (after.storage_class, after.queue_size):
-        yield Risk(
-            level="high",
-            rule="stateful-set-replaced",
-            what="the queue's volumes change size or class, so the StatefulSet is made anew",
-            reason="all pods end at once; volumes that are there keep their size and class, and are used again",
-            advice="do it while no mail comes; pods start again on their volumes",
-        )
-    fewer = range(after.replicas, before.replicas)
-    if after.scaling is None and before.scaling is None and fewer and after.durable:
-        undrained = [f"pod {number}" for number in fewer if number not in after.drain_volumes]
-        if undrained:
-            yield Risk(
-                level="medium",
-                rule="pods-removed",
-                what=f"replicas: {before.replicas} becomes {after.replicas}",
-                reason=f"what {listed(undrained)} cannot hand over in its grace stays on its volume",
-                advice="name them in relay.kubernetes.drain_volumes: a job then hands that mail over",
-            )
-    if after.grace_seconds < before.grace_seconds:
-        yield Risk(
-            level="low",
-            rule="grace-lowered",
-            what=f"grace_seconds: {before.grace_seconds} becomes {after.grace_seconds}",
-            reason="a pod that goes hands less of its queue over; with volumes the rest waits there",
-            advice="keep it above the slowest hand-over in the log",
         )
