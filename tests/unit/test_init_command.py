@@ -177,7 +177,7 @@ def test_on_a_cluster_other_things_are_missing(tmp_path: Path) -> None:
         ({"upstream": "gmail"}, "--upstream gmail is not possible here"),
         ({"context": "prod"}, "--context has no use here"),
         ({"host_text": "admin@"}, "--host: "),
-        ({"tls": "custom", "certificate_file": "/nowhere.pem"}, "missing: --certificate-key"),
+        ({"tls": "custom", "certificate_file": "/nowhere.pem"}, "--certificate: /nowhere.pem: No such file"),
     ],
 )
 def test_a_flag_that_cannot_be_is_refused_with_its_reason(given: dict[str, Any], said: str, tmp_path: Path) -> None:
