@@ -13,17 +13,20 @@ import typer
 
 from cli.common import say as say_aloud
 from cli.common import tell
-from cli.init_answers import read_answers, read_file
+from cli.init_answers import read_answers
+from cli.init_certificate import key_of
 from cli.init_looks import Asker, Looks, Real, Terminal
 from cli.init_options import Options
-from cli.verify_options import WrongCallError, wrong_call
+from cli.verify_options import wrong_call
 from mailstack.plan import load_plan
 from mailstack.plan.outside import Outside
 from mailstack.settings.initialise import InitError, Run, Step, initialise, rehearsal_config, run_pulumi
-from mailstack.settings.stackfile import PROJECT, StackFileError, is_example, read_stack_file, sealed_config
+from mailstack.settings.problems import SettingsError
+from mailstack.settings.stackfile import PROJECT, StackFileError, as_mapping, is_example, read_stack_file, sealed_config
 from mailstack.settings.written import Written
 from mailstack.start.answers import Answers
 from mailstack.start.compose import compose
+from mailstack.start.found import without_refused
 from mailstack.start.fresh_file import FileThereError, engine_lines, write_fresh
 from mailstack.start.pins import Pin, command, images_of, unpinned
 from mailstack.start.text import stack_text
@@ -95,7 +98,7 @@ def init_stack(
 
         provider = options.secrets_provider
         needed = initialise(options.stack, root, made_one, start, secrets_provider=provider, warn=say)
-        needed = _entered(options, needed, start, asker)
+        needed = _entered(options, needed, start, asker, path)
     except InitError as error:
         raise InitError(f"{error}\n{written}") from None
     except (KeyboardInterrupt, typer.Abort):
@@ -121,7 +124,16 @@ def _text(options: Options, path: Path, today: date, asker: Asker | None, looks:
         for image, why in missing.items():
             say(f"digest of {image} is not known: {why}")
         answers = replace(answers, digests=found, undigested=missing)
-    return _checked(answers, path.name, today)
+    while True:
+        try:
+            return _checked(answers, path.name, today)
+        except SettingsError as error:
+            # A record of before is nobody's answer here: it does not stand in the way of a file.
+            answers, left_out = without_refused(answers, error.problems)
+            if not left_out:
+                raise
+            for sentence in left_out:
+                say(sentence)
 
 
 def _checked(answers: Answers, name: str, today: date) -> str:
@@ -163,14 +175,15 @@ def _keep(options: Options, path: Path, say: Say) -> None:
 # --- secrets and the end --------------------------------------------------------------------------------------------
 
 
-def _entered(options: Options, needed: Sequence[Step], run: Run, asker: Asker | None) -> list[Step]:
+def _entered(options: Options, needed: Sequence[Step], run: Run, asker: Asker | None, path: Path) -> list[Step]:
     """Store what a person has at hand; return what is still missing."""
     left = []
     for step in needed:
+        chain = _chain_in(path) if step.path == CUSTOM_KEY else None
         if step.path == CUSTOM_KEY and options.certificate_key is not None:
-            value = read_file(options.certificate_key)
+            value = _given_key(options.certificate_key, chain)
         elif asker is not None and not options.yes and step.path.endswith(".private_key"):
-            value = _from_file(step, asker)  # no prompt takes its many lines
+            value = _from_file(step, chain, asker)  # no prompt takes its many lines
         elif asker is not None and not options.yes:
             value = asker.secret(f"{step.what} (empty: later)").strip()
         else:
@@ -182,14 +195,28 @@ def _entered(options: Options, needed: Sequence[Step], run: Run, asker: Asker | 
     return left
 
 
-def _from_file(step: Step, asker: Asker) -> str:
+def _chain_in(path: Path) -> str | None:
+    """Return the certificate of a stack file, which the key has to belong to."""
+    caddy = as_mapping(read_stack_file(path, lambda _where, _raw: "encrypted").get("caddy"))
+    chain = as_mapping(caddy.get("custom")).get("certificate")
+    return chain if isinstance(chain, str) else None
+
+
+def _given_key(file: Path, chain: str | None) -> str:
+    try:
+        return key_of(str(file), chain)
+    except ValueError as error:
+        raise wrong_call(f"--certificate-key: {error}") from None
+
+
+def _from_file(step: Step, chain: str | None, asker: Asker) -> str:
     """Return what a file has that a person names; empty for later."""
     while True:
         file = asker.ask(f"File with the {step.what} (PEM)", (), LATER)
         try:
-            return "" if file == LATER else read_file(Path(file).expanduser())
-        except WrongCallError as error:
-            asker.tell(str(error.message))
+            return "" if file == LATER else key_of(file, chain)
+        except ValueError as error:
+            asker.tell(str(error))
 
 
 def _unpinned(options: Options, path: Path, looks: Looks, *, created: bool) -> list[tuple[Pin, str | None]]:

@@ -1,35 +1,26 @@
 """The answers that a stack file is made of: from flags, from a person, from what is found out."""
 
-import ipaddress
 from collections.abc import Callable, Mapping
 from datetime import date
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-from pydantic import AfterValidator
-
+from cli.init_certificate import chain_of, key_of
 from cli.init_looks import Asker, Looks
 from cli.init_options import Options
 from cli.verify_options import wrong_call
 from mailstack.reach.before import HostSeen
 from mailstack.reach.host_key import HostKeyError, fingerprint
-from mailstack.settings.types import HostKey, IpAddress, Ipv4, Ipv6, broken
+from mailstack.settings.types import HostKey, IpAddress, Ipv4, Ipv6
 from mailstack.start.answers import Answers, HostPlace, InDns, host_place
 from mailstack.start.compose import POSTAL_MEMORY_MB
-from mailstack.start.questions import QUESTIONS, Question, needs_host, settled, upstream_seen
+from mailstack.start.questions import QUESTIONS, PublicAddress, Question, needs_host, settled, upstream_seen
 
-__all__ = ["read_answers", "read_file"]
+__all__ = ["read_answers"]
 
 Say = Callable[[str], None]
 
 
-def _global(address: str) -> str:
-    if not ipaddress.ip_address(address).is_global:
-        raise broken("must be a public address in prod", "write the one that others see, after NAT")
-    return address
-
-
-PublicAddress = Annotated[IpAddress, AfterValidator(_global)]
 MEMORY_TOLERANCE = 0.9  # as on the host: the kernel keeps some of what a provider sells
 
 
@@ -78,7 +69,7 @@ def read_answers(options: Options, today: date, asker: Asker | None, looks: Look
         postal=values["postal"],
         tls=values["tls"],
         contact=values["contact"],
-        month=f"{today:%Y%m}",
+        today=today,
         host=place,
         host_key=host_key,
         public_ipv4=ipv4,
@@ -124,13 +115,13 @@ def _look_at_domains(values: dict[str, Any], options: Options, looks: Looks, say
         return
     found = looks.domains(tuple(values["domains"]))
     values["in_dns"] = found
+    unseen = [name for name in values["domains"] if name not in found]
+    if unseen:
+        names = ", ".join(unseen)
+        say(f"{names}: no answer from DNS, so MX, SPF and DMARC of before are not in the file: compare, and add them")
     for name in values["domains"]:
-        one = found.get(name)
-        if one is None:
-            say(
-                f"{name}: no answer from DNS, so MX, SPF and DMARC of before are not in the file: compare, and add them"
-            )
-        elif one.mx or one.spf or one.dmarc:
+        one = found.get(name, InDns())
+        if one.mx or one.spf or one.dmarc:
             say(f"{name}: DNS has {_told(one)}; taken into the file")
     first = values["domains"][0]
     values["seen"]["upstream"] = upstream_seen(found.get(first))
@@ -178,7 +169,7 @@ def _answer(
         return
     choices, default = question.choices(values), question.default(values)
     answer = given or _asked(question, choices, default, values, options, asker) or default
-    if not answer and question.key == "contact":
+    if not answer and question.key == "contact" and "domains" not in values:
         return  # it follows from the first domain, and that is missing
     if not answer:
         kinds = f" ({', '.join(choices)})" if choices else ""
@@ -212,16 +203,23 @@ def _asked(
 
 def _settled(question: Question, answer: Any, values: Mapping[str, Any]) -> Any:
     """Return the answer as settings have it. Raises ValueError."""
+    if question.key == "certificate_file":
+        chain_of(answer)
     if not question.many:
-        for problem in question.rules(values, answer):
-            raise ValueError(f'"{answer}" {problem.rule}. Fix: {problem.fix}')
-        return settled(question.kind, answer)
+        return _held(question, settled(question.kind, answer), values)
     listed = answer if isinstance(answer, list | tuple) else [answer]
     parts = (part.strip().lower() for one in listed for part in one.split(","))
-    found = list(dict.fromkeys(settled(question.kind, part) for part in parts if part))
+    found = list(dict.fromkeys(_held(question, settled(question.kind, part), values) for part in parts if part))
     if not found:
         raise ValueError("is empty; give one, or several with commas between")
     return found
+
+
+def _held(question: Question, answer: str, values: Mapping[str, Any]) -> str:
+    """Return an answer that the rules of its question take. Raises ValueError for another one."""
+    for problem in question.rules(values, answer):
+        raise ValueError(f'"{answer}" {problem.rule}. Fix: {problem.fix}')
+    return answer
 
 
 def _reason(values: Mapping[str, Any]) -> str:
@@ -336,28 +334,10 @@ def _certificate(file: str | None, key_file: Path | None) -> str | None:
     """Return the chain of a file. Raises a wrong call where that is none, or the key belongs to another one."""
     if file is None:
         return None
-    from cryptography.hazmat.primitives.serialization import load_pem_private_key
-    from cryptography.x509 import load_pem_x509_certificates
-
-    chain = read_file(Path(file))
-    try:
-        certificate = load_pem_x509_certificates(chain.encode())[0]
-    except ValueError:
-        raise wrong_call(f"--certificate: {file} has no certificate in PEM form") from None
-    if key_file is None:
-        return chain
-    try:
-        key = load_pem_private_key(read_file(key_file).encode(), None)
-    except (ValueError, TypeError):
-        raise wrong_call(f"--certificate-key: {key_file} has no key in PEM form, without a passphrase") from None
-    if key.public_key() != certificate.public_key():
-        raise wrong_call(f"--certificate-key: {key_file} is not the key of the first certificate in {file}")
+    chain = chain_of(file)  # as it was when it was answered
+    if key_file is not None:
+        try:
+            key_of(str(key_file), chain)
+        except ValueError as error:
+            raise wrong_call(f"--certificate-key: {error}") from None
     return chain
-
-
-def read_file(path: Path) -> str:
-    """Return a file that a flag names. Raises a wrong call."""
-    try:
-        return path.read_text()
-    except (OSError, UnicodeDecodeError) as error:
-        raise wrong_call(f"{path}: {error.strerror if isinstance(error, OSError) else 'is no PEM file'}") from None

@@ -83,7 +83,7 @@ class Terminal:
             answer = str(typer.prompt(shown, default=default, err=True)).strip()
             if answer and (not choices or answer in choices):
                 return answer
-            tell(f"one of {', '.join(choices)}")
+            tell(f"one of {', '.join(choices)}" if choices else "blanks alone are no answer")
 
     def tell(self, text: str) -> None:
         """Say it where the questions are."""

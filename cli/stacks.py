@@ -75,7 +75,7 @@ def init(
     certificate: Annotated[Path | None, about("tls custom: file with certificate and chain (PEM)")] = None,
     certificate_key: Annotated[Path | None, about("tls custom: file with its key (PEM)")] = None,
     contact: Annotated[
-        str | None, about("mailbox for notices and reports (default: postmaster@ the main domain)")
+        str | None, about("mailbox for notices and reports (default: postmaster@ the first domain with mailboxes)")
     ] = None,
     secrets_provider: Annotated[
         str | None, about("who encrypts, as with pulumi stack init (default: passphrase)")

@@ -68,7 +68,9 @@ class Caddy(Section):
     placement: Literal["service", "container"] = Field(default="service", description="How it runs there.")
     image: ImageReference = Field(default="docker.io/library/caddy:2", description="With placement container.")
     certificates: Literal["acme", "custom", "internal"] = Field(
-        default="acme", description="internal: Caddy's own CA, which nobody else trusts."
+        default="acme",
+        description="acme: Let's Encrypt, or another ACME authority. custom: your own. internal: Caddy's own CA, which "
+        "nobody else trusts.",
     )
     acme: Acme | None = Field(default=None, description="With certificates acme.")
     custom: CustomCertificate | None = Field(default=None, description="With certificates custom.")

@@ -77,7 +77,9 @@ class Dns(Section):
     """Where the records go."""
 
     provider: Literal["cloudflare", "server", "none"] = Field(
-        default="none", description="none: the zone is only a stack output, in BIND format."
+        default="none",
+        description="cloudflare: by its API. server: on a host of the stack. none: the zone is only a stack output, in "
+        "BIND format.",
     )
     ttl: int = Field(default=3600, ge=60, le=86400, description="Seconds.")
     records: tuple[FurtherRecords, ...] = Field(

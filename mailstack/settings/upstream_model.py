@@ -18,9 +18,11 @@ class UpstreamSettings(Section):
     region: str | None = Field(default=None, description="Region of SES (eu-west-1) or Mailgun (us, eu).")
     host: HostName | None = Field(default=None, description="Host name; only for preset custom.")
     port: Port = Field(default=587, description="587 upgrades by STARTTLS, 465 is TLS from the start.")
-    auth: Literal["none", "sasl"] = Field(default="none", description="none: the upstream knows our IP address.")
-    username: str | None = Field(default=None, description="With auth sasl.")
-    password: OneLineSecret | None = Field(default=None, description="With auth sasl.")
+    auth: Literal["none", "sasl"] = Field(
+        default="none", description="none: the upstream knows our IP address. sasl: by username and password."
+    )
+    username: str | None = Field(default=None, description="Login name, with auth sasl.")
+    password: OneLineSecret | None = Field(default=None, description="Password, with auth sasl.")
     tls: Literal["secure", "verify", "encrypt", "may"] = Field(
         default="secure",
         description="secure: encrypted, certificate valid for the configured name. Weaker only on request.",

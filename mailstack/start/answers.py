@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import date
 from typing import Literal
 
 from mailstack.settings.environments import Environment
@@ -38,7 +39,7 @@ class InDns:
 class Answers:
     """Everything a stack file is made of. ``host`` None: no machine is configured over SSH.
 
-    ``month`` is the month of the new DKIM keys, as 202611. ``in_dns`` maps a domain to what is there already.
+    ``today`` is the day the file is made, and the month of its DKIM keys. ``in_dns`` maps a domain to what is there.
     ``postal`` none: applications talk to the relay. ``tls`` is what Postal's names have, and none without Postal.
     ``engine`` is whose Docker runs the relay. ``digests`` maps images to what pins them, ``undigested`` to why nobody
     knows.
@@ -53,7 +54,7 @@ class Answers:
     postal: Literal["vm", "kubernetes", "none"]
     tls: Literal["acme", "custom", "internal", "cert-manager", "secret", "none"]
     contact: str
-    month: str
+    today: date
     host: HostPlace | None = None
     host_key: str | None = None
     public_ipv4: str | None = None

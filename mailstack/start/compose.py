@@ -1,12 +1,11 @@
 """From answers to settings: what stands in the first stack file, and why, where it is not the usual."""
 
-from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mailstack.dns.names import topmost
-from mailstack.dns.tags import tags_of
 from mailstack.start.answers import SSH_PORT, Answers, InDns
 from mailstack.start.compose_postal import HOST, Notes, pinned, postal_settings, sends_directly, with_postal
+from mailstack.start.found import FOUND, dmarc_settings, exchanger_settings, spf_settings
 from mailstack.upstreams import PRESETS
 
 __all__ = ["HOST", "POSTAL_MEMORY_MB", "compose"]
@@ -14,9 +13,8 @@ __all__ = ["HOST", "POSTAL_MEMORY_MB", "compose"]
 POSTAL_MEMORY_MB, POSTAL_DISK_GB = 2000, 10
 IMPLICIT_TLS = 465
 LOCAL_ENGINE = "unix:///var/run/docker.sock"
-FOUND = "found in DNS"
-ALLS = ("~all", "-all", "?all")
-POLICIES = ("none", "quarantine", "reject")
+# More keys than that, and the engine could not hand the configuration over (docs/how-to/many-domains.md).
+DOMAINS_WITH_OWN_KEYS = 40
 
 
 def compose(answers: Answers) -> tuple[dict[str, Any], Notes]:
@@ -62,58 +60,22 @@ def _host(answers: Answers, notes: Notes) -> dict[str, Any]:
 
 def _domain(answers: Answers, place: int, name: str, notes: Notes) -> dict[str, Any]:
     found = answers.in_dns.get(name, InDns())
-    domain: dict[str, Any] = {"name": name}
-    usual = {(one.preference, one.exchange) for one in PRESETS[answers.upstream].mx}
-    if found.mx and set(found.mx) != usual:
-        domain["mx"] = [{"preference": preference, "exchange": host} for preference, host in sorted(found.mx)]
-        notes[f"domains.{place}.mx"] = f"{FOUND}: mailboxes stay where they are"
-    spf = _spf(answers, found.spf)
+    domain: dict[str, Any] = {"name": name, **exchanger_settings(answers, place, found, notes)}
+    spf = spf_settings(answers, found.spf)
     if spf:
         domain["spf"] = spf
         notes[f"domains.{place}.spf"] = f"{FOUND}, beside what the upstream needs"
-    selector = f"{'postal-' if with_postal(answers) else 'mail'}{answers.month}"
+    selector = f"{'postal-' if with_postal(answers) else 'mail'}{answers.today:%Y%m}"
     domain["dkim"] = [{"selector": selector}]
+    if len(answers.domains) > DOMAINS_WITH_OWN_KEYS:
+        domain["dkim"] = [{"selector": selector, "key": f"common-{answers.today:%Y%m}"}]
     notes[f"domains.{place}.dkim.0.selector"] = (
-        "Postal signs with it" if with_postal(answers) else "for applications that sign; Google's own key goes beside"
+        "Postal signs with it"
+        if with_postal(answers)
+        else "for applications that sign; a key of the upstream's own goes beside"
     )
-    domain["dmarc"] = _dmarc(answers, place, name, found.dmarc, notes)
+    domain["dmarc"] = dmarc_settings(answers, place, name, found, notes)
     return domain
-
-
-def _spf(answers: Answers, text: str | None) -> dict[str, Any]:
-    """Return the terms of a record of before that the stack does not bring itself."""
-    source = PRESETS[answers.upstream].spf
-    ours = {f"include:{source.domain}"} if source is not None else set()
-    ours |= {f"ip4:{one}" for one in _addresses(answers)} | {f"ip6:{one}" for one in _addresses(answers)}
-    terms = [term for term in (text or "").split()[1:] if term.lower().removeprefix("+") not in ours]
-    spf: dict[str, Any] = {}
-    for term in (term.removeprefix("+") for term in terms):
-        kind, colon, target = term.partition(":")
-        if kind.lower() == "include" and colon:
-            spf.setdefault("include", []).append(target)
-        elif term.lower().startswith("redirect="):
-            spf["redirect"] = term.partition("=")[2]
-        elif term.lower() in ALLS:
-            spf["all"] = term.lower()
-        elif term.lower() != "all" and "=" not in term:  # `+all` lets everybody send: nobody wants that back
-            spf.setdefault("mechanisms", []).append(term)
-    return {} if set(spf) == {"all"} and spf["all"] == "~all" else spf
-
-
-def _addresses(answers: Answers) -> Sequence[str]:
-    return [one for one in (answers.public_ipv4, answers.public_ipv6, *answers.egress) if one is not None]
-
-
-def _dmarc(answers: Answers, place: int, name: str, text: str | None, notes: Notes) -> dict[str, Any]:
-    tags: Mapping[str, str] = (tags_of(text) if text else None) or {}
-    mailboxes = [one.strip().partition("!")[0] for one in tags.get("rua", "").split(",")]
-    reports = [one[len("mailto:") :] for one in mailboxes if one.lower().startswith("mailto:")]
-    at = answers.contact.rpartition("@")[2]
-    near = at == name or at.endswith(f".{name}") or name.endswith(f".{at}")
-    if tags.get("p") in POLICIES:
-        notes[f"domains.{place}.dmarc.policy"] = f"{FOUND}; docs/how-to/dmarc-ramp.md makes it stricter"
-    policy = tags["p"] if tags.get("p") in POLICIES else "quarantine"
-    return {"policy": policy, "aggregate_reports": reports or [answers.contact if near else f"postmaster@{name}"]}
 
 
 def _relay(answers: Answers, first: str, notes: Notes) -> dict[str, Any]:
@@ -142,8 +104,8 @@ def _relay(answers: Answers, first: str, notes: Notes) -> dict[str, Any]:
     if answers.username is not None:
         upstream["username"] = answers.username
     relay["upstream"] = upstream
-    relay["queue_lifetime_hours"] = 48
-    relay["postmaster"] = answers.contact
+    if answers.placement != "none":  # both are Postfix's
+        relay |= {"queue_lifetime_hours": 48, "postmaster": answers.contact}
     return relay
 
 

@@ -1,5 +1,6 @@
 """The questions of `mailstack init`, as data: what may be answered, and when a stack needs it."""
 
+import ipaddress
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -18,15 +19,17 @@ from mailstack.settings.types import (
     ImageReference,
     IpAddress,
     UserName,
+    broken,
 )
 from mailstack.settings.upstream_model import UpstreamSettings
 from mailstack.settings.upstream_rules import login_problems, region_problems
 from mailstack.start.answers import InDns, host_place
+from mailstack.start.found import takes_no_mail
 from mailstack.upstreams import PRESETS
 
 __all__ = [
-    "DNS", "PLACEMENTS", "QUESTIONS", "Question", "needs_host", "postal_choices", "settled",
-    "tls_choices", "upstream_choices", "upstream_seen",
+    "DNS", "PLACEMENTS", "QUESTIONS", "PublicAddress", "Question", "needs_host", "postal_choices",
+    "settled", "tls_choices", "upstream_choices", "upstream_seen",
 ]  # fmt: skip
 
 PLACEMENTS = ("vm", "docker", "kubernetes", "none")
@@ -47,6 +50,16 @@ def _host_text(text: str) -> str:
 
 
 HostText = Annotated[str, AfterValidator(_host_text)]
+PUBLIC = ("must be a public address in prod", "write the one that others see, after NAT")
+
+
+def _global(address: str) -> str:
+    if not ipaddress.ip_address(address).is_global:
+        raise broken(*PUBLIC)
+    return address
+
+
+PublicAddress = Annotated[IpAddress, AfterValidator(_global)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,6 +108,19 @@ def _region_rules(values: Values, answer: str) -> Iterable[Problem]:
 def _login_rules(values: Values, answer: str) -> Iterable[Problem]:
     upstream = UpstreamSettings(preset=values["upstream"], auth="sasl", username=answer)
     return (one for one in login_problems("", upstream) if one.field == ".username")
+
+
+def _egress_rules(values: Values, answer: str) -> Iterable[Problem]:
+    if values.get("environment") == "prod" and not ipaddress.ip_address(answer).is_global:
+        yield Problem(field="", value=answer, rule=PUBLIC[0], fix=PUBLIC[1])
+
+
+def _contact_rules(values: Values, answer: str) -> Iterable[Problem]:
+    if takes_no_mail(values.get("in_dns", {}).get(answer.rpartition("@")[2].lower())):
+        yield Problem(
+            field="", value=answer, rule="is at a domain that takes no mail: its MX is a null MX (RFC 7505)",
+            fix="write a mailbox that somebody reads",
+        )  # fmt: skip
 
 
 def upstream_choices(values: Values) -> tuple[str, ...]:
@@ -175,6 +201,14 @@ def _postal(values: Values) -> str | None:
     return usual if usual in choices else None
 
 
+def _contact(values: Values) -> str | None:
+    """Return the postmaster of the first domain that takes mail, as each that does has to have one."""
+    found = values.get("in_dns", {})
+    return next(
+        (f"postmaster@{name}" for name in values.get("domains", ()) if not takes_no_mail(found.get(name))), None
+    )
+
+
 def _on_cluster(values: Values) -> bool:
     return values.get("placement") == "kubernetes" or values.get("postal") == "kubernetes"
 
@@ -236,7 +270,7 @@ QUESTIONS: tuple[Question, ...] = (
     Question(key="image", flag="image", text="Image of the relay, registry/name:tag",
              when=_only("placement=kubernetes"), kind=ImageReference),
     Question(key="egress", flag="egress-address", text="Public addresses that mail leaves from", many=True,
-             when=_leaves_elsewhere, hint=_seen("egress"), kind=IpAddress),
+             when=_leaves_elsewhere, hint=_seen("egress"), kind=IpAddress, rules=_egress_rules),
     Question(key="database", flag="database", text="Name or address of Postal's MariaDB", when=_postal_on_cluster,
              hint=_seen("database"), kind=HostAddress),
     Question(key="smtp_addresses", flag="smtp-address", text="Address of the load balancer of Postal's SMTP service",
@@ -251,6 +285,5 @@ QUESTIONS: tuple[Question, ...] = (
     Question(key="tls_secret", flag="tls-secret", text="Secret of namespace mail-postal with the certificate",
              when=_only("postal=kubernetes", "tls=secret"), kind=ObjectName),
     Question(key="contact", flag="contact", text="Mailbox for notices, DMARC reports and certificates",
-             kind=EmailAddress,
-             default=lambda values: f"postmaster@{values['domains'][0]}" if values.get("domains") else None),
+             kind=EmailAddress, rules=_contact_rules, default=_contact),
 )  # fmt: skip

@@ -177,7 +177,7 @@ def test_on_a_cluster_other_things_are_missing(tmp_path: Path) -> None:
         ({"upstream": "gmail"}, "--upstream gmail is not possible here"),
         ({"context": "prod"}, "--context has no use here"),
         ({"host_text": "admin@"}, "--host: "),
-        ({"tls": "custom", "certificate_file": "/nowhere.pem"}, "missing: --certificate-key"),
+        ({"tls": "custom", "certificate_file": "/nowhere.pem"}, "--certificate: /nowhere.pem: No such file"),
     ],
 )
 def test_a_flag_that_cannot_be_is_refused_with_its_reason(given: dict[str, Any], said: str, tmp_path: Path) -> None:
@@ -342,7 +342,7 @@ def test_the_fingerprint_is_the_one_ssh_shows() -> None:
 def test_a_person_is_asked_again_until_the_answer_is_one_of_the_choices(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    typed = iter(["bogus", "server"])
+    typed = iter(["bogus", "server", "  ", "example.com"])
     shown: list[str] = []
 
     def prompt(text: str, **options: Any) -> str:
@@ -354,6 +354,8 @@ def test_a_person_is_asked_again_until_the_answer_is_one_of_the_choices(
     assert Terminal().ask("Who publishes", ("server", "none"), None) == "server"
     assert shown == ["Who publishes (server, none)"] * 2
     assert capsys.readouterr().err == "one of server, none\n"
+    assert Terminal().ask("Domains", (), None) == "example.com"
+    assert capsys.readouterr().err == "blanks alone are no answer\n"
 
 
 def test_each_flag_is_an_answer(monkeypatch: pytest.MonkeyPatch) -> None:

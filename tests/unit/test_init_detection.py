@@ -233,6 +233,8 @@ def test_a_certificate_and_its_key_are_looked_at_before_anything_is_written(tmp_
                  certificate_key=its_key)  # fmt: skip
         assert set(tmp_path.iterdir()) == files
     given = {"tls": "custom", "certificate_file": str(chain)}
+    with pytest.raises(WrongCallError, match="missing: --certificate-key"):
+        init(tmp_path, given=given, host_key=HOST_KEY)
     assert init(tmp_path, given=given, host_key=HOST_KEY, certificate_key=key) == 0
 
 

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +53,7 @@ def answers(placement: str = "vm", upstream: str = "google-workspace", dns: str 
         "postal": postal,
         "tls": tls,
         "contact": "postmaster@example.com",
-        "month": "202611",
+        "today": date(2026, 11, 29),
         "host": HostPlace(user="admin", address="mail.example.com", port=22) if on_host else None,
         "host_key": HOST_KEY if on_host else None,
         "public_ipv4": "93.184.216.34" if on_host else None,

@@ -1,14 +1,18 @@
 """`mailstack init`: a flag that is given has its effect, or is refused; an answer that cannot be is told at once."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
+import trustme
 
 from cli.verify_options import WrongCallError
+from mailstack.plan import load_plan
 from mailstack.reach.host_key import fingerprint
-from tests.unit.stack_examples import HOST_KEY
-from tests.unit.test_init_command import SHOWN, Person, config, init, one_key
+from mailstack.settings.initialise import rehearsal_config
+from tests.unit.stack_examples import HOST_KEY, dkim_key
+from tests.unit.test_init_command import GIVEN, SHOWN, Person, Pulumi, config, init, one_key
 
 __all__ = ["one_key"]
 
@@ -114,3 +118,54 @@ def test_in_a_local_stack_a_private_address_is_taken(tmp_path: Path) -> None:
     person = Person({"Public address": "10.0.0.5"})
     assert init(tmp_path, given={"environment": "local"}, host_key=HOST_KEY, asker=person) == 0
     assert person.told == []
+
+
+def test_many_domains_share_a_key_since_the_engine_could_not_hand_over_one_for_each(tmp_path: Path) -> None:
+    for count, paths in ((40, 40), (41, 1)):
+        pulumi, names = Pulumi(), [f"d{number}.example.net" for number in range(count)]
+        given = {"domains": names, "upstream": "google-workspace"}
+        assert init(tmp_path, given=given, host_key=HOST_KEY, run=pulumi, stack=f"of{count}") == 0
+        assert len([path for path in pulumi.told() if "dkim" in path]) == paths
+    assert pulumi.told()["mailstack:dkim_keys.common-202611.private_key"] == dkim_key()
+    load_plan(rehearsal_config(tmp_path / "Pulumi.of41.yaml"))
+
+
+def test_the_addresses_that_mail_leaves_from_are_public_in_prod_and_told_at_their_question(tmp_path: Path) -> None:
+    given = {**GIVEN, "placement": "docker", "engine": "local", "host_text": None}
+    with pytest.raises(WrongCallError, match=r"--egress-address: \"10\.0\.0\.1\" must be a public address in prod"):
+        init(tmp_path, given={**given, "egress": ["93.184.216.34", "10.0.0.1"]})
+    local = {**given, "egress": ["10.0.0.1"], "environment": "local"}
+    assert init(tmp_path, given=local) == 0
+
+
+def test_without_a_relay_nothing_is_said_of_postfix(tmp_path: Path) -> None:
+    given = {"placement": "none", "upstream": "google-workspace", "tls": "acme"}
+    assert init(tmp_path, given=given, host_key=HOST_KEY) == 0
+    assert not {"queue_lifetime_hours", "postmaster"} & set(config(tmp_path)["mailstack:relay"])
+
+
+def test_a_certificate_that_is_none_is_told_at_its_question(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    issued, other = trustme.CA().issue_cert("postal.example.com"), trustme.CA().issue_cert("postal.example.com")
+    issued.cert_chain_pems[0].write_to_path(str(tmp_path / "chain.pem"))
+    issued.private_key_pem.write_to_path(str(tmp_path / "key.pem"))
+    other.private_key_pem.write_to_path(str(tmp_path / "other.pem"))
+    answers = {
+        "File with the certificate": iter(["/nowhere.pem", "~/key.pem", "~/chain.pem"]),
+        "File with the key": iter(["~/chain.pem", "~/other.pem", "~/key.pem"]),
+    }
+
+    class Mistaken(Person):
+        def ask(self, text: str, choices: Sequence[str], default: str | None) -> str:
+            given = next((given for start, given in answers.items() if text.startswith(start)), None)
+            return super().ask(text, choices, default) if given is None else next(given)
+
+    person, pulumi = Mistaken(), Pulumi()
+    assert init(tmp_path, given={"tls": "custom"}, asker=person, host_key=HOST_KEY, run=pulumi) == 0
+    assert person.told == [
+        "/nowhere.pem: No such file or directory",
+        "~/key.pem has no certificate in PEM form",
+        "~/chain.pem has no key in PEM form, without a passphrase",
+        "~/other.pem is not the key of the first certificate",
+    ]
+    assert pulumi.told()["mailstack:caddy.custom.private_key"] == (tmp_path / "key.pem").read_text()
