@@ -37,8 +37,8 @@ def _addresses(settings: Settings, postal: Postal) -> Iterator[Problem]:
     Postal binds to them, so on a host behind NAT they are private, and what they become nobody sees here.
     """
     listed = [ip for pool in postal.ip_pools for one in pool.addresses for ip in (one.ipv4, one.ipv6) if ip is not None]
-    for address in duplicates(listed):
-        yield Problem(field=FIELD, value=address, rule="the address is used twice", fix="keep it in one place")
+    for text in duplicates(listed):
+        yield Problem(field=FIELD, value=text, rule="the address is used twice", fix="keep it in one place")
     others = {
         address: name
         for name, host in settings.hosts.items()
