@@ -6,9 +6,10 @@
 # Usage: scripts/cluster-builds.sh start
 #        scripts/cluster-builds.sh wait node SECONDS   until there is a node: most tests need no more
 #        scripts/cluster-builds.sh wait all SECONDS    until the plugin is there, too
+#        scripts/cluster-builds.sh stop                 ends what runs; the next start builds on
 #
 # Where: .tools/cluster-builds.log, and .tools/cluster-builds.pid of the builds that run.
-# Exit:  start: 0. wait: 0 when it is there, or cannot be had here, or is late: then the builds are ended. It says which.
+# Exit:  start, stop: 0. wait: 0 when it is there, or cannot be had here, or is late: then the builds are ended. It says which.
 #        1 when a build failed.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -23,8 +24,8 @@ builds() { # the code is 3 where this machine cannot have them
   echo "ended: all $code"
 }
 
-running() {
-  [ -f "$PID" ] && kill -0 "$(cat "$PID")" 2>/dev/null
+running() { # what has its id by now may be somebody else's
+  [ -f "$PID" ] && grep -q cluster-builds "/proc/$(cat "$PID")/cmdline" 2>/dev/null
 }
 
 start() {
@@ -35,11 +36,15 @@ start() {
   echo $! >"$PID"
 }
 
+stop() {
+  if running; then kill -- "-$(cat "$PID")"; fi
+}
+
 wait_for() { # PART SECONDS
   local deadline=$((SECONDS + $2)) code
   while running && ! grep -q "^ended: $1 " "$LOG" && [ $SECONDS -lt $deadline ]; do sleep 1; done
   if running && ! grep -q "^ended: $1 " "$LOG"; then
-    kill -- "-$(cat "$PID")"
+    stop
     {
       echo "cluster-builds: not ready after $2 s more; what needs it is left out (\`make kubernetes kubernetes-plugin\` builds on)"
       printf 'ended: %s 3\n' "$1" all
@@ -59,6 +64,7 @@ wait_for() { # PART SECONDS
 case ${1:-} in
   build) builds ;;
   start) start ;;
+  stop) stop ;;
   wait) wait_for "${2:?node or all}" "${3:?seconds}" ;;
   *)
     sed -n '2,/^set /{/^set /d;s/^# \{0,1\}//p}' "$0" >&2

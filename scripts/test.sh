@@ -54,9 +54,14 @@ on_a_node() { # WHICH
   tests "${BY_GROUP[@]}" -n "$CLUSTER_PROCESSES" -m "$1" tests/behaviour tests/kubernetes
 }
 
-# Interrupted, pytest ends by itself; what would come after it is not wanted either.
+# Interrupted, pytest ends by itself; what would come after it, or is built beside it, is not wanted either.
 cluster=
-trap '[ -z "$cluster" ] || kill -INT -- "-$cluster" 2>/dev/null || true; exit 130' INT TERM
+interrupted() {
+  [ -z "$cluster" ] || kill -INT -- "-$cluster" 2>/dev/null || true
+  scripts/cluster-builds.sh stop
+  exit 130
+}
+trap interrupted INT TERM
 
 part "build the engine" build scripts/engine.sh
 part "build promtool" build scripts/promtool.sh

@@ -50,6 +50,14 @@ def runs(group: int) -> bool:
     return True
 
 
+def assert_ended(folder: Path) -> None:
+    group = int((folder / ".tools/cluster-builds.pid").read_text())
+    deadline = time.monotonic() + 5
+    while runs(group):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
 def test_what_needs_a_node_alone_does_not_wait_for_the_plugin(folder: Path) -> None:
     wait = started(folder, "exit 0", f"while [ ! -e {folder}/go ]; do sleep 0.05; done")
     node = wait("node")
@@ -85,10 +93,17 @@ def test_a_build_that_is_late_is_ended_and_what_needs_it_is_left_out(
     wait = started(folder, node, plugin)
     told = wait(late, 1)
     assert (told.returncode, told.stdout.split(";")[0]) == (0, "cluster-builds: not ready after 1 s more")
-    pid = int((folder / ".tools/cluster-builds.pid").read_text())
-    for _ in range(100):
-        if not runs(pid):
-            break
-        time.sleep(0.05)
-    assert not runs(pid)
+    assert_ended(folder)
     assert wait("all", 1).returncode == 0, "it was told, and is no failure"
+
+
+def test_stop_ends_the_builds_and_nobody_who_has_their_id_since(folder: Path) -> None:
+    started(folder, "sleep 60", "exit 0")
+    stop = [str(folder / "scripts/cluster-builds.sh"), "stop"]
+    subprocess.run(stop, check=True, timeout=10)
+    assert_ended(folder)
+    with subprocess.Popen(["sleep", "60"], start_new_session=True) as other:
+        (folder / ".tools/cluster-builds.pid").write_text(f"{other.pid}\n")
+        subprocess.run(stop, check=True, timeout=10)
+        assert other.poll() is None
+        other.kill()

@@ -56,6 +56,8 @@ def two_pools() -> Raw:
     raw["postal"]["ip_pools"].append(
         {"name": "second", "addresses": [{"ipv4": "93.184.216.35", "hostname": "mx2.example.com"}]}
     )
+    host = raw["hosts"][raw["postal"]["host"]]
+    raw["relay"]["egress_addresses"] = [host["public_ipv4"], host["public_ipv6"], "93.184.216.35"]
     return raw
 
 

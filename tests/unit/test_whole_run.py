@@ -98,7 +98,7 @@ def test_a_part_takes_every_folder_of_tests(tmp_path: Path) -> None:
     assert "--ignore=tests/verify/test_hosts.py" in words, "it runs with the hosts, not twice"
 
 
-def test_an_interrupted_run_leaves_no_test_running(tmp_path: Path) -> None:
+def test_an_interrupted_run_leaves_no_test_and_no_build_running(tmp_path: Path) -> None:
     waiting = """
 case "$*" in
   *"-m cluster and not"*) trap 'echo cluster interrupted >>"$NOTES"; exit 2' INT; echo cluster >>"$NOTES" ;;
@@ -125,4 +125,4 @@ for _ in {1..600}; do sleep 0.1; done
         finally:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(script.pid, signal.SIGKILL)
-    assert "hosts interrupted" in notes.read_text()
+    assert {"hosts interrupted", "cluster-builds.sh stop"} <= set(notes.read_text().splitlines())
