@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from email.message import EmailMessage
 from email.policy import SMTP
 from email.utils import formatdate
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from mailstack.operate.ages import ago
 from mailstack.plan import Plan
@@ -37,6 +37,7 @@ __all__ = [
     "trial",
 ]  # fmt: skip
 
+Answer = TypeVar("Answer")
 Operation = Literal["flush", "hold", "release", "delete"]
 ROLE = "relay_operations"
 # What is said of a queue's messages in one answer; counts are of all of them.
@@ -58,12 +59,21 @@ def seconds_of(text: str) -> float:
     return float(int(found["number"]) * UNITS[found["unit"]])
 
 
-def _everywhere(
-    places: Sequence[Place], settings: Mapping[str, Any], action: Literal["apply", "check"]
-) -> list[Report]:
-    """Run the role on all places side by side; the first failure is raised once all have ended."""
+def _of_each(places: Sequence[Place], ask: Callable[[Place], Answer]) -> tuple[dict[str, Answer], dict[str, str]]:
+    """Ask all places side by side. Return the answers, and why the others could not be asked, in the order given."""
+
+    def one(place: Place) -> tuple[Answer] | str:
+        try:
+            return (ask(place),)
+        except RuntimeError as error:
+            return str(error)
+
     with ThreadPoolExecutor(max_workers=AT_ONCE) as pool:
-        return list(pool.map(lambda place: place.run(ROLE, settings, action), places))
+        told = [(place.name, answer) for place, answer in zip(places, pool.map(one, places), strict=True)]
+    return (
+        {name: answer[0] for name, answer in told if not isinstance(answer, str)},
+        {name: answer for name, answer in told if isinstance(answer, str)},
+    )
 
 
 # --- queue ----------------------------------------------------------------------------------------------------------
@@ -116,18 +126,8 @@ def queues(places: Sequence[Place], choice: Choice | None = None, limit: int = M
     """Return the queue of each place, or what of it ``choice`` means; a place that is away hides no other."""
     asked = None if choice is None or choice.empty else _asked(choice)
     settings = {"operation": "list", "limit": limit, "choice": asked}
-    unseen: dict[str, str] = {}
-
-    def ask(place: Place) -> list[Report]:
-        try:
-            return [place.run(ROLE, settings, "check")]
-        except RuntimeError as error:
-            unseen[place.name] = str(error)
-            return []
-
-    with ThreadPoolExecutor(max_workers=AT_ONCE) as pool:
-        told = [report for reports in pool.map(ask, places) for report in reports]
-    return replace(_view(told), unseen=unseen)
+    told, unseen = _of_each(places, lambda place: place.run(ROLE, settings, "check"))
+    return replace(_view(told.values()), unseen=unseen)
 
 
 def _view(reports: Iterable[Report]) -> QueueView:
@@ -177,9 +177,10 @@ class Act:
 
 
 def trial(places: Sequence[Place], operation: Operation, choice: Choice) -> QueueView:
-    """Return exactly what ``act`` would do something to. Changes nothing."""
+    """Return exactly what ``act`` would do something to. Changes nothing. A place that is away is an error."""
     settings = {"operation": operation, "choice": _asked(choice), "limit": MOST_SHOWN}
-    told = _everywhere(places, settings, "check")
+    with ThreadPoolExecutor(max_workers=AT_ONCE) as pool:
+        told = list(pool.map(lambda place: place.run(ROLE, settings, "check"), places))
     return replace(_view(told), asked={report.place: float(report.facts["now"]) for report in told})
 
 
@@ -267,18 +268,7 @@ def all_logs(
     places: Sequence[Place], choice: LogChoice, *, since: float | None, limit: int
 ) -> tuple[dict[str, list[str]], dict[str, str]]:
     """Return the lines of each place, and the places that could not be asked with the reason."""
-    unseen: dict[str, str] = {}
-
-    def ask(place: Place) -> list[str] | None:
-        try:
-            return logs(place, choice, since=since, limit=limit)
-        except RuntimeError as error:
-            unseen[place.name] = str(error)
-            return None
-
-    with ThreadPoolExecutor(max_workers=AT_ONCE) as pool:
-        found = list(zip(places, pool.map(ask, places), strict=True))
-    return {place.name: lines for place, lines in found if lines is not None}, unseen
+    return _of_each(places, lambda place: logs(place, choice, since=since, limit=limit))
 
 
 def follow(place: Place, choice: LogChoice, on_line: Callable[[str], None], *, since: float | None) -> None:
