@@ -121,7 +121,7 @@ def without_refused(answers: Answers, problems: Iterable[Problem]) -> tuple[Answ
             in_dns[name] = _without(in_dns[name], about)
             told[name, about] = (
                 f"{name}: {about.upper()} of before is not in the file, for it cannot stand there: {problem} "
-                "Decide on it before the first `pulumi up`"
+                "The file has what a new domain gets: decide on that before the first `pulumi up`"
             )
     return replace(answers, in_dns=in_dns), list(told.values())
 
