@@ -4,9 +4,11 @@ SMTP with the standard library's smtplib; Postal's HTTP API with requests.
 """
 
 import base64
+import contextlib
 import secrets
 import smtplib
 import ssl
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from email.message import EmailMessage
 from email.policy import SMTP
@@ -95,7 +97,7 @@ class SmtpSubmission:
         """Send it to one recipient."""
         trust = strict(self.authorities)
         try:
-            with self._connected(trust) as client:
+            with self._conversation(trust) as client:
                 if self.tls == "starttls":
                     client.starttls(context=trust)
                 if self.username is not None:
@@ -113,6 +115,16 @@ class SmtpSubmission:
             raise SubmissionError(f"{error.smtp_code} {said}", refused=True) from None
         except (smtplib.SMTPException, OSError) as error:
             raise SubmissionError(f"{self.host}:{self.port}: {error}", refused=False) from None
+
+    @contextlib.contextmanager
+    def _conversation(self, trust: ssl.SSLContext) -> Iterator[smtplib.SMTP]:
+        client = self._connected(trust)
+        try:
+            yield client
+        finally:
+            # What the server has taken or refused stays so, whatever it says to the farewell.
+            with contextlib.suppress(smtplib.SMTPException, OSError):
+                client.quit()
 
     def _connected(self, trust: ssl.SSLContext) -> smtplib.SMTP:
         if self.tls == "implicit":

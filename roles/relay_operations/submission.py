@@ -1,5 +1,6 @@
 """A test message, handed to the relay from beside it: what a program of this host may do."""
 
+import contextlib
 import functools
 import re
 import smtplib
@@ -27,19 +28,28 @@ def submit(role: Role) -> Plan:
 
 
 def _submit(facts: Dict[str, Any], settings: Dict[str, Any]) -> None:
-    with _connected(settings["listen"]) as client:
-        client.ehlo_or_helo_if_needed()
-        steps: Sequence[Tuple[str, Step]] = (
-            ("mail", lambda: client.mail(settings["sender"])),
-            ("rcpt", lambda: client.rcpt(settings["recipient"])),
-            # What is no UTF-8 came as surrogates, and goes as it was.
-            ("data", lambda: client.data(settings["message"].encode("utf-8", "surrogateescape"))),
-        )
-        for name, step in steps:
-            code, words = _answer(step)
-            facts.update(accepted=200 <= code < 300, at=name, reply=f"{code} {' '.join(words.split())}")
-            if not facts["accepted"]:
-                return
+    client = _connected(settings["listen"])
+    try:
+        _hand_over(client, facts, settings)
+    finally:
+        # What the relay has taken stays taken, whatever it says to the farewell.
+        with contextlib.suppress(smtplib.SMTPException, OSError):
+            client.quit()
+
+
+def _hand_over(client: smtplib.SMTP, facts: Dict[str, Any], settings: Dict[str, Any]) -> None:
+    client.ehlo_or_helo_if_needed()
+    steps: Sequence[Tuple[str, Step]] = (
+        ("mail", lambda: client.mail(settings["sender"])),
+        ("rcpt", lambda: client.rcpt(settings["recipient"])),
+        # What is no UTF-8 came as surrogates, and goes as it was.
+        ("data", lambda: client.data(settings["message"].encode("utf-8", "surrogateescape"))),
+    )
+    for name, step in steps:
+        code, words = _answer(step)
+        facts.update(accepted=200 <= code < 300, at=name, reply=f"{code} {' '.join(words.split())}")
+        if not facts["accepted"]:
+            return
     queued = QUEUED.search(facts["reply"])
     facts["queue_id"] = queued.group("id") if queued else None
 

@@ -5,7 +5,7 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import Any
 
 import pytest
 
@@ -82,11 +82,9 @@ class MadeUpPostfix:
 
     # --- what an SMTP client sees
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        return
+    def quit(self) -> tuple[int, bytes]:
+        """Take leave."""
+        return 221, b"2.0.0 Bye"
 
     def ehlo_or_helo_if_needed(self) -> None:
         """Greet."""

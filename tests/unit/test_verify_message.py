@@ -247,6 +247,15 @@ def test_a_message_is_handed_over_after_login_within_tls(pki: Pki, tls: Any) -> 
     assert "Subject: token\r\n" in server.messages[0]
 
 
+def test_a_message_that_was_taken_is_told_as_taken_whatever_is_said_to_the_farewell() -> None:
+    message = written(SENDER, RECIPIENT, "token")
+    with SmtpStandin(recipient=lambda *_: "250 Ok", bye="421 4.3.2 going down") as server:
+        way = SmtpSubmission(host=LOOPBACK, port=server.port, tls="none")
+        assert way.submit(SENDER, RECIPIENT, message) == "250 2.0.0 queued as 1"
+    with SmtpStandin(bye="421 4.3.2 going down") as server, pytest.raises(SubmissionError, match=r"554 5\.7\.1"):
+        SmtpSubmission(host=LOOPBACK, port=server.port, tls="none").submit(SENDER, RECIPIENT, message)
+
+
 def test_a_refusal_is_told_from_a_way_that_is_closed(pki: Pki) -> None:
     message = written(SENDER, RECIPIENT, "token")
     with SmtpStandin(pki.context(LOOPBACK), secure_offers=("AUTH PLAIN",), auth="535 5.7.8 wrong") as server:

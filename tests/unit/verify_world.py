@@ -55,7 +55,9 @@ class SmtpStandin:
         recipient: Callable[[str, str], str] = lambda _sender, _recipient: "554 5.7.1 Relay access denied",
         hello: Callable[[int, list[int]], bytes | None] = lambda _version, _ciphers: None,
         silent: bool = False,
+        bye: str = "221 2.0.0 Bye",
     ) -> None:
+        self.bye = bye
         self.tls, self.implicit, self.name, self.silent = tls, implicit, name, silent
         self.greeting = f"220 {name} ESMTP" if greeting is None else greeting
         self.offers, self.secure_offers, self.auth = offers, secure_offers, auth
@@ -148,7 +150,7 @@ class SmtpStandin:
                     self.messages.append(text.decode())
                     say("250 2.0.0 queued as 1")
                 elif verb == "QUIT":
-                    say("221 2.0.0 Bye")
+                    say(self.bye)
                     return False
                 else:
                     say("250 2.0.0 Ok")
