@@ -214,6 +214,7 @@ def upgrade(
         agree([*(f"wrong now: {text}" for text in report["problems"]), what, NOTHING_YET], yes=yes)
         if backup_first:
             report["backup"] = found.backup(tell)
+            tell(f"{report['backup']['file']} is made")  # it stays, also where the setting cannot be written
         _set_tag(stack, to)
     print_json(report) if as_json else show_upgrade(report, stack)
 

@@ -198,6 +198,19 @@ def test_an_upgrade_is_checked_prepared_by_the_declaration_and_never_performed(c
     assert "pulumi up --stack prod" in text
 
 
+def test_an_upgrade_whose_setting_cannot_be_written_names_the_backup_that_it_made(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise initialise.InitError("pulumi config set failed: read-only file system")
+
+    monkeypatch.setattr(initialise, "run_pulumi", refuse)
+    result = CliRunner().invoke(app, ["postal", "upgrade", "--to", "3.3.8", "--stack", "prod", "--yes"])
+    assert isinstance(result.exception, initialise.InitError)
+    assert (result.stdout, host.done) == ("", ["backup"])
+    assert f"{ARCHIVE} is made" in result.stderr
+
+
 def test_an_upgrade_that_failed_is_given_up_by_the_same_command(call: Call, host: Host) -> None:
     """Else each later `pulumi up` would try it again, whatever that was for."""
     host.facts["status"]["image"] = "ghcr.io/postalserver/postal:3.3.6"  # the one before the declared
