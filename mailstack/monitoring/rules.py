@@ -115,7 +115,7 @@ def _login_rules(job: str) -> Iterator[dict[str, Any]]:
         "PostfixRelayAuthenticationFailure", "critical", "0m",
         f"increase(mailstack_relay_upstream_authentication_failures_total{{{job}}}[15m]) > 0",
         "The upstream refuses the login of {{ $labels.instance }}",
-        "The password is wrong, expired or revoked. Mail waits until a right one is set.",
+        "A wrong, expired or revoked password: mail waits for a right one. No login where one is wanted: mail bounces.",
     )  # fmt: skip
     yield _alert(
         "PostfixRelayAuthenticationFailure", "warning", "0m",

@@ -87,12 +87,14 @@ def _faults(served: x509.Certificate, tls: Handshake, name: str, now: datetime) 
     whole = served.not_valid_after_utc - served.not_valid_before_utc
     left = served.not_valid_after_utc - now
     # One that is valid for six days is renewed after four: it never has two weeks left.
-    if timedelta() <= left < min(SOON, whole / 3):
+    enough = min(SOON, whole / 3)
+    if timedelta() <= left < enough:
         yield _Fault(
             found=f"it ends in {left.days} days, {served.not_valid_after_utc:%Y-%m-%d}",
-            expected=f"{min(SOON, whole / 3).days} days or more: renewal should have come by now",
+            expected=f"{enough.days} days or more: renewal should have come by now",
             fix=RENEWAL,
-            grave=False,
+            # A warning opens no issue; whoever waits for one has to learn of it while there is time.
+            grave=left < enough / 2,
         )
     weak = _weak_key(served)
     if weak:

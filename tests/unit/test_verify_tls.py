@@ -257,10 +257,24 @@ CURVE = ec.generate_private_key(ec.SECP256R1())
 
 @pytest.mark.parametrize(
     ("age", "left", "state"),
-    [(60, 30, State.OK), (76, 14, State.OK), (77, 13, State.WARN), (1, 5, State.OK), (5, 1, State.WARN)],
-    ids=["a month left", "two weeks left", "less", "of six days, fresh", "of six days, not renewed"],
+    [
+        (60, 30, State.OK),
+        (76, 14, State.OK),
+        (77, 13, State.WARN),
+        (83, 7, State.WARN),
+        (84, 6, State.FAIL),
+        (1, 5, State.OK),
+        (5, 1, State.WARN),
+        (5.5, 0.5, State.FAIL),
+    ],
+    ids=[
+        *("a month left", "two weeks left", "less", "a week left", "less than a week"),
+        *("of six days, fresh", "of six days, not renewed", "of six days, half a day left"),
+    ],
 )
-def test_a_certificate_that_ends_soon_warns_by_its_own_length(age: float, left: float, state: State) -> None:
+def test_a_certificate_that_ends_soon_warns_and_then_fails_by_its_own_length(
+    age: float, left: float, state: State
+) -> None:
     served = Handshake(
         version="TLSv1.3", cipher="", compression=None, certificate=certificate(CURVE, age=age, left=left)
     )
