@@ -11,6 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from cli.main import app, main
+from mailstack.operate.postal import shown_release
 from mailstack.plan import load_plan
 from mailstack.plan.operations import operations_text
 from mailstack.reach import drift, operations, outputs
@@ -232,6 +233,11 @@ def test_a_release_that_its_digest_pins_is_told_as_such_and_changed_together_wit
     text = call("upgrade")[1]
     assert "not gone to yet" in text
     assert f"--to {'0' * 64}" not in text, "nobody knows its release"
+
+
+def test_on_the_one_screen_of_a_stack_an_image_that_a_digest_pins_is_told_by_its_beginning() -> None:
+    assert shown_release("ghcr.io/postalserver/postal:3.3.7") == "3.3.7"
+    assert shown_release(f"ghcr.io/postalserver/postal@sha256:{'a' * 64}") == f"sha256:{'a' * 12}"
 
 
 @pytest.mark.parametrize("release", ["3.3.6", "latest", "3.3.7"])
