@@ -135,6 +135,7 @@ def test_a_healthy_postal_is_one_screen_and_ends_with_0(call: Call) -> None:
     ("change", "words"),
     [
         (lambda found: found["processes"].pop(), "process worker is not there"),
+        (lambda found: found["processes"].pop(), "docker compose (Debian 12: docker-compose) --project-name postal "),
         (lambda found: found["processes"][2].update(running=False), "process worker (postal-worker-1) is not running"),
         (lambda found: found["processes"][1].update(health="unhealthy"), "`mailstack postal logs smtp --stack prod`"),
         (lambda found: found["database"].update(error="no route"), "the database does not answer: no route"),
