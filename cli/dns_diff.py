@@ -10,10 +10,16 @@ from mailstack.dns.difference import Difference, differences
 from mailstack.plan import Plan
 from mailstack.reach.cloudflare import CLOUDFLARE_API
 
-__all__ = ["EXIT_DIFFERENT", "diff_zones"]
+__all__ = ["EXIT_DIFFERENT", "WAYS", "diff_zones"]
 
 EXIT_DIFFERENT = 2
 SIGNS = {"missing": "-", "different": "~", "foreign": " "}
+# By `dns.provider`. Without the options an update does what is new, and leaves what others have changed.
+WAYS = {
+    "cloudflare": "`pulumi up --refresh` brings declared records",
+    "server": "`pulumi up` brings declared records, `mailstack drift --repair` those that were there before",
+    "none": "enter declared records where the zones are kept",
+}
 
 
 def diff_zones(
@@ -47,7 +53,8 @@ def diff_zones(
         for zone in plan.dns.zones:
             _tell(zone, [one for one in found if one.zone == zone], look.not_seen.get(zone), say)
         if wrong:
-            say("`pulumi up` brings declared records; what stands against one: mailstack dns list --stack <stack>")
+            way = WAYS[plan.settings.dns.provider]
+            say(f"{way}; what stands against one: mailstack dns list --stack <stack>")
     return EXIT_DIFFERENT if wrong else int(bool(look.not_seen))
 
 

@@ -143,15 +143,16 @@ def show_upgrade(report: Mapping[str, Any], stack: str) -> None:
         console.print(Text(f"wrong now, mend it before: {problem}", style="red"))
     if report["backup"] is not None:
         console.print(f"backup: {report['backup']['file']}", soft_wrap=True)
-    running = str(report["running"]).rpartition(":")[2]
-    if report["to"] == running:
+    running = report["release"]
+    if report["to"] is not None and report["to"] == running:
         console.print(f"the upgrade is given up. next: pulumi up --stack {stack}, which runs nothing on the host")
         return
     if running == report["declared"] and report["to"] is None:
         console.print(f"nothing to do. Another release: mailstack postal upgrade --stack {stack} --to RELEASE")
         return
     if report["to"] is None:
-        console.print(f"not gone to yet. To give it up: mailstack postal upgrade --stack {stack} --to {running}")
+        back = f"mailstack postal upgrade --stack {stack} --to {running}" if running else "tag and digest as they were"
+        console.print(f"not gone to yet. To give it up: {back}")
     for step in (
         "read Postal's changelog between the two releases",
         f"pulumi preview --stack {stack}   # one command changes: postal",

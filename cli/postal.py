@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from mailstack.operate.postal import Postal
+    from mailstack.settings.postal_model import PostalImage
 
 __all__ = ["postal"]
 
@@ -184,20 +185,28 @@ def upgrade(
     """
     from cli.operate_postal_show import show_upgrade
     from mailstack.operate.postal import UpgradeError, upgrade_problem
+    from mailstack.settings.stackfile import PROJECT
 
     found = _postal(stack, identity)
     now = found.status()
     declared = found.entry.plan.settings.postal
     if declared is None:
         raise wrong_call(f"the settings of stack {stack} declare no Postal any more")
-    running = str(now["image"]).rpartition(":")[2]
+    release = _release(str(now["image"]), declared.image)
+    running = release or ""
     report: dict[str, Any] = {
-        "running": now["image"], "declared": declared.image.tag, "to": to, "problems": _problems(found, now),
-        "backup": None,
+        "running": now["image"], "release": release, "declared": declared.image.tag, "to": to,
+        "problems": _problems(found, now), "backup": None,
     }  # fmt: skip
     if to is not None:
         if declared.image.digest is not None:
-            raise UpgradeError("postal.image.digest pins the image: change tag and digest together in the stack file")
+            raise UpgradeError(
+                "postal.image.digest pins the image, so tag and digest change together, here and when it is given up: "
+                f"pulumi config set --path '{PROJECT}:postal.image.tag' {to} --stack {stack}; "
+                f"pulumi config set --path '{PROJECT}:postal.image.digest' DIGEST --stack {stack}. DIGEST is what "
+                f"`docker buildx imagetools inspect {declared.image.repository}:{to}` shows. Make a backup first: "
+                f"mailstack postal backup --stack {stack}"
+            )
         # After an upgrade that failed, the old release runs and the new one is declared: every `pulumi up` tries again.
         given_up = to == running != declared.image.tag
         problem = None if given_up else upgrade_problem(running, to)
@@ -217,6 +226,15 @@ def upgrade(
             tell(f"{report['backup']['file']} is made")  # it stays, also where the setting cannot be written
         _set_tag(stack, to)
     print_json(report) if as_json else show_upgrade(report, stack)
+
+
+def _release(running: str, declared: "PostalImage") -> str | None:
+    """Return the release of the image that runs; None for a digest that is not the declared one's."""
+    from mailstack.postal.compose import image_reference
+
+    if running == image_reference(declared.model_dump()):
+        return declared.tag
+    return None if "@" in running else running.rpartition(":")[2]
 
 
 def _set_tag(stack: str, tag: str) -> None:

@@ -25,8 +25,10 @@ from mailstack.dns.rdata import (
 )
 from mailstack.dns.records import Record
 
-__all__ = ["CloudflareInput", "decode_content", "decode_shown", "resource_name", "to_cloudflare"]
+__all__ = ["TOKEN_RIGHTS", "CloudflareInput", "decode_content", "decode_shown", "resource_name", "to_cloudflare"]
 
+# What an API token has to have for the zones. Without the first they are not in its list, by which IDs are found.
+TOKEN_RIGHTS = "Zone Read, DNS Read and DNS Write"  # noqa: S105 - rights, not a token
 _VERSION_TAG = re.compile(r"v=([A-Za-z]+)[0-9]*(?:[ ;]|$)")
 # What a name has one text of. Of others there may be several.
 _SINGLE = frozenset({"spf", "dmarc", "dkim", "stsv", "tlsrptv", "bimi"})

@@ -15,7 +15,15 @@ from mailstack.reach.kubectl import KubectlError
 from mailstack.reach.operations import PostalAt
 from mailstack.reach.place import Follower, HostPlace, PlaceError, PodPlace, Report, StoppedError
 
-__all__ = ["LEAST_FREE", "OLD_BACKUP_SECONDS", "PROCESSES", "Postal", "UpgradeError", "upgrade_problem"]
+__all__ = [
+    "LEAST_FREE",
+    "OLD_BACKUP_SECONDS",
+    "PROCESSES",
+    "Postal",
+    "UpgradeError",
+    "shown_release",
+    "upgrade_problem",
+]
 
 ROLE = "postal_operations"
 # A dump of all mail may take hours; SSH keeps the session.
@@ -25,6 +33,7 @@ SQL_SCRIPT = Path(__file__).with_name("query.rb")
 VERSION = re.compile(r"(\d+)\.(\d+)\.(\d+)\Z")
 PROCESSES = ("web", "smtp", "worker")
 COMPONENT = "app.kubernetes.io/component"
+DIGEST_SHOWN = len("sha256:") + 12
 # Of a disk, and of the memory.
 LEAST_FREE = 0.1
 # The timer makes one a day, unless a stack says otherwise; two missed ones are no accident.
@@ -232,6 +241,12 @@ def _process(pod: Mapping[str, Any]) -> dict[str, Any]:
         "restarts": int(statuses[0].get("restartCount", 0)),
         "started": str(pod["status"].get("startTime", "")),
     }
+
+
+def shown_release(image: str) -> str:
+    """Return what people know an image by: its tag, or the beginning of the digest that pins it."""
+    _, pinned, digest = image.partition("@")
+    return digest[:DIGEST_SHOWN] if pinned else image.rpartition(":")[2]
 
 
 def upgrade_problem(running: str, wanted: str) -> str | None:

@@ -63,7 +63,8 @@ def _start(at: PostalAt) -> str:
     """Return what brings a container or pod back. `pulumi up` does not: nothing that is declared has changed."""
     if at.pods is not None:
         return f"kubectl get deployments,pods --namespace {at.pods.namespace} says why"
-    return f"on host {at.host}: docker compose --project-name {PROJECT} --file {COMPOSE} up --detach"
+    program = "docker compose (Debian 12: docker-compose)"
+    return f"on host {at.host}: {program} --project-name {PROJECT} --file {COMPOSE} up --detach"
 
 
 def _data(found: Mapping[str, Any]) -> Iterator[Problem]:

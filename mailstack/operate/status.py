@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from typing import Any, Literal
 
 from mailstack.operate.ages import age
-from mailstack.operate.postal import LEAST_FREE, Postal
+from mailstack.operate.postal import LEAST_FREE, Postal, shown_release
 from mailstack.operate.postal_health import problems
 from mailstack.operate.relay import logs, queues
 from mailstack.operate.served import look_at
@@ -129,7 +129,7 @@ def _components(entry: Entry, outputs: Outputs) -> Part:
         where = {"docker": "a container", "kubernetes": "pods"}.get(at.relay.placement) or ", ".join(at.relay.hosts)
         told.append(f"relay on {where} to {at.relay.upstream}")
     if at.postal is not None:
-        told.append(f"Postal {at.postal.image.rpartition(':')[2]} on {at.postal.host or 'pods'}")
+        told.append(f"Postal {shown_release(at.postal.image)} on {at.postal.host or 'pods'}")
     if outputs.get("certificates"):
         told.append(f"Caddy with {len(outputs['certificates'])} certificates")
     if outputs.get("kubernetes_version"):

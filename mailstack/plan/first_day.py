@@ -10,6 +10,7 @@ from itertools import chain
 from pathlib import Path
 
 from mailstack.dns import Record, resource_name
+from mailstack.dns.cloudflare import TOKEN_RIGHTS
 from mailstack.dns.existing import Clash, Decision, Existing, decide, declared_content, find_clashes, take_overs
 from mailstack.dns.records import Caa, MailExchanger, Text
 from mailstack.dns.zone_facts import ZoneFacts
@@ -206,7 +207,7 @@ def _no_zone(zone: str) -> Problem:
         field="dns.cloudflare.zones",
         value=zone,
         rule="is no zone that the API token sees",
-        fix="give the token DNS Read and DNS Write for it; where the zone is a parent domain, list that one in zones",
+        fix=f"give the token {TOKEN_RIGHTS} for it; where the zone is a parent domain, list that one in zones",
     )
 
 

@@ -12,7 +12,10 @@ __all__ = ["LONGEST", "issue_body", "issue_title"]
 # GitHub's bound of an issue's body, less what stands around the checks.
 LONGEST = 60_000
 LEFT_OUT = "… shortened; the run's log has all"
-CHANGED = "A host or a record was changed by hand, or an update did not end. `pulumi up` puts the declaration back."
+CHANGED = (
+    "A host or a record was changed by hand, or an update did not end. {repair} brings hosts back, and {refresh} "
+    "records, containers and objects; `pulumi up` ends an update that did not."
+)
 UNSEEN = (
     "Not everything could be looked at: what is told as `not seen` may be as declared or not. Mend the way there; the "
     "next run looks again."
@@ -39,19 +42,20 @@ def issue_body(stack: str, reports: Mapping[str, str], verified: str | None = No
     parts = [f"A scheduled check of stack {code(stack)} found this. It closes by itself once all is as declared."]
     for name, text in sorted(reports.items()):
         told = text.strip() or "(it printed nothing)"
-        parts.append(f"### {code(name)}\n\n{_next(name, text)}\n\n{_bounded(told, share)}")
+        parts.append(f"### {code(name)}\n\n{_next(stack, name, text)}\n\n{_bounded(told, share)}")
     if verified is not None:
         parts.append(f"### {code('verify')}\n\n{VERIFIED}\n\n{_list_of(verified, share)}")
     return "\n\n".join(parts)
 
 
-def _next(name: str, text: str) -> str:
+def _next(stack: str, name: str, text: str) -> str:
     """Return what to do about what a check has printed."""
     if name != "drift":
         return VERIFIED if name == "verify" else ""
     differs = bool(DIFFERENCE.search(text))
     unseen = not differs or bool(NOT_SEEN.search(text))
-    return " ".join([CHANGED] * differs + [UNSEEN] * unseen)
+    ways = {"repair": code(f"mailstack drift --stack {stack} --repair"), "refresh": code("pulumi up --refresh")}
+    return " ".join([CHANGED.format(**ways)] * differs + [UNSEEN] * unseen)
 
 
 def _bounded(text: str, most: int) -> str:

@@ -18,6 +18,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal
 
+from mailstack.dns.cloudflare import TOKEN_RIGHTS
 from mailstack.plan import Plan, load_plan
 from mailstack.plan.outside import Outside
 from mailstack.reach.cloudflare import CLOUDFLARE_API, CloudflareApi, CloudflareError
@@ -368,7 +369,7 @@ def _secrets(machine: Machine, stack: str, path: Path, plan: Plan) -> Iterator[C
 
 def _cloudflare(machine: Machine, token: str, zones: Sequence[str]) -> Check:
     name = "Cloudflare token"
-    fix = "make one with DNS Read and DNS Write for these zones: dash.cloudflare.com/profile/api-tokens"
+    fix = f"make one with {TOKEN_RIGHTS} for these zones: dash.cloudflare.com/profile/api-tokens"
     try:
         seen = CloudflareApi(machine.cloudflare_url, token, seconds=API_SECONDS).zones(zones)
     except CloudflareError as error:

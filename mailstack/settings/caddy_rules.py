@@ -65,7 +65,7 @@ def _certificates(settings: Settings, caddy: Caddy) -> Iterator[Problem]:
             field="caddy.acme.dns_token",
             value="" if acme.dns_token is None else "[secret]",
             rule="goes with challenge dns: it writes the challenge record at Cloudflare",
-            fix="set a token with DNS Write for the zone" if acme.dns_token is None else "remove it",
+            fix="set a token with Zone Read and DNS Write for the zone" if acme.dns_token is None else "remove it",
         )
 
 

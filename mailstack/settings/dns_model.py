@@ -4,6 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
+from mailstack.dns.cloudflare import TOKEN_RIGHTS
 from mailstack.dns.rdata import RecordType
 from mailstack.settings.dns_records_model import FurtherRecords, TlsaRecords
 from mailstack.settings.section import Section
@@ -41,7 +42,7 @@ class RateLimit(Section):
 class Cloudflare(Section):
     """DNS zones held by Cloudflare."""
 
-    api_token: OneLineSecret = Field(description="API token with DNS Read and DNS Write for these zones only.")
+    api_token: OneLineSecret = Field(description=f"API token with {TOKEN_RIGHTS} for these zones only.")
     zones: Annotated[dict[DomainName, CloudflareId | None], BeforeValidator(_by_name)] = Field(
         default={},
         description="Zone name to zone ID, or a list of names: IDs left out are looked up. "

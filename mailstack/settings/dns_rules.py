@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable, Iterator
 
 from mailstack.dns import zone_of
+from mailstack.dns.cloudflare import TOKEN_RIGHTS
 from mailstack.settings.model import Settings
 from mailstack.settings.names import under_any, zone_names
 from mailstack.settings.problems import Problem, not_a_host
@@ -32,7 +33,7 @@ def _dns_provider(settings: Settings) -> Iterator[Problem]:
                 field="dns.cloudflare.api_token",
                 value="[secret]",
                 rule="looks like the account's global API key, which may do anything",
-                fix="create an API token with DNS Read and DNS Write for these zones only",
+                fix=f"create an API token with {TOKEN_RIGHTS} for these zones only",
             )
         zones = dict.fromkeys(zone_names(settings))
         places = {f"domains[{number}].name": domain.name for number, domain in enumerate(settings.domains)}

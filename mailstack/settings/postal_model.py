@@ -76,7 +76,8 @@ class DockerEngine(Section):
     """The container engine on the hosts that need one."""
 
     source: Literal["distribution", "docker"] = Field(
-        default="distribution", description="Packages of the system, or those of Docker's own repository."
+        default="distribution",
+        description="Packages of the system, or those of Docker's own repository; RHEL and its kin always have these.",
     )
     registry_mirrors: tuple[WebUrl, ...] = Field(default=(), description="Mirrors of Docker Hub.")
     network: IpNetwork = Field(default="172.29.25.0/24", description="Network of the containers; free on the host.")

@@ -30,7 +30,7 @@ def distribution_packages(available: Set[str], engine_present: bool) -> List[str
         raise RoleError(
             "packages",
             "the package lists have no docker.io with Compose: enable the distribution's main section "
-            "(universe on Ubuntu), or set docker.source to docker",
+            "(universe on Ubuntu), or set postal.docker.source to docker",
         )
     if engine_present:
         return [compose]

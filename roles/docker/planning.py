@@ -8,9 +8,10 @@ from docker.daemon_json import changed_keys, merged, parse
 from docker.facts import Facts
 from rolelib.host import RoleError
 
-__all__ = ["Desired", "desired", "plan"]
+__all__ = ["Desired", "desired", "plan", "source_of"]
 
 SOURCES = ("distribution", "docker")
+# None of them has a package of Docker Engine.
 RHEL = ("rhel", "rocky", "almalinux", "centos", "ol")
 REPOSITORY_ENGINE = "docker-ce"
 
@@ -82,7 +83,7 @@ def _refuse_overlap(facts: Facts, network: networks.Network) -> None:
         raise RoleError(
             "network",
             f"subnet {network.subnet} of network {network.name} overlaps what this host already reaches: {listed}. "
-            "Nothing was changed. Choose another private subnet (RFC 1918) in docker.network",
+            "Nothing was changed. Choose another private subnet (RFC 1918) in postal.docker.network",
         )
     # A daemon that does not answer may have made that bridge.
     known = facts.engine is not None or not facts.installed
@@ -90,7 +91,7 @@ def _refuse_overlap(facts: Facts, network: networks.Network) -> None:
         raise RoleError(
             "network",
             f"an interface named {network.bridge} is there already and belongs to something else: "
-            "choose another docker.network.bridge",
+            "remove it or give it another name, then repeat",
         )
 
 
@@ -105,8 +106,7 @@ def _packages(facts: Facts, wanted: Desired, warnings: List[str]) -> List[Step]:
         _warn_about_source(facts, wanted, warnings)
         return []
     if not facts.installed:
-        _refuse_rhel_without_repository(facts, wanted)
-        return [("packages", f"Docker Engine and Compose are not installed (source: {wanted.source})")]
+        return [("packages", f"Docker Engine and Compose are not installed (source: {source_of(facts, wanted)})")]
     if not facts.engine_package:
         raise RoleError(
             "packages",
@@ -120,17 +120,17 @@ def _packages(facts: Facts, wanted: Desired, warnings: List[str]) -> List[Step]:
 def _warn_about_source(facts: Facts, wanted: Desired, warnings: List[str]) -> None:
     """An engine that works is somebody's choice, and replacing it would stop every container."""
     from_repository = facts.engine_package == REPOSITORY_ENGINE
-    if from_repository != (wanted.source == "docker"):
+    source = source_of(facts, wanted)
+    if from_repository != (source == "docker"):
         origin = f"package {facts.engine_package}" if facts.engine_package else "no package"
         warnings.append(
-            f"Docker was here before, from {origin}, although docker.source is {wanted.source!r}: it is used as it is"
+            f"Docker was here before, from {origin}, although postal.docker.source is {source!r}: it is used as it is"
         )
 
 
-def _refuse_rhel_without_repository(facts: Facts, wanted: Desired) -> None:
-    if wanted.source == "distribution" and facts.release.get("ID") in RHEL:
-        name = facts.release.get("PRETTY_NAME", facts.release.get("ID"))
-        raise RoleError("packages", f"{name} has no package of Docker Engine: set docker.source to docker")
+def source_of(facts: Facts, wanted: Desired) -> str:
+    """Return where Docker comes from on this host: as declared, but where the distribution has none."""
+    return "docker" if facts.release.get("ID") in RHEL else wanted.source
 
 
 def daemon_configuration(facts: Facts, wanted: Desired) -> Dict[str, Any]:
@@ -168,7 +168,7 @@ def _network(facts: Facts, network: networks.Network, warnings: List[str]) -> Li
         raise RoleError(
             "network",
             f"network {network.name} has {what}, and containers use it: {', '.join(facts.users)}. "
-            "Remove them (or take docker.network back), then repeat",
+            "Remove them (or take postal.docker.network back), then repeat",
         )
     if facts.users:
         warnings.append(f"network {network.name} has {what}; it cannot be changed while containers use it")

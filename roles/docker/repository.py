@@ -35,7 +35,7 @@ def repository_folder(release: Dict[str, str]) -> str:
         return "centos"
     if system not in FOLDERS:
         raise RoleError(
-            "packages", f"Docker's repository has nothing for {system!r}: set docker.source to distribution"
+            "packages", f"Docker's repository has nothing for {system!r}: set postal.docker.source to distribution"
         )
     return FOLDERS[system]
 
@@ -76,7 +76,8 @@ def download_key(folder: str, family: str) -> str:
     except (OSError, UnicodeDecodeError, urllib.error.URLError) as error:
         raise RoleError(
             "packages",
-            f"{url}: {error}. Let this host reach download.docker.com, or set docker.source to distribution",
+            f"{url}: {error}. Let this host reach download.docker.com, install Docker Engine there yourself, or on "
+            "Debian and Ubuntu set postal.docker.source to distribution",
         ) from None
     found = fingerprints(key)
     if found != [FINGERPRINTS[family]]:

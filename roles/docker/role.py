@@ -7,7 +7,7 @@ from typing import Any, Callable, Dict, List
 from docker import daemon, install, paths
 from docker import network as networks
 from docker.facts import Facts, gather
-from docker.planning import Desired, daemon_configuration, desired, plan
+from docker.planning import Desired, daemon_configuration, desired, plan, source_of
 from docker.removal import remove
 from rolelib.commands import run
 from rolelib.files import DesiredFile, Transaction, read, write
@@ -118,7 +118,7 @@ class Docker(Role):
             content = daemon.text(daemon_configuration(self.host, self.wanted))
             write(DesiredFile(paths.DAEMON_JSON, content, 0o644))
         # Names are kept before anything is installed: a run may be cut off in the middle.
-        added = install.install(self.host, self.wanted.source, self._remember_packages, self.say)
+        added = install.install(self.host, source_of(self.host, self.wanted), self._remember_packages, self.say)
         self._look()
         if not self.host.compose:
             raise RoleError("packages", f"Compose does not run after installing {', '.join(added)}")

@@ -93,15 +93,15 @@ class Firewall(Role):
     def _refuse_two_firewalls(self, made: str) -> None:
         if self.wanted.kind == "ufw":
             if package_family() == "dnf":
-                raise RoleError("settings", "this system has no ufw: set firewall.kind to firewalld or none")
+                raise RoleError("settings", "this system has no ufw: set hosts.*.firewall to firewalld or none")
             other, runs = "firewalld", service_is_active(firewalld.UNIT)
         else:
             other, runs = "ufw", bool(shutil.which("ufw")) and ufw.gather().enabled
         if runs and made != other:
             raise RoleError(
                 "settings",
-                f"{other} is at work on this host and would fight with {self.wanted.kind}: set firewall.kind to "
-                f"{other}, or switch it off on the host, then repeat",
+                f"{other} is at work on this host and would fight with {self.wanted.kind}: set hosts.*.firewall "
+                f"to {other}, or switch it off on the host, then repeat",
             )
 
     def _report(self) -> None:
@@ -150,7 +150,7 @@ class Firewall(Role):
             raise RoleError(
                 "confirm",
                 f"the change was not confirmed in time and was taken back at {self.taken_back}. It has been made "
-                f"again: repeat this within {self.wanted.undo_seconds} s (undo_seconds) to confirm it",
+                f"again: repeat this within {self.wanted.undo_seconds} s to confirm it",
             )
 
     def _apply_under_undo(self, changes: Plan) -> None:

@@ -221,8 +221,8 @@ class MariaDB(Role):
         if self._has_data() and not self.settings.get("remove_data"):
             raise RoleError(
                 "remove",
-                f"the volume {VOLUME} holds Postal's database. Make a backup (mailstack-postal-backup), then set "
-                "database.remove_data to remove it together with the server",
+                f"the volume {VOLUME} holds Postal's database. Make a backup and copy it elsewhere; then set "
+                "postal.removal to allow and bring that up, to remove it together with the server",
             )
         done = []
         if os.path.exists(DIRECTORY + "/compose.yaml"):

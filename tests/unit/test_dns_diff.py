@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from cli.dns_diff import diff_zones
+from cli.dns_diff import WAYS, diff_zones
 from cli.main import main
 from mailstack.dns import MailExchanger, Record, Text
 from mailstack.dns.difference import Difference, differences
@@ -120,3 +120,11 @@ def test_an_export_of_what_is_declared_is_as_declared(
     out = capsys.readouterr().out
     assert "~ relay.example.com A: different" in out
     assert "declared 3600 93.184.216.34" in out
+    assert "enter declared records where the zones are kept" in out
+
+
+@pytest.mark.parametrize(
+    ("provider", "way"), [("cloudflare", "`pulumi up --refresh`"), ("server", "`mailstack drift --repair`")]
+)
+def test_what_brings_a_record_back_that_somebody_took_away_is_told_for_each_provider(provider: str, way: str) -> None:
+    assert way in WAYS[provider]

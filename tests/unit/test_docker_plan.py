@@ -116,12 +116,18 @@ def test_a_fresh_host_gets_everything_in_order() -> None:
     assert steps(fresh()) == ["packages", "daemon", "service", "service", "network", "unit"]
 
 
-def test_rhel_without_dockers_repository_is_refused_with_the_way_out() -> None:
-    with pytest.raises(
-        RoleError, match=r"Rocky Linux 9\.4 has no package of Docker Engine: set docker.source to docker"
-    ):
-        steps(fresh(ROCKY))
-    assert steps(fresh(ROCKY), wanted(source="docker"))[0] == "packages"
+@pytest.mark.parametrize("source", ["distribution", "docker"])
+def test_rhel_and_its_kin_have_no_docker_so_it_comes_from_dockers_repository(source: str) -> None:
+    rocky, asked = fresh(ROCKY), wanted(source=source)
+    assert planning.source_of(rocky, asked) == "docker"
+    assert planning.plan(rocky, asked, [])[0] == (
+        "packages",
+        "Docker Engine and Compose are not installed (source: docker)",
+    )
+    warnings: list[str] = []
+    assert steps(done(release=ROCKY, family="dnf", packages={"docker-ce": "28.1"}), asked, warnings) == []
+    assert warnings == []
+    assert planning.source_of(fresh(), wanted()) == "distribution"
 
 
 @pytest.mark.parametrize(
@@ -339,7 +345,7 @@ def test_every_distribution_gets_its_packages(available: set[str], expected: lis
 
 
 def test_a_distribution_without_compose_is_an_error_that_names_the_way_out() -> None:
-    with pytest.raises(RoleError, match="set docker\\.source to docker"):
+    with pytest.raises(RoleError, match="set postal\\.docker\\.source to docker"):
         install.distribution_packages({"docker.io"}, False)
 
 

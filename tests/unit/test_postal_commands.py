@@ -11,6 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from cli.main import app, main
+from mailstack.operate.postal import shown_release
 from mailstack.plan import load_plan
 from mailstack.plan.operations import operations_text
 from mailstack.reach import drift, operations, outputs
@@ -77,6 +78,7 @@ class Host:
     facts: dict[str, dict[str, Any]] = field(default_factory=lambda: copy.deepcopy(FACTS))
     asked: list[tuple[str, str, Mapping[str, Any]]] = field(default_factory=list)
     changed: list[list[str]] = field(default_factory=list)
+    raw: dict[str, Any] = field(default_factory=postal_example)
 
     @property
     def done(self) -> list[str]:
@@ -86,7 +88,8 @@ class Host:
 
 @pytest.fixture
 def host(monkeypatch: pytest.MonkeyPatch) -> Host:
-    made, raw = Host(), postal_example()
+    made = Host()
+    raw = made.raw
 
     def run(
         _self: HostPlace, role: str, settings: Mapping[str, Any], action: str = "apply", *_: Any, **__: Any
@@ -132,6 +135,7 @@ def test_a_healthy_postal_is_one_screen_and_ends_with_0(call: Call) -> None:
     ("change", "words"),
     [
         (lambda found: found["processes"].pop(), "process worker is not there"),
+        (lambda found: found["processes"].pop(), "docker compose (Debian 12: docker-compose) --project-name postal "),
         (lambda found: found["processes"][2].update(running=False), "process worker (postal-worker-1) is not running"),
         (lambda found: found["processes"][1].update(health="unhealthy"), "`mailstack postal logs smtp --stack prod`"),
         (lambda found: found["database"].update(error="no route"), "the database does not answer: no route"),
@@ -221,6 +225,33 @@ def test_an_upgrade_that_failed_is_given_up_by_the_same_command(call: Call, host
     assert (code, host.done) == (0, []), "what runs already needs no backup"
     assert host.changed == [["config", "set", "--path", "mailstack:postal.image.tag", "--stack", "prod", "3.3.6"]]
     assert "given up" in text
+
+
+def test_a_release_that_its_digest_pins_is_told_as_such_and_changed_together_with_it(call: Call, host: Host) -> None:
+    """As `mailstack init` writes it in production."""
+    digest, before = f"sha256:{'a' * 64}", f"sha256:{'0' * 64}"
+    host.raw["postal"]["image"] = {"tag": "3.3.8", "digest": digest}
+    host.facts["status"]["image"] = f"ghcr.io/postalserver/postal@{digest}"
+    assert "nothing to do" in call("upgrade")[1]
+    assert json.loads(call("upgrade", "--json")[1])["release"] == "3.3.8"
+    result = CliRunner().invoke(app, ["postal", "upgrade", "--to", "3.3.9", "--stack", "prod", "--yes"])
+    assert result.exit_code == 1
+    for words in (
+        "'mailstack:postal.image.tag' 3.3.9",
+        "'mailstack:postal.image.digest'",
+        "inspect ghcr.io/postalserver/postal:3.3.9",
+    ):
+        assert words in str(result.exception)
+    assert (host.changed, host.done) == ([], [])
+    host.facts["status"]["image"] = f"ghcr.io/postalserver/postal@{before}"
+    text = call("upgrade")[1]
+    assert "not gone to yet" in text
+    assert f"--to {'0' * 64}" not in text, "nobody knows its release"
+
+
+def test_on_the_one_screen_of_a_stack_an_image_that_a_digest_pins_is_told_by_its_beginning() -> None:
+    assert shown_release("ghcr.io/postalserver/postal:3.3.7") == "3.3.7"
+    assert shown_release(f"ghcr.io/postalserver/postal@sha256:{'a' * 64}") == f"sha256:{'a' * 12}"
 
 
 @pytest.mark.parametrize("release", ["3.3.6", "latest", "3.3.7"])

@@ -215,6 +215,8 @@ def test_an_issues_text_is_bounded_and_nobody_is_called_by_it() -> None:
 def test_what_could_not_be_looked_at_is_not_told_as_changed_by_hand(told: str, changed: bool, unseen: bool) -> None:
     body = issue_body("prod", {"drift": told})
     assert ("changed by hand" in body, "could be looked at" in body) == (changed, unseen)
+    # `pulumi up` alone runs no role whose inputs are the same.
+    assert ("`mailstack drift --stack prod --repair`" in body, "`pulumi up --refresh`" in body) == (changed, changed)
 
 
 @pytest.mark.slow

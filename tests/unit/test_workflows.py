@@ -24,6 +24,8 @@ OTHERS = re.compile(r"\$\{\{[^}]*\b(?:github\.(?:event|head_ref|ref_name|actor)|
 NO_FORK = "github.event.pull_request.head.repo.full_name == github.repository"
 NO_BOT = "github.event.pull_request.user.login != 'dependabot[bot]'"
 WRITES = {("comment", "comment"): {"pull-requests"}, ("checks", "tell"): {"issues"}}
+# Which stacks are deployed, up.yml says: in a company's own repository they have names of its own.
+DEPLOYED = tuple(yaml.safe_load((GITHUB / "workflows/up.yml").read_text())["jobs"])
 # YAML 1.1 reads the key `on` as a boolean.
 Json = dict[Any, Any]
 
@@ -120,9 +122,9 @@ def test_a_job_with_secrets_never_runs_for_a_fork() -> None:
             assert "||" not in job["if"]
         else:
             assert triggers(workflow) <= {"push", "schedule", "workflow_dispatch"}, (name, job_name)
-            waits = job.get("needs") == "staging"  # a job that is skipped skips those that need it
+            waits = job.get("needs") in DEPLOYED  # a job that is skipped skips those that need it
             assert waits or "github.ref == 'refs/heads/main'" in job["if"], (name, job_name)
-    assert seen == ["checks.look", "preview.preview", "up.staging", "up.prod"]
+    assert seen == ["checks.look", "preview.preview", *(f"up.{stack}" for stack in DEPLOYED)]
 
 
 def test_a_job_that_may_write_has_no_secret_and_one_with_secrets_may_not_write() -> None:
@@ -155,7 +157,7 @@ def test_the_job_that_comments_runs_code_of_the_default_branch_only() -> None:
     texts = json.dumps(job["steps"])
     assert "workflow_run" not in texts, "what the run says of itself is read by Python, from the event's file"
     assert [step["run"] for step in job["steps"] if "run" in step] == [
-        ".venv/bin/python -m cli pr post --stack staging --stack prod"
+        f".venv/bin/python -m cli pr post {' '.join(f'--stack {stack}' for stack in DEPLOYED)}"
     ]
 
 
@@ -181,8 +183,8 @@ def test_a_stack_has_one_update_at_a_time_that_is_never_broken_off() -> None:
         assert job["environment"] == stack
         assert job["concurrency"] == {"group": f"up-{stack}", "cancel-in-progress": False}
         assert job["env"] == {"STACK": stack}
-    assert list(found) == ["staging", "prod"]
-    assert found["prod"]["needs"] == "staging", "the same commit, after staging"
+    for number, stack in enumerate(DEPLOYED):
+        assert found[stack].get("needs") in (DEPLOYED[:number] or (None,)), "the same commit, after the one before"
 
 
 def test_every_deployed_stack_is_previewed_looked_at_and_told_about_and_local_is_none() -> None:
@@ -192,8 +194,9 @@ def test_every_deployed_stack_is_previewed_looked_at_and_told_about_and_local_is
         if "strategy" in job
     }
     assert set(matrices) == {"preview.declared", "preview.preview", "checks.look", "checks.tell"}
-    assert all(stacks == ["staging", "prod"] for stacks in matrices.values())
-    assert all((ROOT / f"Pulumi.{stack}.yaml").is_file() for stack in ("staging", "prod"))
+    assert all(stacks == [*DEPLOYED] for stacks in matrices.values())
+    assert all((ROOT / f"Pulumi.{stack}.yaml").is_file() for stack in DEPLOYED)
+    assert "local" not in DEPLOYED
 
 
 def test_an_environment_that_looks_is_not_the_one_that_changes() -> None:

@@ -68,7 +68,7 @@ def require_space(plan: Plan) -> None:
     if free < needed:
         raise BackupError(
             f"{plan.directory} has {free // BLOCK} MB free, a dump may need {needed // BLOCK} MB: "
-            "free some, or set postal.backup.directory to a larger disk"
+            "free some there, or mount a larger disk at that place"
         )
 
 

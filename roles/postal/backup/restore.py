@@ -127,7 +127,7 @@ def _same_names(plan: Plan, manifest: Dict[str, Any]) -> None:
         if plan.database[name] != manifest[name]:
             raise BackupError(
                 f"the backup's databases are named by {name} = {manifest[name]!r}, this host's by "
-                f"{plan.database[name]!r}: set database.{name} to the former first"
+                f"{plan.database[name]!r}: set postal.database.name to the former first"
             )
 
 
