@@ -71,8 +71,8 @@ def test_an_operators_commands_find_the_relay_by_the_stacks_outputs(stack: Stack
     code, [shown] = stack.command("relay", "show-config")
     assert (code, shown["differences"]) == (0, [])
     assert PASSWORD not in str(shown)
-    code, lines = stack.command("relay", "logs", "--id", tried["queue_id"])
-    assert any("status=sent" in line for line in lines[stack.place.container])
+    code, logged = stack.command("relay", "logs", "--id", tried["queue_id"])
+    assert any("status=sent" in line for line in logged["places"][stack.place.container]), logged
     sent = ("--from", "app@mailstack.test", "--to", "someone@recipient.test", "--subject", "by send")
     code, [told] = stack.command("send", "--via", "relay", *sent)
     assert (code, told["outcome"]) == (0, "sent")
