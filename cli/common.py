@@ -14,8 +14,8 @@ import typer
 from mailstack.reach.environment import PROJECT_VARIABLE
 
 __all__ = [
-    "OWN_PROGRAMS", "ROOT", "SOURCE", "JsonOption", "StackOption", "called", "in_dns", "named", "print_json", "say",
-    "tell", "today", "with_own_programs",
+    "OWN_PROGRAMS", "ROOT", "SOURCE", "JsonOption", "StackOption", "called", "in_dns", "json_text", "named",
+    "print_json", "say", "tell", "today", "with_own_programs",
 ]  # fmt: skip
 
 # The project, and the folder with the stack files: the same but for a rehearsal that is kept (`rehearse --keep`).
@@ -73,7 +73,12 @@ def called(program: str, *, here: Path | None = None, path: str | None = None) -
 
 def print_json(document: Any) -> None:
     """Print the one document of ``--json``; it is whole in every encoding."""
-    say(json.dumps(document, indent=2, ensure_ascii=not (sys.stdout.encoding or "").lower().startswith("utf")))
+    say(json_text(document))
+
+
+def json_text(document: Any) -> str:
+    """Return a document as standard output can show it: what an encoding has no letter for is escaped."""
+    return json.dumps(document, indent=2, ensure_ascii=not (sys.stdout.encoding or "").lower().startswith("utf"))
 
 
 def in_dns(name: str) -> str:

@@ -1,10 +1,10 @@
 """``mailstack dns``: what zones hold, sorted by what it is to the stack."""
 
-import json
 import os
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 
+from cli.common import json_text
 from mailstack.dns.adoption import Sorted, entries, sort_records
 from mailstack.plan import Plan
 from mailstack.reach.cloudflare import CLOUDFLARE_API
@@ -81,7 +81,7 @@ def _document(plan: Plan, look: Look, found: list[Sorted]) -> str:
         "not_seen": dict(look.not_seen),
         "records": records,
     }
-    return json.dumps(document, indent=2)
+    return json_text(document)
 
 
 def _tell(zone: str, records: list[Sorted], say: Callable[[str], None]) -> None:

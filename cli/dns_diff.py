@@ -1,10 +1,10 @@
 """``mailstack dns diff``: declared records against what the zones hold. Changes nothing."""
 
 import dataclasses
-import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from cli.common import json_text
 from cli.dns import look_at_zones
 from mailstack.dns.difference import Difference, differences
 from mailstack.plan import Plan
@@ -48,7 +48,7 @@ def diff_zones(
             "not_seen": dict(look.not_seen),
             "differences": [dataclasses.asdict(one) for one in found],
         }
-        say(json.dumps(document, indent=2))
+        say(json_text(document))
     else:
         for zone in plan.dns.zones:
             _tell(zone, [one for one in found if one.zone == zone], look.not_seen.get(zone), say)

@@ -1,6 +1,5 @@
 """``mailstack init``: asks for little, finds out the rest, writes the stack file, makes its secrets."""
 
-import json
 import re
 import tempfile
 from collections.abc import Callable, Sequence
@@ -11,8 +10,8 @@ from pathlib import Path
 
 import typer
 
+from cli.common import print_json, tell
 from cli.common import say as say_aloud
-from cli.common import tell
 from cli.init_answers import read_answers
 from cli.init_certificate import key_of
 from cli.init_looks import Asker, Looks, Real, Terminal
@@ -262,5 +261,5 @@ def _end(
                          for pin, digest, line in pins],
             "next": following[0],
         }  # fmt: skip
-        say_aloud(json.dumps(document, indent=2))
+        print_json(document)
     return 0

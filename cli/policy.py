@@ -1,14 +1,12 @@
 """``mailstack policy``: what a stack would register, held against the policies, without engine, hosts or secrets."""
 
-import json
 import os
-import sys
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from cli.common import ROOT, JsonOption, StackOption
+from cli.common import ROOT, JsonOption, StackOption, print_json
 
 __all__ = ["policy"]
 
@@ -40,7 +38,7 @@ def policy(stack: StackOption, config: ConfigOption = None, as_json: JsonOption 
     os.environ["KUBECONFIG"] = os.devnull  # whether a cluster has this or that changes no answer here
     report = policy_report(stack, recorded_resources(stack, raw), told)
     if as_json:
-        sys.stdout.write(f"{json.dumps(report, indent=2)}\n")
+        print_json(report)
     else:
         _show(report, "" if config is None else f", with {config.name}")
     return 0 if report["ok"] else 1
