@@ -27,7 +27,7 @@ PURE_36 := roles mailstack/postfix/files.py mailstack/postfix/render.py mailstac
 help:
 	@echo "make demo       local stack on throw-away hosts, messages delivered and verified (about 3 minutes);"
 	@echo "                PLACEMENT=docker: the relay as a container of this machine's Docker engine"
-	@echo "                PLACEMENT=kubernetes: as pods of a node that is built first (a quarter of an hour, once)"
+	@echo "                PLACEMENT=kubernetes: as pods of a node that is built first (ten minutes, once)"
 	@echo "make demo-down  remove what make demo left"
 	@echo "make test       everything that can be tested on this machine"
 	@echo "make check      lint, types, fast tests"

@@ -11,7 +11,7 @@ cd "$(dirname "$0")/.."
 
 readonly MODULE=github.com/rhysd/actionlint
 version=$(awk -v module="$MODULE" '$1 == module { print $2 }' tools/actionlint/go.mod)
-digest=$(cat tools/actionlint/go.mod tools/actionlint/go.sum scripts/actionlint.sh | sha256sum | cut -d' ' -f1)
+digest=$(cat tools/actionlint/go.mod tools/actionlint/go.sum scripts/actionlint.sh scripts/go-build.sh | sha256sum | cut -d' ' -f1)
 readonly version digest
 readonly built=.tools/actionlint/bin/actionlint stamp=.tools/actionlint/digest
 
@@ -21,9 +21,7 @@ if [ ! -x "$built" ] || [ "$(cat "$stamp" 2>/dev/null)" != "$digest" ]; then
     exit 3
   fi
   echo "actionlint: building $version with $(go version | cut -d' ' -f3)" >&2
-  mkdir -p "$(dirname "$built")"
-  root=$PWD
-  (cd tools/actionlint && go build -mod=readonly -o "$root/$built" "$MODULE/cmd/actionlint")
+  scripts/go-build.sh actionlint "" "$built" "$MODULE/cmd/actionlint"
   echo "$digest" >"$stamp"
 fi
 exec "$built" "$@"

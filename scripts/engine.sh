@@ -13,7 +13,7 @@ cd "$(dirname "$0")/.."
 
 readonly MODULE=github.com/pulumi/pulumi/pkg/v3
 version=$(awk -v module="$MODULE" '$1 == "require" && $2 == module { print $3 } $1 == module { print $2 }' tools/engine/go.mod)
-digest=$(cat tools/engine/go.mod tools/engine/go.sum scripts/engine.sh | sha256sum | cut -d' ' -f1)
+digest=$(cat tools/engine/go.mod tools/engine/go.sum scripts/engine.sh scripts/go-build.sh | sha256sum | cut -d' ' -f1)
 readonly version digest
 readonly built=.tools/engine/bin/pulumi stamp=.tools/engine/digest
 
@@ -29,11 +29,8 @@ if ! command -v go >/dev/null; then
   echo "engine: Go is not installed, and the CLI is built with it; install Go, or the CLI by scripts/install-pulumi.sh" >&2
   exit 3
 fi
-echo "engine: building Pulumi CLI $version with $(go version | cut -d' ' -f3) (three to five minutes the first time)"
-mkdir -p "$(dirname "$built")"
-root=$PWD
-cd tools/engine
-go build -mod=readonly -ldflags "-X github.com/pulumi/pulumi/sdk/v3/go/common/version.Version=$version" \
-  -o "$root/$built" "$MODULE/cmd/pulumi"
-echo "$digest" >"$root/$stamp"
+echo "engine: building Pulumi CLI $version with $(go version | cut -d' ' -f3) (three to four minutes the first time)"
+scripts/go-build.sh engine "-X github.com/pulumi/pulumi/sdk/v3/go/common/version.Version=$version" "$built" \
+  "$MODULE/cmd/pulumi"
+echo "$digest" >"$stamp"
 echo "engine: built $built"

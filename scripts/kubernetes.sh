@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Builds a real Kubernetes from the Go module proxy, pinned by tools/kubernetes/*/go.sum: a node, its control plane and
+# Builds a real Kubernetes from the Go module proxy, pinned by tools/kubernetes/go.sum: a node, its control plane and
 # what every cluster carries (DNS, metrics, network policies), for tests and rehearsals on machines that reach package
 # registries only. Safe to repeat: a part that is there is kept, a build that was broken off goes on where it was.
 #
@@ -8,14 +8,13 @@
 #   --api-server  only etcd, kubectl, kube-apiserver and what deletes (kube-controller-manager): enough to have objects
 #                 checked, and needs no root
 #
-# Where: .tools/kubernetes/bin (and bin/cni). A stamp per program lies in .tools/kubernetes/stamps.
+# Where: .tools/kubernetes/bin (and bin/cni). A stamp per group of programs lies in .tools/kubernetes/stamps.
 # Environment: KUBERNETES_JOBS  processors the compiler may use (default: all); it is niced in any case
 # Exit:  0 it is there; 1 a build failed; 3 this machine cannot build or run it, or (--if-built) it was never built.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 readonly HOME_DIRECTORY=.tools/kubernetes SOURCES=tools/kubernetes
-root=$PWD
 if_built=false node=true
 for argument in "$@"; do
   case $argument in
@@ -59,68 +58,79 @@ if $node; then
     cannot "the cgroups of this machine cannot be written, and the kubelet puts every pod into one"
 fi
 
-# --- the programs: name, module, package, then arguments of `go build`
+# --- the programs, in groups that are built at once: what they share is read once, and they are linked side by side
 
 readonly KUBERNETES=k8s.io/kubernetes/cmd CONTAINERD=github.com/containerd/containerd/v2/cmd
 readonly CNI=github.com/containernetworking/plugins/plugins
-version=$(awk '$1 == "k8s.io/kubernetes" { print $2 }' "$SOURCES/control/go.mod")
+version=$(awk '$1 == "k8s.io/kubernetes" { print $2 }' "$SOURCES/go.mod")
 readonly version
 readonly COMPONENT=k8s.io/component-base/version
 minor=${version#v*.}
 readonly RELEASE="-X $COMPONENT.gitVersion=$version -X $COMPONENT.gitMajor=1 -X $COMPONENT.gitMinor=${minor%%.*}"
-readonly FEW_SNAPSHOTTERS=no_btrfs,no_devmapper,no_zfs
 
-programs() { # calls its argument once per program; those an API server needs come first
-  "$1" etcd control go.etcd.io/etcd/server/v3
-  "$1" kubectl control "$KUBERNETES/kubectl" "$RELEASE"
-  "$1" kube-apiserver control "$KUBERNETES/kube-apiserver" "$RELEASE"
-  "$1" kube-controller-manager control "$KUBERNETES/kube-controller-manager" "$RELEASE"
-  $node || return 0
-  local plugin
-  "$1" pause pause .
-  "$1" fetch fetch .
-  for plugin in ipam/host-local main/loopback main/ptp meta/portmap; do
-    "$1" "cni/${plugin#*/}" cni "$CNI/$plugin"
+readonly GROUPS_OF_API_SERVER=(api-server) GROUPS_OF_NODE=(api-server node cni runc)
+if $node; then wanted=("${GROUPS_OF_NODE[@]}"); else wanted=("${GROUPS_OF_API_SERVER[@]}"); fi
+
+packages_of() { # GROUP
+  case $1 in
+    api-server)
+      printf '%s\n' go.etcd.io/etcd/server/v3 "$KUBERNETES"/{kubectl,kube-apiserver,kube-controller-manager}
+      ;;
+    node)
+      printf '%s\n' "$KUBERNETES"/{kubelet,kube-scheduler,kube-proxy} \
+        "$CONTAINERD"/{containerd,containerd-shim-runc-v2,ctr} ./{coredns,pause,fetch} \
+        sigs.k8s.io/metrics-server/cmd/metrics-server github.com/cloudnativelabs/kube-router/v2/cmd/kube-router
+      ;;
+    cni) printf '%s\n' "$CNI"/{ipam/host-local,main/loopback,main/ptp,meta/portmap} ;;
+    runc) echo github.com/opencontainers/runc ;;
+  esac
+}
+
+folder_of() { # GROUP
+  if [ "$1" = cni ]; then echo cni/; fi
+}
+
+name_of() { # PACKAGE
+  case $1 in
+    go.etcd.io/etcd/server/v3) echo etcd ;;
+    *) echo "${1##*/}" ;;
+  esac
+}
+
+digest() { # GROUP: its packages, and the pins of all modules
+  { packages_of "$1" && cat "$SOURCES"/go.* "$SOURCES"/*/main.go scripts/kubernetes.sh scripts/go-build.sh; } |
+    sha256sum | cut -d' ' -f1
+}
+
+is_there() { # GROUP
+  local package
+  [ "$(cat "$HOME_DIRECTORY/stamps/$1" 2>/dev/null)" = "$(digest "$1")" ] || return 1
+  for package in $(packages_of "$1"); do
+    [ -x "$HOME_DIRECTORY/bin/$(folder_of "$1")$(name_of "$package")" ] || return 1
   done
-  "$1" runc runc github.com/opencontainers/runc "" -tags seccomp
-  "$1" containerd containerd "$CONTAINERD/containerd" "" -tags "$FEW_SNAPSHOTTERS"
-  "$1" containerd-shim-runc-v2 containerd "$CONTAINERD/containerd-shim-runc-v2"
-  "$1" ctr containerd "$CONTAINERD/ctr" "" -tags "$FEW_SNAPSHOTTERS"
-  "$1" kubelet control "$KUBERNETES/kubelet" "$RELEASE"
-  "$1" kube-scheduler control "$KUBERNETES/kube-scheduler" "$RELEASE"
-  "$1" kube-proxy control "$KUBERNETES/kube-proxy" "$RELEASE"
-  "$1" coredns coredns .
-  "$1" metrics-server metrics sigs.k8s.io/metrics-server/cmd/metrics-server
-  "$1" kube-router policy github.com/cloudnativelabs/kube-router/v2/cmd/kube-router
 }
 
-digest() { # the arguments of a program, and all its module pins
-  { printf '%s\n' "$@" && cat "$SOURCES/$2"/*; } | sha256sum | cut -d' ' -f1
-}
-
-is_there() {
-  [ -x "$HOME_DIRECTORY/bin/$1" ] && [ "$(cat "$HOME_DIRECTORY/stamps/$1" 2>/dev/null)" = "$(digest "$@")" ]
+build() { # GROUP
+  if is_there "$1"; then return; fi
+  local started=$SECONDS built=$HOME_DIRECTORY/built/$1 cgo=0 tags=no_btrfs,no_devmapper,no_zfs packages program
+  # Only runc is partly C: what enters a container must run before Go's threads do.
+  if [ "$1" = runc ]; then
+    cgo=1
+    tags=seccomp
+  fi
+  mapfile -t packages < <(packages_of "$1")
+  CGO_ENABLED=$cgo nice scripts/go-build.sh kubernetes "$RELEASE" "$built/" "${packages[@]}" -- -tags "$tags"
+  # `go build` names a program like its folder.
+  [ ! -e "$built/server" ] || mv "$built/server" "$built/etcd"
+  # Built elsewhere and moved: a build that is killed leaves no half a program under the name.
+  mkdir -p "$HOME_DIRECTORY/bin/$(folder_of "$1")" "$HOME_DIRECTORY/stamps"
+  for program in "$built"/*; do mv "$program" "$HOME_DIRECTORY/bin/$(folder_of "$1")"; done
+  digest "$1" >"$HOME_DIRECTORY/stamps/$1"
+  echo "kubernetes: built $1 in $((SECONDS - started)) s"
 }
 
 absent=()
-note_absent() { is_there "$@" || absent+=("$1"); }
-
-build() {
-  if is_there "$@"; then return; fi
-  local name=$1 module=$2 package=$3 values=${4:-} started=$SECONDS
-  local stamp=$root/$HOME_DIRECTORY/stamps/$name program=$root/$HOME_DIRECTORY/bin/$name cgo=0
-  # Only runc is partly C: what enters a container must run before Go's threads do.
-  [ "$name" != runc ] || cgo=1
-  mkdir -p "$(dirname "$program")" "$(dirname "$stamp")"
-  # Built beside and renamed: a build that is killed leaves no half a program under the name.
-  (cd "$SOURCES/$module" && CGO_ENABLED=$cgo nice go build -mod=readonly -trimpath -ldflags "-s -w $values" "${@:5}" \
-    -o "$program.new" "$package")
-  mv "$program.new" "$program"
-  digest "$@" >"$stamp"
-  echo "kubernetes: built $name in $((SECONDS - started)) s"
-}
-
-programs note_absent
+for group in "${wanted[@]}"; do is_there "$group" || absent+=("$group"); done
 mapfile -t packages < <(if $node; then missing_packages "${NEEDED[@]}"; fi)
 if [ ${#absent[@]} = 0 ] && [ ${#packages[@]} = 0 ]; then
   echo "kubernetes: $version is there: $HOME_DIRECTORY/bin"
@@ -143,7 +153,6 @@ fi
 mkdir -p "$HOME_DIRECTORY"
 exec 9>"$HOME_DIRECTORY/lock"
 flock 9
-[ -z "${KUBERNETES_JOBS:-}" ] || export GOMAXPROCS=$KUBERNETES_JOBS
-echo "kubernetes: building $version with $(go version | cut -d' ' -f3) (a quarter of an hour or more the first time)"
-programs build
+echo "kubernetes: building $version with $(go version | cut -d' ' -f3) (ten minutes the first time)"
+for group in "${absent[@]}"; do build "$group"; done
 echo "kubernetes: built $HOME_DIRECTORY/bin"

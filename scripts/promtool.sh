@@ -11,7 +11,7 @@ cd "$(dirname "$0")/.."
 
 readonly MODULE=github.com/prometheus/prometheus
 version=$(awk -v module="$MODULE" '$1 == "require" && $2 == module { print $3 } $1 == module { print $2 }' tools/promtool/go.mod)
-digest=$(cat tools/promtool/go.mod tools/promtool/go.sum scripts/promtool.sh | sha256sum | cut -d' ' -f1)
+digest=$(cat tools/promtool/go.mod tools/promtool/go.sum scripts/promtool.sh scripts/go-build.sh | sha256sum | cut -d' ' -f1)
 readonly version digest
 readonly built=.tools/promtool/bin/promtool stamp=.tools/promtool/digest
 
@@ -24,10 +24,7 @@ if ! command -v go >/dev/null; then
   exit 3
 fi
 echo "promtool: building $version with $(go version | cut -d' ' -f3) (a few minutes the first time)"
-mkdir -p "$(dirname "$built")"
-root=$PWD
-cd tools/promtool
 # Without service discovery: the clients of a dozen clouds are most of the build, and no test discovers anything.
-go build -mod=readonly -tags remove_all_sd -o "$root/$built" "$MODULE/cmd/promtool"
-echo "$digest" >"$root/$stamp"
+scripts/go-build.sh promtool "" "$built" "$MODULE/cmd/promtool" -- -tags remove_all_sd
+echo "$digest" >"$stamp"
 echo "promtool: built $built"

@@ -13,7 +13,7 @@ cd "$(dirname "$0")/.."
 
 readonly MODULE=github.com/pulumi/pulumi-kubernetes/provider/v4 SOURCE=tools/pulumi-kubernetes
 version=$(awk -v module="$MODULE" '$1 == "require" && $2 == module { print $3 } $1 == module { print $2 }' $SOURCE/go.mod)
-digest=$(cat $SOURCE/go.mod $SOURCE/go.sum $SOURCE/main.go scripts/pulumi-kubernetes.sh | sha256sum | cut -d' ' -f1)
+digest=$(cat $SOURCE/go.mod $SOURCE/go.sum $SOURCE/main.go scripts/pulumi-kubernetes.sh scripts/go-build.sh | sha256sum | cut -d' ' -f1)
 readonly version digest
 readonly built=.tools/plugins/bin/pulumi-resource-kubernetes stamp=.tools/plugins/kubernetes.digest
 
@@ -29,23 +29,20 @@ if ! command -v go >/dev/null; then
   echo "pulumi-kubernetes: Go is not installed, and the plugin is built with it" >&2
   exit 3
 fi
-root=$PWD
 mkdir -p "$(dirname "$built")"
 exec 9>.tools/plugins/kubernetes.lock
 flock 9
-[ -z "${KUBERNETES_JOBS:-}" ] || export GOMAXPROCS=$KUBERNETES_JOBS
-echo "pulumi-kubernetes: building plugin $version with $(go version | cut -d' ' -f3) (seven minutes or more the first time)"
+echo "pulumi-kubernetes: building plugin $version with $(go version | cut -d' ' -f3) (five minutes the first time)"
 overlay=$(mktemp)
 trap 'rm -f "$overlay"' EXIT
-cd $SOURCE
 # The provider's own main embeds two files that only its Makefile makes, so ours takes their sources from its module.
 # They belong to the very release, and nothing has to be copied: the overlay is of this build alone.
-provider=$(go mod download -json "$MODULE@$version" | sed -n 's/^\t"Dir": "\(.*\)",\{0,1\}$/\1/p')/cmd/pulumi-resource-kubernetes
+provider=$(cd $SOURCE && go mod download -json "$MODULE" | sed -n 's/^\t"Dir": "\(.*\)",\{0,1\}$/\1/p')/cmd/pulumi-resource-kubernetes
 printf '{"Replace": {"%s": "%s", "%s": "%s"}}\n' \
-  "$PWD/schema.json" "$provider/schema.json" \
-  "$PWD/terraform-mapping.json" "$provider/terraform-mapping.json" >"$overlay"
-CGO_ENABLED=0 nice go build -mod=readonly -trimpath -overlay "$overlay" \
-  -ldflags "-s -w -X $MODULE/pkg/version.Version=${version#v}" -o "$root/.tools/plugins/kubernetes.new" .
-mv "$root/.tools/plugins/kubernetes.new" "$root/$built"
-echo "$digest" >"$root/$stamp"
+  "$PWD/$SOURCE/schema.json" "$provider/schema.json" \
+  "$PWD/$SOURCE/terraform-mapping.json" "$provider/terraform-mapping.json" >"$overlay"
+nice scripts/go-build.sh pulumi-kubernetes "-X $MODULE/pkg/version.Version=${version#v}" .tools/plugins/kubernetes.new \
+  . -- -overlay "$overlay"
+mv .tools/plugins/kubernetes.new "$built"
+echo "$digest" >"$stamp"
 echo "pulumi-kubernetes: built $built"

@@ -66,7 +66,7 @@ trap interrupted INT TERM
 part "build the engine" build scripts/engine.sh
 part "build promtool" build scripts/promtool.sh
 part "get a browser" build scripts/browser.sh
-# A Kubernetes takes half an hour to build the first time, beside what follows.
+# A Kubernetes takes a quarter of an hour to build the first time, beside what follows.
 scripts/cluster-builds.sh start
 part "without hosts" tests -q -n 2 --dist worksteal tests/unit tests/graph tests/monitoring tests/browser \
   tests/consumers tests/verify "${on_hosts[@]/#/--ignore=}"

@@ -59,7 +59,7 @@ def test_the_node_is_ready_and_has_figures(cluster: Cluster) -> None:
     node = cluster.get("node", cluster.node_name)
     pinned = next(
         line.split()[1]
-        for line in (CHECKOUT / "tools/kubernetes/control/go.mod").read_text().splitlines()
+        for line in (CHECKOUT / "tools/kubernetes/go.mod").read_text().splitlines()
         if line.strip().startswith("k8s.io/kubernetes ")
     )
     assert node["status"]["nodeInfo"]["kubeletVersion"] == pinned

@@ -1,3 +1,0 @@
-module mailstack/tools/kubernetes/fetch
-
-go 1.26.0

@@ -1,3 +1,0 @@
-module mailstack/tools/kubernetes/pause
-
-go 1.26.0
