@@ -61,6 +61,8 @@ def place(
                     depends_on=before,
                     retain_on_delete=one.stays or keep,
                     custom_timeouts=limits,
+                    replace_on_changes=list(one.fixed) or None,
+                    delete_before_replace=True if one.fixed else None,
                 ),
                 theirs=one.theirs,
                 force=one.stage is Stage.WORKLOAD and not one.theirs,

@@ -232,7 +232,7 @@ def _object(name: str, placed: Placed, *, keep: bool) -> Resource:
         type=OBJECT,
         what=f"{kind} {metadata['name']}",
         inputs=paths,
-        new=("cluster", *OF_ALL, *NEW_OBJECT.get(kind, ())),
+        new=("cluster", *OF_ALL, *NEW_OBJECT.get(kind, ()), *placed.fixed),
         # Objects of another cluster are made there.
         follows={"cluster": f"{name.partition('-')[0]}-cluster"},
         stays=placed.stays or keep,

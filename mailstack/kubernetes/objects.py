@@ -48,7 +48,8 @@ class Placed:
     """An object and how Pulumi treats it.
 
     ``name`` is the resource's name, ``theirs`` fields that belong to the cluster after creation, ``stays`` that
-    removing the stack leaves it there.
+    removing the stack leaves it there. ``fixed`` are fields that the API changes in no object that is there, which the
+    plugin does not know: where they change, the object goes and a new one comes.
     """
 
     name: str
@@ -56,6 +57,7 @@ class Placed:
     stage: Stage
     theirs: tuple[str, ...] = ()
     stays: bool = False
+    fixed: tuple[str, ...] = ()
 
 
 def selector(application: str, instance: str, component: str | None = None) -> dict[str, str]:

@@ -9,6 +9,7 @@ from mailstack.kubernetes.workloads import families
 
 __all__ = ["access_objects", "headless_worker"]
 
+LOAD_BALANCER_CLASS = "spec.loadBalancerClass"
 TRACKING_HEADER = {"name": "X-Postal-Track-Host", "value": "1"}
 
 
@@ -17,7 +18,7 @@ def access_objects(postal: PostalOnCluster) -> Iterator[Placed]:
     if postal.smtp_tls_issued:
         yield Placed(name="smtp-certificate", manifest=_certificate(postal), stage=Stage.BASIS)
     yield Placed(name="web-service", manifest=_web_service(postal), stage=Stage.ACCESS)
-    yield Placed(name="smtp-service", manifest=_smtp_service(postal), stage=Stage.ACCESS)
+    yield Placed(name="smtp-service", manifest=_smtp_service(postal), stage=Stage.ACCESS, fixed=(LOAD_BALANCER_CLASS,))
     if postal.route.gateway is None:
         yield Placed(name="ingress", manifest=_ingress(postal), stage=Stage.ACCESS)
         return

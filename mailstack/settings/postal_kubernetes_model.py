@@ -163,7 +163,9 @@ class PostalKubernetes(ClusterLogin):
         default={}, description="Annotations of the SMTP service, by which clouds take a reserved address."
     )
     load_balancer_class: LabelName | None = Field(
-        default=None, description="Which implementation of load balancers. Absent: the cluster's default."
+        default=None,
+        description="Which implementation of load balancers. Absent: the cluster's default. A change makes a new "
+        "service, often with another address.",
     )
     database_admin: DatabaseAdmin | None = Field(
         default=None, description="Makes Postal's database and its user. Absent: both are there."

@@ -23,6 +23,8 @@ MANAGER = "pulumi-kubernetes"
 # The real one's own limit, where the program names none (provider/pkg/await).
 SECONDS = 600.0
 PAUSE_SECONDS = 0.5
+# Annotation of what is ready at once (await/await.go).
+SKIP_AWAIT = "pulumi.com/skipAwait"
 SECRET_FIELDS = ("data", "stringData")
 # Paths whose change makes a new object (provider/pkg/provider/fields.go); whose name stays goes first.
 OF_ALL = ("apiVersion", "kind", "metadata.name", "metadata.namespace")
@@ -131,7 +133,7 @@ class KubernetesProvider:
             "Service": self._reached,
         }
         wait = ways.get(told["kind"])
-        if wait is None:
+        if wait is None or told["metadata"].get("annotations", {}).get(SKIP_AWAIT) == "true":
             return
         log.info("waiting until it is ready")
         try:

@@ -342,6 +342,11 @@ CHANGES: list[tuple[str, str, Callable[[Raw], object]]] = [
     ("postal", "a credential's key", lambda raw: server(raw)["credentials"][0].update(key="K" * 24)),
     ("postal", "the administrator's password", lambda raw: raw["postal"]["admin"].update(password=PASSWORDS[1])),
     ("postal", "another namespace", lambda raw: raw["postal"]["kubernetes"].update(namespace="other")),
+    (
+        "postal",
+        "a load balancer of another kind",
+        lambda raw: raw["postal"]["kubernetes"].update(load_balancer_class="example.com/internal"),
+    ),
     ("postal", "stopped", lambda raw: raw["postal"]["kubernetes"].update(stopped=True)),
 ]
 

@@ -159,3 +159,24 @@ def test_what_can_change_in_place_keeps_its_identity_and_the_clusters_own_fields
     assert (after["metadata"]["uid"], after["spec"]["maxUnavailable"]) == (before, 2)
     assert contract.refresh(contract.provider, service, contract.budget(2)).code == 0
     assert contract.up(contract.provider, service, contract.budget(2)).changes == {}
+
+
+def test_a_field_that_the_api_lets_nobody_change_makes_a_new_object_once_the_old_one_is_gone(
+    contract: OnApiServer,
+) -> None:
+    def balancer(kind: str, **options: Any) -> dict[str, Any]:
+        ports = [{"name": "smtp", "port": 25, "targetPort": "smtp", "protocol": "TCP"}]
+        spec = {"type": "LoadBalancer", "loadBalancerClass": kind, "selector": {"app": "postal"}, "ports": ports}
+        made = contract.thing("Service", "smtp", spec=spec)
+        made["inputs"]["metadata"]["annotations"] = {"pulumi.com/skipAwait": "true"}  # no controller gives an address
+        made["options"] |= options
+        return made
+
+    contract.up(contract.provider, balancer("example.com/one"))
+    refused = contract.up(contract.provider, balancer("example.com/two"))
+    assert refused.code != 0
+    assert "spec.loadBalancerClass" in refused.text
+    fixed = {"replace_on_changes": ["spec.loadBalancerClass"], "delete_before_replace": True}
+    outcome = contract.up(contract.provider, balancer("example.com/two", **fixed))
+    assert outcome.code == 0, outcome.text
+    assert contract.live("service", "smtp")["spec"]["loadBalancerClass"] == "example.com/two"

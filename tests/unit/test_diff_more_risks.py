@@ -131,6 +131,12 @@ RISKS: list[tuple[str, str, Base, Change]] = [
         postal_on_cluster,
         lambda raw: raw["postal"]["kubernetes"].update(network_policies={"database_networks": ["10.99.0.0/16"]}),
     ),
+    (
+        "load-balancer-replaced",
+        "medium",
+        postal_on_cluster,
+        lambda raw: raw["postal"]["kubernetes"].update(load_balancer_class="example.com/internal"),
+    ),
     ("pods-removed", "medium", scaled, lambda raw: raw["relay"]["kubernetes"].pop("autoscaling")),
     ("pods-removed", "medium", scaled, lambda raw: raw["relay"]["kubernetes"]["autoscaling"].update(max=3)),
     ("restart-weaker", "medium", docker_example, lambda raw: raw["relay"]["docker"].update(restart="no")),

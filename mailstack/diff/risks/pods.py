@@ -87,6 +87,17 @@ def postal_pod_risks(before: Plan, after: Plan) -> Iterator[Risk]:
     places = [None if plan.postal is None else plan.postal.kubernetes for plan in (before, after)]
     if places[0] is None or places[1] is None:
         return
+    classes = [place.postal.load_balancer_class for place in places if place is not None]
+    if classes[0] != classes[1]:
+        names = ["the cluster's default" if one is None else one for one in classes]
+        yield Risk(
+            level="medium",
+            rule="load-balancer-replaced",
+            what=f"load_balancer_class: {names[0]} becomes {names[1]}, so the SMTP service is made anew",
+            reason="until the new one answers, and where its address is another until smtp_addresses say so, mail from "
+            "outside waits at its senders",
+            advice="lower dns.ttl first; reserve the address with the provider (smtp_service_annotations)",
+        )
     old, new = (place.postal.database_peers for place in places if place is not None)
     if (old.namespace, old.pods) == (new.namespace, new.pods) and not old.namespace:
         yield from _unreachable("Postal", old.networks, new.networks, NO_DATABASE)
