@@ -74,6 +74,8 @@ def read_answers(options: Options, today: date, asker: Asker | None, looks: Look
         host_key=host_key,
         public_ipv4=ipv4,
         public_ipv6=ipv6,
+        firewall=options.firewall or "none",
+        security_updates=options.security_updates,
         certificate=chain,
         engine=values.get("engine", "host"),
         in_dns=values.get("in_dns", {}),
@@ -99,6 +101,8 @@ def _no_idle_flags(options: Options, values: Mapping[str, Any], *, on_host: bool
         "host-fingerprint": options.host_fingerprint if not on_host else None,
         "public-ipv4": options.public_ipv4 if not on_host else None,
         "public-ipv6": options.public_ipv6 if not on_host else None,
+        "firewall": options.firewall if not on_host else None,
+        "security-updates": options.security_updates or None if not on_host else None,
         "certificate-key": options.certificate_key if values["tls"] != "custom" else None,
     }
     for flag, value in given.items():

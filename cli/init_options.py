@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mailstack.settings.host_types import FirewallKind
+
 __all__ = ["Options"]
 
 
@@ -22,6 +24,8 @@ class Options:
     host_fingerprint: str | None = None
     public_ipv4: str | None = None
     public_ipv6: str | None = None
+    firewall: FirewallKind | None = None
+    security_updates: bool = False
     certificate_key: Path | None = None
     secrets_provider: str | None = None
     look: bool = True

@@ -10,6 +10,7 @@ import typer
 from cli.common import ROOT, JsonOption, StackOption, called, print_json, say, tell, today
 from cli.operate_options import YesOption
 from cli.verify_options import wrong_call
+from mailstack.settings.host_types import FirewallKind
 
 __all__ = ["drift", "init", "rehearse", "validate"]
 
@@ -36,6 +37,10 @@ def init(
         str | None, about("address its mail leaves from (default: what it says, or its name has)")
     ] = None,
     public_ipv6: Annotated[str | None, about("the same for IPv6")] = None,
+    firewall: Annotated[FirewallKind | None, about("of the host (default: none)")] = None,
+    security_updates: Annotated[
+        bool, typer.Option("--security-updates", help="the host installs its system's security updates by itself")
+    ] = False,
     docker_engine: Annotated[
         str | None, about("placement docker: engine of the host, or local for this machine's (default: host)")
     ] = None,
@@ -111,6 +116,8 @@ def init(
         host_fingerprint=host_fingerprint,
         public_ipv4=public_ipv4,
         public_ipv6=public_ipv6,
+        firewall=firewall,
+        security_updates=security_updates,
         certificate_key=certificate_key,
         secrets_provider=secrets_provider,
         look=not no_look,

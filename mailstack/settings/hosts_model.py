@@ -1,9 +1,8 @@
 """The shape of ``ssh`` and ``hosts``: the machines and how Pulumi logs in to them."""
 
-from typing import Literal
-
 from pydantic import Field
 
+from mailstack.settings.host_types import FirewallKind
 from mailstack.settings.section import Section
 from mailstack.settings.types import HostAddress, HostKey, IpAddress, Ipv4, Ipv6, Port, PrivateKey, UserName
 
@@ -45,7 +44,7 @@ class Host(Section):
     private_address: IpAddress | None = Field(
         default=None, description="Address that the other hosts of this stack reach it at. Absent: public_ipv4."
     )
-    firewall: Literal["none", "ufw", "firewalld"] = Field(
+    firewall: FirewallKind = Field(
         default="none", description="What closes every port that is not declared. none: leaves the host as it is."
     )
     security_updates: bool | None = Field(

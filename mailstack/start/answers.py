@@ -6,6 +6,7 @@ from datetime import date
 from typing import Literal
 
 from mailstack.settings.environments import Environment
+from mailstack.settings.host_types import FirewallKind
 from mailstack.upstreams import PresetName
 
 __all__ = ["SSH_PORT", "Answers", "HostPlace", "InDns", "host_place"]
@@ -59,6 +60,8 @@ class Answers:
     host_key: str | None = None
     public_ipv4: str | None = None
     public_ipv6: str | None = None
+    firewall: FirewallKind = "none"
+    security_updates: bool = False
     context: str | None = None
     image: str | None = None
     egress: tuple[str, ...] = ()

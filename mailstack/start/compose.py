@@ -53,6 +53,13 @@ def _host(answers: Answers, notes: Notes) -> dict[str, Any]:
         for key, value in (("public_ipv4", answers.public_ipv4), ("public_ipv6", answers.public_ipv6))
         if value is not None
     }
+    host["firewall"] = answers.firewall
+    if answers.firewall == "none":
+        notes[f"hosts.{HOST}.firewall"] = (
+            "on Debian and Ubuntu ufw, on Rocky and RHEL firewalld: a change that locks you out is taken back"
+        )
+    if answers.security_updates:
+        host["security_updates"] = True
     if answers.postal == "vm":
         host |= {"minimum_memory_mb": POSTAL_MEMORY_MB, "minimum_disk_gb": POSTAL_DISK_GB}
     return host

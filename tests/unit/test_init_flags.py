@@ -29,6 +29,8 @@ ON_CLUSTER: dict[str, Any] = {
         (ON_CLUSTER, {"host_fingerprint": SHOWN}, "--host-fingerprint"),
         (ON_CLUSTER, {"public_ipv4": "93.184.216.35"}, "--public-ipv4"),
         (ON_CLUSTER, {"public_ipv6": "2606:2800:220:1::1"}, "--public-ipv6"),
+        (ON_CLUSTER, {"firewall": "ufw"}, "--firewall"),
+        (ON_CLUSTER, {"security_updates": True}, "--security-updates"),
         ({"tls": "acme"}, {"host_key": HOST_KEY, "certificate_key": Path("key.pem")}, "--certificate-key"),
     ],
 )
@@ -38,6 +40,16 @@ def test_a_flag_without_use_is_refused_and_not_passed_over(
     with pytest.raises(WrongCallError, match=f"{flag} has no use here: "):
         init(tmp_path, given=given, **changes)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_done_to_a_host_is_written_as_asked_and_explained_where_it_is_not(tmp_path: Path) -> None:
+    (tmp_path / "plain").mkdir()
+    assert init(tmp_path / "plain", host_key=HOST_KEY) == 0
+    assert config(tmp_path / "plain")["mailstack:hosts"]["mail1"]["firewall"] == "none"
+    assert "On Debian and Ubuntu ufw" in (tmp_path / "plain/Pulumi.fresh.yaml").read_text()
+    assert init(tmp_path, host_key=HOST_KEY, firewall="ufw", security_updates=True) == 0
+    host = config(tmp_path)["mailstack:hosts"]["mail1"]
+    assert (host["firewall"], host["security_updates"]) == ("ufw", True)
 
 
 def test_a_given_key_has_to_be_the_one_of_a_given_fingerprint(tmp_path: Path) -> None:
