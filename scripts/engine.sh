@@ -29,7 +29,7 @@ if ! command -v go >/dev/null; then
   echo "engine: Go is not installed, and the CLI is built with it; install Go, or the CLI by scripts/install-pulumi.sh" >&2
   exit 3
 fi
-echo "engine: building Pulumi CLI $version with $(go version | cut -d' ' -f3) (three to four minutes the first time)"
+echo "engine: building Pulumi CLI $version with $(go version | cut -d' ' -f3) (three to six minutes the first time)"
 scripts/go-build.sh engine "-X github.com/pulumi/pulumi/sdk/v3/go/common/version.Version=$version" "$built" \
   "$MODULE/cmd/pulumi"
 echo "$digest" >"$stamp"

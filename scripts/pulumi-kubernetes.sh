@@ -13,7 +13,10 @@ cd "$(dirname "$0")/.."
 
 readonly MODULE=github.com/pulumi/pulumi-kubernetes/provider/v4 SOURCE=tools/pulumi-kubernetes
 version=$(awk -v module="$MODULE" '$1 == "require" && $2 == module { print $3 } $1 == module { print $2 }' $SOURCE/go.mod)
-digest=$(cat $SOURCE/go.mod $SOURCE/go.sum $SOURCE/main.go scripts/pulumi-kubernetes.sh scripts/go-build.sh | sha256sum | cut -d' ' -f1)
+digest=$(
+  { find $SOURCE -type f -print0 | sort -z | xargs -0 cat && cat scripts/pulumi-kubernetes.sh scripts/go-build.sh; } |
+    sha256sum | cut -d' ' -f1
+)
 readonly version digest
 readonly built=.tools/plugins/bin/pulumi-resource-kubernetes stamp=.tools/plugins/kubernetes.digest
 
@@ -32,7 +35,7 @@ fi
 mkdir -p "$(dirname "$built")"
 exec 9>.tools/plugins/kubernetes.lock
 flock 9
-echo "pulumi-kubernetes: building plugin $version with $(go version | cut -d' ' -f3) (five minutes the first time)"
+echo "pulumi-kubernetes: building plugin $version with $(go version | cut -d' ' -f3) (two minutes the first time)"
 overlay=$(mktemp)
 trap 'rm -f "$overlay"' EXIT
 # The provider's own main embeds two files that only its Makefile makes, so ours takes their sources from its module.

@@ -215,8 +215,9 @@ def test_an_autoscaler_adds_pods_under_load_and_updates_leave_their_number_alone
     assert replicas() == 4
     stack.up_and_rolled(stack.changed(queue_lifetime_hours=36))
     assert replicas() > 2
-    # And their number can be the stack's again.
-    stack.up_and_rolled(fixed)
+    # And their number can be the stack's again. Nothing else changes with it: pods that start are busy, and the
+    # autoscaler, which goes last, would add one more.
+    stack.up_and_rolled(stack.changed(kubernetes=fixed["relay"]["kubernetes"]))
     stack.place.wait_ready(2)
 
 

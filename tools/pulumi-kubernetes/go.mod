@@ -231,7 +231,7 @@ require (
 	sigs.k8s.io/yaml v1.5.0 // indirect
 )
 
-// The release it names is not served; this one is, and it holds types only.
-replace github.com/pulumi/pulumi-kubernetes/sdk/v4 => github.com/pulumi/pulumi-kubernetes/sdk/v4 v4.22.2
+// What the provider takes of it, without a type for every kind; see there.
+replace github.com/pulumi/pulumi-kubernetes/sdk/v4 => ./sdk
 
 replace github.com/atotto/clipboard => github.com/tgummerer/clipboard v0.0.0-20241001131231-d02d263e614e
