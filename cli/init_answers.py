@@ -102,7 +102,7 @@ def _no_idle_flags(options: Options, values: Mapping[str, Any], *, on_host: bool
         "public-ipv4": options.public_ipv4 if not on_host else None,
         "public-ipv6": options.public_ipv6 if not on_host else None,
         "firewall": options.firewall if not on_host else None,
-        "security-updates": options.security_updates or None if not on_host else None,
+        "security-updates": True if options.security_updates and not on_host else None,
         "certificate-key": options.certificate_key if values["tls"] != "custom" else None,
     }
     for flag, value in given.items():

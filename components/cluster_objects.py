@@ -62,7 +62,7 @@ def place(
                     retain_on_delete=one.stays or keep,
                     custom_timeouts=limits,
                     replace_on_changes=list(one.fixed) or None,
-                    delete_before_replace=True if one.fixed else None,
+                    delete_before_replace=bool(one.fixed) or None,
                 ),
                 theirs=one.theirs,
                 force=one.stage is Stage.WORKLOAD and not one.theirs,

@@ -68,8 +68,8 @@ readonly COMPONENT=k8s.io/component-base/version
 minor=${version#v*.}
 readonly RELEASE="-X $COMPONENT.gitVersion=$version -X $COMPONENT.gitMajor=1 -X $COMPONENT.gitMinor=${minor%%.*}"
 
-readonly GROUPS_OF_API_SERVER=(api-server) GROUPS_OF_NODE=(api-server node cni runc)
-if $node; then wanted=("${GROUPS_OF_NODE[@]}"); else wanted=("${GROUPS_OF_API_SERVER[@]}"); fi
+wanted=(api-server)
+if $node; then wanted+=(node cni runc); fi
 
 packages_of() { # GROUP
   case $1 in
@@ -112,7 +112,7 @@ is_there() { # GROUP
 
 build() { # GROUP
   if is_there "$1"; then return; fi
-  local started=$SECONDS built=$HOME_DIRECTORY/built/$1 cgo=0 tags=no_btrfs,no_devmapper,no_zfs packages program
+  local started=$SECONDS built=$HOME_DIRECTORY/built/$1 cgo=0 tags=no_btrfs,no_devmapper,no_zfs packages package
   # Only runc is partly C: what enters a container must run before Go's threads do.
   if [ "$1" = runc ]; then
     cgo=1
@@ -120,11 +120,12 @@ build() { # GROUP
   fi
   mapfile -t packages < <(packages_of "$1")
   CGO_ENABLED=$cgo nice scripts/go-build.sh kubernetes "$RELEASE" "$built/" "${packages[@]}" -- -tags "$tags"
-  # `go build` names a program like its folder.
-  [ ! -e "$built/server" ] || mv "$built/server" "$built/etcd"
-  # Built elsewhere and moved: a build that is killed leaves no half a program under the name.
+  # Built elsewhere and moved: a build that is killed leaves no half a program under the name. `go build` calls a program
+  # like its package's folder, whatever major version stands behind it.
   mkdir -p "$HOME_DIRECTORY/bin/$(folder_of "$1")" "$HOME_DIRECTORY/stamps"
-  for program in "$built"/*; do mv "$program" "$HOME_DIRECTORY/bin/$(folder_of "$1")"; done
+  for package in "${packages[@]}"; do
+    mv "$built/$(basename "${package%/v[0-9]}")" "$HOME_DIRECTORY/bin/$(folder_of "$1")$(name_of "$package")"
+  done
   digest "$1" >"$HOME_DIRECTORY/stamps/$1"
   echo "kubernetes: built $1 in $((SECONDS - started)) s"
 }

@@ -87,9 +87,9 @@ def postal_pod_risks(before: Plan, after: Plan) -> Iterator[Risk]:
     places = [None if plan.postal is None else plan.postal.kubernetes for plan in (before, after)]
     if places[0] is None or places[1] is None:
         return
-    classes = [place.postal.load_balancer_class for place in places if place is not None]
-    if classes[0] != classes[1]:
-        names = ["the cluster's default" if one is None else one for one in classes]
+    old, new = (place.postal for place in places if place is not None)
+    if old.load_balancer_class != new.load_balancer_class:
+        names = [one.load_balancer_class or "the cluster's default" for one in (old, new)]
         yield Risk(
             level="medium",
             rule="load-balancer-replaced",
@@ -98,9 +98,9 @@ def postal_pod_risks(before: Plan, after: Plan) -> Iterator[Risk]:
             "outside waits at its senders",
             advice="lower dns.ttl first; reserve the address with the provider (smtp_service_annotations)",
         )
-    old, new = (place.postal.database_peers for place in places if place is not None)
-    if (old.namespace, old.pods) == (new.namespace, new.pods) and not old.namespace:
-        yield from _unreachable("Postal", old.networks, new.networks, NO_DATABASE)
+    peers, others = old.database_peers, new.database_peers
+    if (peers.namespace, peers.pods) == (others.namespace, others.pods) and not peers.namespace:
+        yield from _unreachable("Postal", peers.networks, others.networks, NO_DATABASE)
 
 
 def _unreachable(who: str, old: tuple[str, ...], new: tuple[str, ...], reason: str) -> Iterator[Risk]:
